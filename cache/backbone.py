@@ -1,0 +1,254 @@
+"""A CLIP backbone from open_clip, and the two sides of the cut: the stem that makes tokens and what training needs after it."""
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cache.errors import StructAlignError, unknown
+
+DEMO_FOLDER = Path(__file__).parent / "demo_backbone"
+BPE_FILE = "bpe.txt.gz"
+RANDOM = re.compile(r"random:(\d+)")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a frame becomes the tower's input: shorter side to ``size``, centre crop, [0, 1], normalised."""
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A CLIP with frozen weights in evaluation mode.
+
+    After a cache is opened its ``model`` has no vision blocks before ``cut`` and no embedding: the stem's work is in the tokens.
+    """
+
+    name: str
+    pretrained: str
+    config: dict[str, Any]
+    preprocessing: Preprocessing
+    model: open_clip.CLIP
+    bpe: Path | None
+    weights: str
+    cut: int = 0
+
+    @property
+    def blocks(self) -> int:
+        """Number of vision blocks, the stem's included."""
+        return int(self.config["vision_cfg"]["layers"])
+
+    @property
+    def random(self) -> bool:
+        """Whether the weights were never trained."""
+        return RANDOM.fullmatch(self.pretrained) is not None
+
+    def tokenizer(self) -> SimpleTokenizer:
+        """Captions to ids [n, context]: start, words, end (the highest id), zeros."""
+        text = self.config["text_cfg"]
+        length = text.get("context_length", 77)
+        return SimpleTokenizer(str(self.bpe), context_length=length) if self.bpe else SimpleTokenizer(context_length=length)
+
+
+class Stem(nn.Module):
+    """The frozen part before the cut: embedding and blocks 0 .. cut-1."""
+
+    def __init__(self, backbone: Backbone, cut: int) -> None:
+        super().__init__()
+        check_cut(backbone, cut)
+        self.visual = backbone.model.visual
+        self.cut = cut
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width]; the class token comes first."""
+        x = self.visual._embeds(pixels)
+        for block in self.visual.transformer.resblocks[: self.cut]:
+            x = block(x)
+        return x
+
+
+def check_cut(backbone: Backbone, cut: int) -> None:
+    """Raises StructAlignError unless 0 <= cut < blocks: at least one block must be left to adapt."""
+    if not 0 <= cut < backbone.blocks:
+        raise StructAlignError(f"cut {cut} does not lie in 0..{backbone.blocks - 1}: '{backbone.name}' has {backbone.blocks} vision blocks")
+
+
+def load_backbone(name: str, pretrained: str) -> Backbone:
+    """A backbone by open_clip's name (or ``demo``) with weights from a tag, a file, or ``random:SEED``.
+
+    Raises:
+        StructAlignError: unknown name; weights that are not there or not safe to load; an architecture without a place to cut.
+    """
+    if name == "demo":
+        body = json.loads((DEMO_FOLDER / "open_clip_config.json").read_text())
+        config, preprocess, bpe = body["model_cfg"], body["preprocess_cfg"], DEMO_FOLDER / BPE_FILE
+    else:
+        config, preprocess, bpe = open_clip.get_model_config(name), {}, None
+        if config is None:
+            raise unknown("backbone", name, [*open_clip.list_models(), "demo"])
+    seed = RANDOM.fullmatch(pretrained)
+    model = build_model(name, config, seed=int(seed[1]) if seed else 0)
+    if not seed:
+        state, tag_preprocess = _weights(name, pretrained)
+        preprocess = {**preprocess, **tag_preprocess}
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise StructAlignError(f"weights '{pretrained}' do not fit backbone '{name}': {' '.join(str(error).split())[:200]}") from error
+    preprocessing = Preprocessing(
+        size=int(config["vision_cfg"]["image_size"]),
+        mean=tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
+        interpolation=preprocess.get("interpolation") or "bicubic",
+    )
+    return Backbone(name, pretrained, config, preprocessing, model, bpe, hash_weights(model.state_dict()))
+
+
+def build_model(name: str, config: dict[str, Any], seed: int = 0) -> open_clip.CLIP:
+    """open_clip's model of this configuration with seeded random weights, frozen, on the CPU, checked to be one we can cut."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = open_clip.CLIP(**config) if not _foreign(config) else None
+    reason = _foreign(config) or _cannot_cut(model)
+    if model is None or reason:
+        raise StructAlignError(f"backbone '{name}' cannot be cut ({reason}); use a plain ViT CLIP such as ViT-B-32-quickgelu")
+    return model.requires_grad_(False).eval()
+
+
+def _foreign(config: dict[str, Any]) -> str:
+    """Why open_clip would not build a plain CLIP from this configuration; empty when it would."""
+    vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
+    if config.get("custom_text") or text.get("hf_model_name") or text.get("hf_tokenizer_name") or "multimodal_cfg" in config:
+        return "its text tower is not CLIP's"
+    if vision.get("timm_model_name") or not isinstance(vision.get("layers"), int):
+        return "its vision tower is not a ViT"
+    return ""
+
+
+def _cannot_cut(model: open_clip.CLIP | None) -> str:
+    if model is None or not isinstance(model.visual, VisionTransformer):
+        return "its vision tower is not a ViT"
+    visual = model.visual
+    if visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool:
+        return "it does not pool by its class token"
+    if not all(isinstance(block, ResidualAttentionBlock) for block in (*visual.transformer.resblocks, *model.transformer.resblocks)):
+        return "its blocks are not CLIP's"
+    if model.text_pool_type != "argmax" or model.attn_mask is None:
+        return "its text tower is not causal"
+    return ""
+
+
+def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A state dict on the CPU in float32 and the tag's own preprocessing. Nothing in a file is executed."""
+    if name == "demo" and pretrained == "demo":
+        return _read_state(DEMO_FOLDER / "open_clip_model.safetensors"), {}
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return _read_state(path), {}
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        raise unknown("weights", pretrained, [*tags, "random:0", *(["demo"] if name == "demo" else [])])
+    source = open_clip.get_pretrained_cfg(name, pretrained)
+    logging.getLogger("open_clip").setLevel(logging.ERROR)
+    try:
+        path = Path(open_clip.download_pretrained(source))
+    except Exception as error:  # noqa: BLE001 - the hub client's and urllib's errors share no base class
+        where = source.get("hf_hub") or source.get("url")
+        raise StructAlignError(
+            f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
+            f"fetch {where} elsewhere and pass its file with --pretrained FILE"
+        ) from error
+    return _read_state(path), source
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+    except Exception as error:  # noqa: BLE001 - unpickling errors share no base class
+        raise StructAlignError(
+            f"{path} is neither safetensors nor a plain state dict that loads without running code ({type(error).__name__}); convert it to safetensors"
+        ) from error
+    state = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def hash_weights(state: dict[str, Tensor]) -> str:
+    """sha256 over names, shapes and float32 values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().float().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _after_cut(name: str, cut: int) -> bool:
+    """Whether a parameter belongs to the tail or the text tower of a backbone cut at ``cut``."""
+    if not name.startswith("visual."):
+        return True
+    if block := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name):
+        return int(block[1]) >= cut
+    return name == "visual.proj" or name.startswith("visual.ln_post.")
+
+
+def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
+    """Write what training needs of ``backbone`` into ``folder``: tail, text tower, tokenizer. float16 where that loses nothing."""
+    check_cut(backbone, cut)
+    state = {}
+    for name, value in backbone.model.state_dict().items():
+        if _after_cut(name, cut):
+            half = value.half()
+            state[name] = (half if torch.equal(half.float(), value) else value).contiguous()
+    save_file(state, folder / "frozen.safetensors")
+    body = {
+        "name": backbone.name,
+        "pretrained": backbone.pretrained,
+        "weights": backbone.weights,
+        "cut": cut,
+        "preprocessing": asdict(backbone.preprocessing),
+        "config": backbone.config,
+    }
+    (folder / "backbone.json").write_text(json.dumps(body, indent=1) + "\n")
+    if backbone.bpe:
+        shutil.copyfile(backbone.bpe, folder / BPE_FILE)
+
+
+def load_frozen(folder: Path) -> Backbone:
+    """Read what ``save_frozen`` wrote; needs neither a download nor the weights before the cut."""
+    body = json.loads((folder / "backbone.json").read_text())
+    cut = int(body["cut"])
+    model = build_model(body["name"], body["config"])
+    state = {name: value.float() for name, value in load_file(folder / "frozen.safetensors").items()}
+    wanted = {name for name in model.state_dict() if _after_cut(name, cut)}
+    if set(state) != wanted:
+        raise StructAlignError(f"{folder / 'frozen.safetensors'} does not hold the backbone after cut {cut}; extract again")
+    model.load_state_dict(state, strict=False)
+    for index in range(cut):
+        model.visual.transformer.resblocks[index] = nn.Identity()
+    model.visual.conv1 = nn.Identity()
+    preprocessing = Preprocessing(**{**body["preprocessing"], "mean": tuple(body["preprocessing"]["mean"]), "std": tuple(body["preprocessing"]["std"])})
+    bpe = folder / BPE_FILE
+    return Backbone(
+        body["name"], body["pretrained"], body["config"], preprocessing, model, bpe if bpe.is_file() else None, body["weights"], cut
+    )
