@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
-from cache.backbone import Backbone, save_frozen
 from cache.catalog import Catalog
 from cache.errors import StructAlignError
 from cache.rows import RowTable
@@ -33,14 +33,17 @@ class StagedCache:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def prepare(self, spec: CacheSpec, catalog: Catalog, backbone: Backbone, token_shape: tuple[int, int]) -> None:
-        """Lay out the folder; what an interrupted extraction left is kept. ``token_shape`` is (1 + patches, width)."""
+    def prepare(self, spec: CacheSpec, catalog: Catalog, token_shape: tuple[int, int], save_frozen: Callable[[Path], None]) -> None:
+        """Lay out the folder; what an interrupted extraction left is kept.
+
+        ``token_shape`` is (1 + patches, width); ``save_frozen`` writes the frozen weights after the cut into a folder.
+        """
         if (self.path / "prepared").is_file():
             return
         (self.path / "receipts").mkdir(parents=True, exist_ok=True)
         write_text(self.path / "spec.json", json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n")
         catalog.save(self.path / "catalog.json")
-        save_frozen(backbone, spec.cut, self.path)
+        save_frozen(self.path)
         shape = (len(RowTable(catalog, spec.views)), spec.frames, *token_shape)
         zarr.create_array(
             self.path / "tokens",

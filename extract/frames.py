@@ -1,0 +1,30 @@
+"""Which frames of a clip are looked at."""
+
+import numpy as np
+
+from extract.errors import ClipError
+
+
+def frame_range(frame_count: int, fps: float, start: float | None, end: float | None) -> tuple[int, int]:
+    """First frame and the one after the last of a clip: [0, count) or [int(start * fps), int(end * fps)), kept inside the video.
+
+    Raises:
+        ClipError: ``too_short`` when no frame lies inside.
+    """
+    first = 0 if start is None else int(start * fps)
+    last = frame_count if end is None else min(int(end * fps), frame_count)
+    if last <= first:
+        raise ClipError("too_short", f"no frame between {start} s and {end} s; the video has {frame_count} frames at {fps:.2f} per second")
+    return first, last
+
+
+def sample_frames(first: int, last: int, count: int) -> list[int]:
+    """``count`` frame indices out of [first, last): the middle of each of ``count`` equal integer intervals.
+
+    The intervals come from ``linspace(first, last, count + 1)`` cut to integers, and each gives ``(lo + hi - 1) // 2``.
+    With fewer frames than ``count`` every frame is taken once and the last one is repeated.
+    """
+    distinct = min(count, last - first)
+    bounds = np.linspace(first, last, distinct + 1).astype(int)
+    middles = (bounds[:-1] + bounds[1:] - 1) // 2
+    return [*middles.tolist(), *[int(middles[-1])] * (count - distinct)]
