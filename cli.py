@@ -1,0 +1,272 @@
+"""StructAlign's command line: extract, train, eval. It parses, calls one function, prints."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cache.errors import StructAlignError, unknown
+
+DATASETS = ("demo", "manifest")
+
+
+class Lines(click.Group):
+    """Errors as one line on stderr with the contract's exit codes."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except StructAlignError as error:
+            if context.params.get("debug"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            context.exit(1)
+        except OSError as error:
+            if context.params.get("debug"):
+                raise
+            click.echo(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}; nothing unfinished was published", err=True)
+            context.exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted; it is safe to run the same command again", err=True)
+            context.exit(130)
+
+
+@click.group(cls=Lines, context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Continual text-to-video retrieval from cached CLIP tokens."""
+
+
+def _cache_root(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--cache-root", type=click.Path(path_type=Path), envvar="STRUCTALIGN_CACHE", default="~/.cache/structalign", show_default=True,
+        help="Where caches and generated videos live.",
+    )(function)  # fmt: skip
+
+
+def _runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--runs", type=click.Path(path_type=Path), envvar="STRUCTALIGN_RUNS", default="runs", show_default=True, help="Where runs live.",
+    )(function)  # fmt: skip
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+_device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute.")
+
+
+@main.command()
+@click.option("--dataset", default="demo", show_default=True, help="demo or manifest.")
+@click.option("--root", type=click.Path(path_type=Path), help="The folder with the videos (and the annotation files).")
+@click.option("--seed", default=0, show_default=True, help="Seed of the demo world and of the views.")
+@click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the dataset's]")
+@click.option("--views", type=click.IntRange(min=1), help="Views of a training clip, the test view included.  [default: the dataset's]")
+@click.option("--cut", type=click.IntRange(min=0), help="Vision blocks in the stem.")
+@click.option("--adapted-blocks", type=click.IntRange(min=1), help="Vision blocks after the cut, instead of --cut.")
+@click.option("--backbone", help="demo, or the name of an open_clip ViT.  [default: the dataset's]")
+@click.option("--pretrained", help="An open_clip tag, a weights file, or random:SEED.")
+@_device
+@click.option("--workers", type=click.IntRange(min=1), help="Ray workers.  [default: one a core]")
+@click.option("--ray-address", help="Join this Ray cluster instead of starting one.")
+@click.option("--engine", type=click.Choice(["ray", "inline"]), default="ray", show_default=True, help="Ray, or this process alone.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many clips, dealt over categories and sides.")
+@click.option("--max-bad", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share of bad clips above which nothing is published.")
+@click.option("--retry-bad", is_flag=True, help="Try quarantined clips again.")
+@click.option("--decode-timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds one clip may take to decode.")
+@_cache_root
+@_json
+@click.pass_context
+def extract(context: click.Context, as_json: bool, **options: Any) -> None:
+    """Decode each video once and write the frozen part's tokens to a cache."""
+    report = _extract(options, _Progress("extract", "clips", quiet=as_json))
+    quarantined = report.quarantined()
+    clips, ok = len(report.cache.catalog), len(report.cache.catalog) - len(quarantined)
+    rate = 0.0 if report.reused else clips / report.seconds
+    body = {
+        "fingerprint": report.cache.fingerprint, "path": str(report.cache.path), "clips": clips, "ok": ok, "quarantined": quarantined,
+        "seconds": round(report.seconds, 3), "clips_per_second": round(rate, 2), "reused": report.reused,
+    }  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(body))
+    else:
+        how = "already there" if report.reused else f"{report.seconds:.1f} s, {rate:.1f} clips/s"
+        click.echo(f"cache {report.cache.fingerprint[:12]}: {ok} of {clips} clips ({how}), {report.cache.path}")
+        for entry in quarantined:
+            click.echo(f"  quarantined {entry['clip']} ({entry['path']}): {entry['reason']}, {entry['message']}", err=True)
+    context.exit(3 if quarantined else 0)
+
+
+@main.command()
+@click.option("--cache", "reference", help="A cache: folder, fingerprint or dataset.  [default: the newest]")
+@click.option("--tasks", type=click.IntRange(min=1), required=True, help="K, the number of tasks.")
+@click.option("--method", default="structalign", show_default=True, help="The method.")
+@click.option("--seed", default=0, show_default=True, help="Seed of initialisation, batches, noise and replay.")
+@_device
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: named after what is run, under --runs]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be given again.")
+@click.option("--overwrite", is_flag=True, help="Begin anew where a run exists.")
+@_runs
+@_cache_root
+@_json
+def train(reference: str | None, as_json: bool, **options: Any) -> None:
+    """Learn K tasks one after another from a cache; a run that exists is resumed."""
+    results, path = _train(reference, options, quiet=as_json)
+    _print_results(results, path, as_json)
+
+
+@main.command("eval")
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--cache", "reference", help="The run's cache, if it is no longer where it was.")
+@_device
+@_runs
+@_cache_root
+@_json
+def evaluate(run: Path | None, reference: str | None, device: str, runs: Path, cache_root: Path, as_json: bool) -> None:
+    """Compute a run's figures again from its checkpoints and stored database."""
+    from evaluate.results import make_results
+    from evaluate.stages import evaluate_run
+    from train.experiment import make_experiment
+    from train.runs import Run, newest_run
+
+    found = Run.open(run or newest_run(runs))
+    cache = _find_cache(reference or found.config["fingerprint"], cache_root)
+    experiment = make_experiment(cache, found.config, _torch_device(device))
+    results = make_results(experiment, evaluate_run(experiment, found))
+    _write_results(found.path, results)
+    _print_results(results, found.path, as_json)
+
+
+def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
+    from cache.root import CacheRoot
+    from extract.datasets import read_dataset
+    from extract.datasets.source import Source
+    from extract.pipeline import ExtractSettings, limit_catalog
+    from extract.pipeline import extract as run_extract
+    from extract.views import ViewRule
+    from train.settings import extraction_defaults
+
+    root = CacheRoot(options["cache_root"].expanduser())
+    source = read_dataset(options["dataset"], options["root"], root.path, options["seed"])
+    if options["limit"]:
+        source = Source(limit_catalog(source.catalog, options["limit"]), source.root)
+    defaults = extraction_defaults(options["dataset"])
+    own_backbone = options["backbone"] in (None, defaults["backbone"])
+    cut = defaults.get("cut") if own_backbone else None
+    if options["cut"] is not None or options["adapted_blocks"] is not None:
+        cut = options["cut"]
+    settings = ExtractSettings(
+        backbone=options["backbone"] or defaults["backbone"],
+        pretrained=options["pretrained"] or (defaults["pretrained"] if own_backbone else "openai"),
+        cut=cut,
+        adapted_blocks=options["adapted_blocks"],
+        frames=options["frames"] or defaults["frames"],
+        views=ViewRule(options["views"] or defaults["views"], options["seed"], defaults["view_scale"], defaults["view_flip"]),
+        device=_torch_device(options["device"]).type,
+        engine=options["engine"],
+        workers=options["workers"],
+        ray_address=options["ray_address"],
+        max_bad=options["max_bad"],
+        retry_bad=options["retry_bad"],
+        decode_timeout=options["decode_timeout"],
+    )
+    return run_extract(source, settings, root, progress)
+
+
+def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple[dict[str, Any], Path]:
+    from evaluate.results import make_results
+    from evaluate.stages import StageEvaluator
+    from train.experiment import make_config, make_experiment
+    from train.loop import train as run_loop
+    from train.methods import METHODS
+    from train.runs import Run
+    from train.settings import resolve
+
+    if options["method"] not in METHODS:
+        raise unknown("method", options["method"], METHODS)
+    cache = _find_cache(reference, options["cache_root"])
+    if reference is None:
+        click.echo(f"cache {cache.fingerprint[:12]} ({cache.catalog.dataset}), the newest", err=True)
+    settings = resolve(cache.catalog.dataset, options["method"], dict(_pair(text) for text in options["overrides"]))
+    config = make_config(cache, options["method"], options["tasks"], options["seed"], settings)
+    experiment = make_experiment(cache, config, _torch_device(options["device"]))
+    name = f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{options['method']}-k{options['tasks']}-s{options['seed']}"
+    run = Run.create_or_resume(options["out"] or options["runs"] / name, config, options["overwrite"])
+    if run.finished:
+        click.echo(f"run {run.path}: {run.finished} of {options['tasks']} tasks are there, going on", err=True)
+    evaluator = StageEvaluator(experiment, run)
+
+    def measure(stage: int) -> dict[str, Any]:
+        scores = evaluator(stage)
+        if not quiet:
+            name = f"task {stage}" if stage else "zero-shot"
+            click.echo(f"{name}: R@1 {scores['t2v']['R@1']:.2f} over {scores['clips']} clips ({scores['seconds']:.1f} s)", err=True)
+        return scores
+
+    progress = _Progress("train", "epochs", quiet)
+    epochs = settings.epochs
+    run_loop(
+        experiment.stream, experiment.tokenize, experiment.model, experiment.method, run, settings, measure,
+        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs),
+    )  # fmt: skip
+    results = make_results(experiment, run.stages())
+    _write_results(run.path, results)
+    return results, run.path
+
+
+def _find_cache(reference: str | None, cache_root: Path) -> Any:
+    from cache.root import CacheRoot
+
+    return CacheRoot(cache_root.expanduser()).find(reference)
+
+
+def _torch_device(name: str) -> Any:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise StructAlignError("--device cuda: torch sees no CUDA device; use --device cpu")
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--set {text}: give it as KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def _write_results(path: Path, results: dict[str, Any]) -> None:
+    from cache.staging import write_text
+
+    write_text(path / "results.json", json.dumps(results, indent=1) + "\n")
+
+
+def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:
+    from evaluate.report import results_table
+
+    click.echo(json.dumps(results) if as_json else f"{results_table(results)}\n\n{path / 'results.json'}")
+
+
+class _Progress:
+    """Done of total, on stderr: a moving line on a terminal, a plain line every ten percent elsewhere."""
+
+    def __init__(self, verb: str, unit: str, quiet: bool) -> None:
+        self.verb, self.unit, self.quiet = verb, unit, quiet
+        self.shown, self.began = -1, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        moving = sys.stderr.isatty()
+        tenth = 10 * done // max(1, total)
+        if self.quiet or (not moving and tenth == self.shown):
+            return
+        self.shown = tenth
+        line = f"{self.verb}: {done} of {total} {self.unit}, {time.monotonic() - self.began:.0f} s"
+        click.echo(f"\r{line}" if moving else line, err=True, nl=not moving or done >= total)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    main()

@@ -1,0 +1,59 @@
+"""Everything a run needs, put together from its cache and its configuration."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from cache.backbone import Backbone, load_frozen
+from cache.errors import StructAlignError
+from cache.store import FeatureCache
+from train.methods import make_method
+from train.methods.base import Method
+from train.model import Model
+from train.seeds import generator
+from train.settings import Settings, as_json
+from train.stream import TaskStream, Tokenize
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One continual training, ready to run or to be looked at. ``model`` and ``method`` are as before task 1."""
+
+    config: dict[str, Any]
+    settings: Settings
+    cache: FeatureCache
+    backbone: Backbone
+    stream: TaskStream
+    tokenize: Tokenize
+    model: Model
+    method: Method
+
+
+def make_config(cache: FeatureCache, method: str, tasks: int, seed: int, settings: Settings) -> dict[str, Any]:
+    """What is written into the run, and what a resumed run must agree with."""
+    return {
+        "method": method,
+        "dataset": cache.catalog.dataset,
+        "tasks": tasks,
+        "seed": seed,
+        "fingerprint": cache.fingerprint,
+        "settings": as_json(settings),
+    }
+
+
+def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.device) -> Experiment:
+    """Raises StructAlignError when the run was trained on another cache or asks for tasks the cache cannot give."""
+    if config["fingerprint"] != cache.fingerprint:
+        raise StructAlignError(
+            f"this run was trained on cache {config['fingerprint'][:12]}, not on {cache.fingerprint[:12]} ({cache.path}); name the right one with --cache"
+        )
+    settings = Settings(**config["settings"])
+    stream = TaskStream(cache, config["tasks"], settings, config["seed"], device)
+    backbone = load_frozen(cache.path)
+    model = Model(backbone, settings, config["tasks"], generator(config["seed"], "initialisation")).to(device)
+    if settings.clip_scope == "all":
+        for parameter in (model.video.projection, model.text.projection, model.logit_scale):
+            parameter.requires_grad_(True)
+    method = make_method(config["method"], model, settings, len(cache.catalog.categories), config["seed"])
+    return Experiment(config, settings, cache, backbone, stream, backbone.tokenizer(), model, method)

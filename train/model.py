@@ -1,0 +1,199 @@
+"""The model that learns: the frozen towers after the cut, with adapters. open_clip's weights are never edited."""
+
+from dataclasses import dataclass
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from cache.backbone import Backbone
+from cache.errors import StructAlignError
+from train.adapters import FrameFusion, Noise, TextExperts, attend
+from train.settings import Settings
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """Captions in the joint space, not normalised: words [B, L, D] padded, lengths [B], the end-of-text embedding [B, D]."""
+
+    words: Tensor
+    lengths: Tensor
+    text: Tensor
+
+
+class VideoTail(nn.Module):
+    """Vision blocks cut .. L-1 with frame fusion adapters in the last ``adapted`` of them, down to frame embeddings."""
+
+    def __init__(self, backbone: Backbone, settings: Settings, generator: Generator) -> None:
+        super().__init__()
+        visual = backbone.model.visual
+        self.cut = backbone.cut
+        self.blocks = nn.ModuleList(visual.transformer.resblocks[self.cut :])
+        self.ln_post, self.projection = visual.ln_post, visual.proj
+        self.adapters = nn.ModuleDict()
+        adapted = backbone.blocks - self.cut if settings.adapted_blocks is None else settings.adapted_blocks
+        if not 0 < adapted <= backbone.blocks - self.cut:
+            raise StructAlignError(
+                f"adapted_blocks {adapted} needs a cache cut at {max(0, backbone.blocks - adapted)} or before; this one is cut at {self.cut}"
+            )
+        if settings.frame_fusion:
+            width, heads = visual.transformer.width, self.blocks[0].attn.num_heads
+            for index in range(backbone.blocks - adapted, backbone.blocks):
+                self.adapters[str(index)] = FrameFusion(width, heads, index, generator)
+
+    def forward(self, tokens: Tensor, adapted: bool = True) -> Tensor:
+        """Tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised. ``adapted=False`` is the pre-trained tower."""
+        batch, frames = tokens.shape[:2]
+        x = tokens.to(self.projection.dtype).flatten(0, 1)
+        for offset, block in enumerate(self.blocks):
+            adapter = self.adapters[str(self.cut + offset)] if adapted and str(self.cut + offset) in self.adapters else None
+            x = vision_block(block, adapter, x, frames, queries=1 if offset == len(self.blocks) - 1 else x.shape[1])
+        return (self.ln_post(x[:, 0]) @ self.projection).unflatten(0, (batch, frames))
+
+
+def vision_block(block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int) -> Tensor:
+    """One pre-LN block on [B*N, P, C], for the first ``queries`` tokens of each frame: the last block needs the class token alone."""
+    normed = block.ln_1(x)
+    width = x.shape[-1]
+    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
+    if queries == x.shape[1]:
+        q, k, v = F.linear(normed, weight, bias).chunk(3, dim=-1)
+    else:
+        q = F.linear(normed[:, :queries], weight[:width], bias[:width])
+        k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    attention = block.attn.out_proj(attend(q, k, v, block.attn.num_heads))
+    if adapter is not None:
+        attention = (1 - adapter.alpha) * attention + adapter.alpha * adapter(normed, frames, queries)
+    x = x[:, :queries] + block.ls_1(attention)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+class TextTower(nn.Module):
+    """CLIP's text transformer with LoRA experts in every block and one prototype per task."""
+
+    def __init__(self, backbone: Backbone, settings: Settings, tasks: int, generator: Generator) -> None:
+        super().__init__()
+        clip = backbone.model
+        self.token_embedding, self.positional_embedding = clip.token_embedding, clip.positional_embedding
+        self.blocks, self.ln_final, self.projection = clip.transformer.resblocks, clip.ln_final, clip.text_projection
+        width = int(clip.transformer.width)
+        self.padding_counts = settings.words == "released"
+        self.experts = nn.ModuleList(
+            TextExperts(width, settings.experts, settings.rank, settings.lora_alpha / settings.rank, settings.top_k, settings.dropout, generator)
+            for _ in self.blocks
+        )
+        draws = torch.randn(tasks, width, generator=generator) * width**-0.5
+        self.prototypes = nn.ParameterList(nn.Parameter(row.clone()) for row in draws)
+
+    def forward(
+        self, ids: Tensor, task: int | None, noise: Noise | None = None, adapted: bool = True, visible: Tensor | None = None
+    ) -> TextFeatures:
+        """Captions through the path of ``task`` (1-based): task 1 by expert 0, later ones routed; None routes without prototype.
+
+        Args:
+            ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
+            task: whose prototype routes.
+            noise: given while training: noisy routing and dropout.
+            adapted: False for the pre-trained tower.
+            visible: bool [B, L], which positions may be attended to; only of interest where positions after the end are read.
+        """
+        end = ids.argmax(-1)
+        if visible is None and not self.padding_counts:
+            ids = ids[:, : int(end.max()) + 1]
+        if visible is None and self.padding_counts:
+            visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
+        x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
+        prototype = self.prototypes[task - 1] if task is not None and task > 1 else None
+        mask = None if visible is None else _causal(visible)
+        for block, experts in zip(self.blocks, self.experts, strict=True):
+            x = _text_block(block, experts if adapted else None, x, mask, end, prototype, task != 1, noise)
+        x = self.ln_final(x) @ self.projection
+        words, lengths = self._words(x, ids, end)
+        return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
+
+    def copy_first_experts(self) -> None:
+        """In every block all experts become the first; done once, after task 1."""
+        for experts in self.experts:
+            experts.copy_first_expert()
+
+    def _words(self, x: Tensor, ids: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.padding_counts:
+            return x[:, 1:], end - 1
+        place = torch.arange(ids.shape[1], device=ids.device)
+        is_word = released_words(ids)
+        order = torch.where(is_word, place, ids.shape[1]).argsort(dim=1, stable=True)
+        lengths = is_word.sum(1)
+        packed = x.gather(1, order[..., None].expand_as(x))
+        return packed[:, : max(1, int(lengths.max()))], lengths
+
+
+def released_words(ids: Tensor) -> Tensor:
+    """The released code's rule: neither the row's first id, nor id 0, nor the first end of text. So padding by end ids counts."""
+    place = torch.arange(ids.shape[1], device=ids.device)
+    return (ids != ids[:, :1]) & (ids != 0) & (place != ids.argmax(-1)[:, None])
+
+
+def _text_block(
+    block: ResidualAttentionBlock, experts: TextExperts | None, x: Tensor, mask: Tensor | None, end: Tensor,
+    prototype: Tensor | None, routed: bool, noise: Noise | None,
+) -> Tensor:  # fmt: skip
+    u = block.ln_1(x)
+    q, k, v = F.linear(u, block.attn.in_proj_weight, block.attn.in_proj_bias).chunk(3, dim=-1)
+    if experts is not None:
+        more = experts(u, slice(0, 3), end, prototype, routed, noise)
+        q, k, v = q + more[0], k + more[1], v + more[2]
+    y = attend(q, k, v, block.attn.num_heads, mask, causal=mask is None)
+    out = block.attn.out_proj(y)
+    if experts is not None:
+        out = out + experts(y, slice(3, 4), end, prototype, routed, noise)[0]
+    x = x + block.ls_1(out)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def _causal(visible: Tensor) -> Tensor:
+    length = visible.shape[1]
+    lower = torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+    return (lower & visible[:, None, :])[:, None]
+
+
+class Model(nn.Module):
+    """Tail and text tower with their adapters, and the two projections in which the ETF loss compares.
+
+    ``scale`` is CLIP's learnt temperature, exp(logit_scale), kept fixed.
+    """
+
+    def __init__(self, backbone: Backbone, settings: Settings, tasks: int, generator: Generator) -> None:
+        super().__init__()
+        self.video = VideoTail(backbone, settings, generator)
+        self.text = TextTower(backbone, settings, tasks, generator)
+        self.dim = int(backbone.config["embed_dim"])
+        bound = self.dim**-0.5
+        self.etf_text = nn.Parameter((torch.rand(self.dim, self.dim, generator=generator) * 2 - 1) * bound)
+        self.etf_video = nn.Parameter((torch.rand(self.dim, self.dim, generator=generator) * 2 - 1) * bound)
+        self.logit_scale = backbone.model.logit_scale
+
+    @property
+    def scale(self) -> Tensor:
+        """exp(logit_scale), a scalar."""
+        return self.logit_scale.exp()
+
+    def learnt(self) -> dict[str, nn.Parameter]:
+        """Every parameter that does not come from the backbone, by name: what a checkpoint holds."""
+        frozen = ("video.blocks.", "video.ln_post.", "text.token_embedding", "text.positional", "text.blocks.", "text.ln_final.")
+        exact = {"video.projection", "text.projection", "logit_scale"}
+        return {name: p for name, p in self.named_parameters() if not name.startswith(frozen) and name not in exact}
+
+    @torch.no_grad()
+    def encode_video(self, tokens: Tensor, adapted: bool = True, batch: int = 128) -> Tensor:
+        """Unit frame embeddings [V, N, D], as the video database stores them."""
+        parts = [self.video(part.to(self.logit_scale.device), adapted) for part in tokens.split(batch)]
+        return F.normalize(torch.cat(parts), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, ids: Tensor, task: int | None, adapted: bool = True, batch: int = 256) -> TextFeatures:
+        """Captions by the path of ``task``, evaluation mode; words are padded to the longest caption."""
+        parts = [self.text(part, task, adapted=adapted) for part in ids.to(self.logit_scale.device).split(batch)]
+        longest = max(part.words.shape[1] for part in parts)
+        words = torch.cat([F.pad(part.words, (0, 0, 0, longest - part.words.shape[1])) for part in parts])
+        return TextFeatures(words, torch.cat([part.lengths for part in parts]), torch.cat([part.text for part in parts]))

@@ -1,0 +1,114 @@
+"""A run: one continual training, a folder. A task is in it whole or not at all."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from cache.errors import StructAlignError
+from cache.staging import write_text
+from train.database import Block
+from train.methods.base import Method
+from train.model import Model
+from train.settings import differences
+
+
+class Run:
+    """``config.json``, ``tasks/NN/`` with checkpoint, memory and database block of each finished task, ``stages/NN.json``, ``results.json``."""
+
+    def __init__(self, path: Path, config: dict[str, Any]) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """A run that exists. Raises StructAlignError when it does not."""
+        try:
+            return cls(path, json.loads((path / "config.json").read_text()))
+        except (OSError, ValueError) as error:
+            raise StructAlignError(f"{path} is not a run; train one, or name its folder") from error
+
+    @classmethod
+    def create_or_resume(cls, path: Path, config: dict[str, Any], overwrite: bool) -> "Run":
+        """A new run in ``path``, or the one that is there if its configuration is the same.
+
+        Raises:
+            StructAlignError: what is there was trained otherwise (naming the difference), or is not a run.
+        """
+        if (path / "config.json").is_file():
+            found = cls.open(path)
+            if overwrite:
+                shutil.rmtree(path)
+            elif differs := differences(config, found.config):
+                raise StructAlignError(f"run {path} exists with another configuration ({'; '.join(differs[:4])}); give another --out, or --overwrite")
+            else:
+                return found
+        elif path.exists() and any(path.iterdir()):
+            raise StructAlignError(f"{path} is a folder with something else in it; give another --out")
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / "config.json", json.dumps(config, indent=1) + "\n")
+        return cls(path, config)
+
+    @property
+    def finished(self) -> int:
+        """Tasks finished so far."""
+        count = 0
+        while (self.path / "tasks" / f"{count + 1:02d}").is_dir():
+            count += 1
+        return count
+
+    def commit(self, number: int, model: Model, method: Method, block: Block) -> None:
+        """Write a finished task; from here on it is never done again."""
+        folder = self.path / "tasks" / f"{number:02d}"
+        building = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        save_file({name: p.detach().cpu().contiguous() for name, p in model.learnt().items()}, building / "model.safetensors")
+        save_file({name: value.detach().cpu().contiguous() for name, value in method.state().items()}, building / "method.safetensors")
+        save_file({"frames": block.frames.cpu().contiguous()}, building / "database.safetensors")
+        (building / "database.json").write_text(json.dumps(block.clips) + "\n")
+        os.rename(building, folder)
+
+    def load(self, number: int, model: Model, method: Method) -> None:
+        """Put model and method into the state after task ``number``."""
+        folder = self.path / "tasks" / f"{number:02d}"
+        self._fill(model, load_file(folder / "model.safetensors"))
+        method.load_state(load_file(folder / "method.safetensors"))
+
+    def _fill(self, model: Model, state: dict[str, Tensor]) -> None:
+        learnt = model.learnt()
+        if set(state) != set(learnt):
+            raise StructAlignError(f"checkpoint in {self.path} does not fit its configuration; train again with --overwrite")
+        for name, parameter in learnt.items():
+            parameter.data.copy_(state[name])
+
+    def database(self, stage: int) -> list[Block]:
+        """The stored blocks of tasks 1 .. stage."""
+        folders = [self.path / "tasks" / f"{number:02d}" for number in range(1, stage + 1)]
+        return [Block(tuple(json.loads((f / "database.json").read_text())), load_file(f / "database.safetensors")["frames"]) for f in folders]
+
+    def record(self, stage: dict[str, Any]) -> None:
+        """Keep what was measured after a stage."""
+        (self.path / "stages").mkdir(exist_ok=True)
+        write_text(self.path / "stages" / f"{stage['stage']:02d}.json", json.dumps(stage) + "\n")
+
+    def stages(self) -> list[dict[str, Any]]:
+        """What was measured so far, by stage."""
+        return [json.loads(file.read_text()) for file in sorted((self.path / "stages").glob("[0-9]*.json"))]
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to the training log."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def newest_run(folder: Path) -> Path:
+    """The run that was begun or measured last. Raises StructAlignError when there is none."""
+    runs = [file.parent for file in folder.glob("*/config.json")]
+    if not runs:
+        raise StructAlignError(f"no run under {folder}; run 'train' first, or name a run's folder")
+    return max(runs, key=lambda run: max(file.stat().st_mtime_ns for file in (run / "config.json", run / "results.json") if file.exists()))

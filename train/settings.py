@@ -1,0 +1,121 @@
+"""Every choice of a training run, typed. Values come from the dataclass's defaults < dataset's YAML < method's YAML < command line."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from cache.errors import StructAlignError, unknown
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training run. What a value means and where it comes from stands in ``configs/``."""
+
+    # the model
+    adapted_blocks: int | None = None
+    frame_fusion: bool = True
+    experts: int = 10
+    rank: int = 64
+    lora_alpha: float = 256.0
+    top_k: int = 2
+    dropout: float = 0.1
+    words: Literal["real", "released"] = "real"
+    # the losses
+    crp_weight: float = 10.0
+    etf_weight: float = 0.1
+    replay_weight: float = 0.5
+    teacher: Literal["pretrained", "previous"] = "pretrained"
+    logits: Literal["fixed", "batch"] = "fixed"
+    etf: Literal["simplex", "gaussian"] = "simplex"
+    etf_projections: Literal["trained", "fixed_swapped"] = "trained"
+    # the optimisation
+    epochs: int = 20
+    batch: int = 32
+    batches: Literal["distinct", "pairs"] = "distinct"
+    lr_text: float = 3e-6
+    lr_vision: float = 3e-6
+    lr_other: float = 1e-5
+    lr_first: float | None = 2e-5
+    weight_decay: float = 0.5
+    warmup: float = 0.1
+    schedule: Literal["half_cosine", "full_cosine"] = "half_cosine"
+    clip_norm: float = 1.0
+    clip_scope: Literal["optimised", "all"] = "optimised"
+    # what is measured
+    selection: Literal["last"] = "last"
+    heldout: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive = ("experts", "rank", "top_k", "epochs", "batch", "lr_text", "lr_vision", "lr_other", "clip_norm")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        if not 0 <= self.heldout < 1 or not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
+            raise StructAlignError("settings heldout, dropout and warmup are fractions from 0 to below 1")
+
+
+def resolve(dataset: str, method: str, overrides: Mapping[str, str]) -> Settings:
+    """The settings of ``method`` on ``dataset`` with ``--set`` values on top.
+
+    Raises:
+        StructAlignError: an unknown key (naming the nearest) or a value of the wrong kind.
+    """
+    values: dict[str, Any] = {}
+    on_dataset = _read(CONFIGS / "datasets" / f"{dataset}.yaml")
+    on_method = _read(CONFIGS / "methods" / f"{method}.yaml")
+    layers = [on_dataset.get("train"), on_method.get("train"), (on_dataset.get("methods") or {}).get(method)]
+    for layer in layers:
+        values |= {key: _coerce(key, value) for key, value in (layer or {}).items()}
+    values |= {key: _coerce(key, yaml.safe_load(text)) for key, text in overrides.items()}
+    return Settings(**values)
+
+
+def extraction_defaults(dataset: str) -> dict[str, Any]:
+    """The ``extract`` part of a dataset's YAML."""
+    return dict(_read(CONFIGS / "datasets" / f"{dataset}.yaml").get("extract") or {})
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Keys on which two configurations differ, each as 'key: here, there'."""
+    return [f"{key}: {a.get(key)!r}, {b.get(key)!r}" for key in sorted({*a, *b}) if a.get(key) != b.get(key)]
+
+
+def as_json(settings: Settings) -> dict[str, Any]:
+    """Plain values, for the run folder."""
+    return asdict(settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}
+
+
+def _coerce(key: str, value: Any) -> Any:
+    """Check a value against the field's type; YAML reads 1e-3 as text, so numbers may come as text."""
+    hints = get_type_hints(Settings)
+    if key not in hints:
+        raise unknown("setting", key, [field.name for field in fields(Settings)])
+    kind = hints[key]
+    if get_origin(kind) in (Union, types.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in get_args(kind) if option is not type(None))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise StructAlignError(f"setting {key}={value!r}: choose one of {', '.join(map(str, get_args(kind)))}")
+        return value
+    if kind is bool and isinstance(value, bool):
+        return value
+    try:
+        if kind is float and not isinstance(value, bool):
+            return float(value)
+        if kind is int and not isinstance(value, bool) and int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError):
+        pass
+    raise StructAlignError(f"setting {key}={value!r} is not {'true or false' if kind is bool else 'a number'}")

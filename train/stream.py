@@ -1,0 +1,171 @@
+"""The task stream: the catalog's categories cut into K runs, each with its clips' tokens in memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cache.catalog import Clip
+from cache.errors import StructAlignError
+from cache.store import FeatureCache
+from train.seeds import generator
+from train.settings import Settings
+
+
+Tokenize = Callable[[list[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pairs of a clip and one of its captions. ``clips`` indexes the task's training clips, ``captions`` its captions."""
+
+    tokens: Tensor  # float16 [U, N, P, C], the distinct clips of the batch
+    place: Tensor  # int64 [B], which of them each pair has
+    ids: Tensor  # int64 [B, L]
+    labels: Tensor  # int64 [B], global class index
+    clips: Tensor  # int64 [B]
+    captions: Tensor  # int64 [B]
+    view: int
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Captions to search with and the clips they are searched in: caption i belongs to clip ``target[i]``."""
+
+    clips: tuple[str, ...]
+    ids: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: training views on the device, captions, and the clips it is evaluated on."""
+
+    number: int  # 1-based
+    categories: tuple[str, ...]
+    tokens: Tensor  # float16 [views, M, N, P, C]
+    clip_labels: Tensor  # int64 [M]
+    ids: Tensor  # int64 [Q, L]
+    caption_clip: Tensor  # int64 [Q]
+    queries: Queries
+    settings: Settings
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches of one epoch."""
+        return len(self._order(0))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch: every caption once; view ``epoch mod views``."""
+        view = epoch % len(self.tokens)
+        for captions in self._order(epoch):
+            captions = captions.to(self.tokens.device)
+            clips = self.caption_clip[captions]
+            distinct, place = clips.unique(return_inverse=True)
+            yield Batch(self.tokens[view, distinct], place, self.ids[captions], self.clip_labels[clips], clips, captions, view)
+
+    def _order(self, epoch: int) -> list[Tensor]:
+        rng = generator(self.seed, f"batches/{epoch}", self.number)
+        shuffled = torch.randperm(len(self.ids), generator=rng)
+        if self.settings.batches == "pairs":
+            return list(shuffled.split(self.settings.batch))
+        return _distinct_batches(shuffled, self.caption_clip.cpu(), self.settings.batch)
+
+
+def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Tensor]:
+    """Batches in which no clip occurs twice, so that no caption is its own clip's negative: round r holds each clip's r-th caption."""
+    rounds: dict[int, list[int]] = {}
+    seen: dict[int, int] = {}
+    for caption in order.tolist():
+        clip = int(caption_clip[caption])
+        turn = seen.get(clip, 0)
+        seen[clip] = turn + 1
+        rounds.setdefault(turn, []).append(caption)
+    return [part for _, members in sorted(rounds.items()) for part in _even_split(torch.tensor(members), size)]
+
+
+def _even_split(members: Tensor, size: int) -> list[Tensor]:
+    pieces = -(-len(members) // size)
+    return list(members.tensor_split(pieces))
+
+
+class TaskStream:
+    """K tasks over a cache, in the catalog's category order. Tokens of a task are read when it is asked for.
+
+    Raises:
+        StructAlignError: K is more than the categories or does not divide them; a task without training or test clips.
+    """
+
+    def __init__(self, cache: FeatureCache, tasks: int, settings: Settings, seed: int, device: torch.device) -> None:
+        categories = cache.catalog.categories
+        if not 1 <= tasks <= len(categories):
+            raise StructAlignError(f"--tasks {tasks}: '{cache.catalog.dataset}' has {len(categories)} categories; choose 1 to {len(categories)}")
+        if len(categories) % tasks:
+            fits = [str(k) for k in range(1, len(categories) + 1) if len(categories) % k == 0]
+            raise StructAlignError(f"--tasks {tasks} does not divide the {len(categories)} categories; choose one of {', '.join(fits)}")
+        self.cache, self.tasks, self.settings, self.seed, self.device = cache, tasks, settings, seed, device
+        size = len(categories) // tasks
+        self.categories = [categories[size * index : size * (index + 1)] for index in range(tasks)]
+        for number in range(1, tasks + 1):
+            train, test = self._sides(number)
+            if not train or not test:
+                side = "test" if train else "training"
+                raise StructAlignError(f"task {number} ({', '.join(self.categories[number - 1])}) has no usable {side} clip in this cache")
+
+    def class_index(self) -> dict[str, int]:
+        """Global class index of every category."""
+        return {name: index for index, name in enumerate(self.cache.catalog.categories)}
+
+    def task(self, number: int, tokenize: Tokenize) -> Task:
+        """Task ``number`` (1-based) with its training tokens on the device."""
+        train, _ = self._sides(number)
+        index = self.class_index()
+        ids = [clip.id for clip in train]
+        tokens = torch.stack([torch.from_numpy(self.cache.tokens(ids, view)) for view in range(self.cache.spec.views)])
+        captions = [(row, text) for row, clip in enumerate(train) for text in clip.captions]
+        return Task(
+            number,
+            self.categories[number - 1],
+            tokens.to(self.device),
+            torch.tensor([index[clip.category] for clip in train], device=self.device),
+            tokenize([text for _, text in captions]).to(self.device),
+            torch.tensor([row for row, _ in captions], device=self.device),
+            self.queries(number, tokenize),
+            self.settings,
+            self.seed,
+        )
+
+    def queries(self, number: int, tokenize: Tokenize) -> Queries:
+        """What task ``number`` is evaluated on: its test clips, or with ``heldout`` a seeded part of its training clips."""
+        _, test = self._sides(number)
+        captions = [(row, text) for row, clip in enumerate(test) for text in clip.captions]
+        ids = tokenize([text for _, text in captions])
+        return Queries(tuple(clip.id for clip in test), ids, torch.tensor([row for row, _ in captions]))
+
+    def query_tokens(self, queries: Queries) -> Tensor:
+        """Tokens of the clips that are searched, view 0: float16 [V, N, P, C], on the CPU."""
+        return torch.from_numpy(self.cache.tokens(queries.clips))
+
+    def coverage(self) -> float:
+        """Clips evaluated over clips the catalog has on that side."""
+        wanted = [clip for names in self.categories for clip in self.cache.catalog.select("test", names)]
+        if self.settings.heldout:
+            return 1.0
+        return len(self.cache.ok(wanted)) / len(wanted)
+
+    def _sides(self, number: int) -> tuple[list[Clip], list[Clip]]:
+        names = self.categories[number - 1]
+        train = self.cache.ok(self.cache.catalog.select("train", names))
+        if not self.settings.heldout:
+            return train, self.cache.ok(self.cache.catalog.select("test", names))
+        kept, aside = [], []
+        for name in names:
+            clips = [clip for clip in train if clip.category == name]
+            order = torch.randperm(len(clips), generator=generator(0, f"heldout/{name}")).tolist()
+            cut = round(len(clips) * self.settings.heldout)
+            aside += [clips[i] for i in sorted(order[:cut])]
+            kept += [clips[i] for i in sorted(order[cut:])]
+        return kept, aside
+
