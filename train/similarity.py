@@ -60,8 +60,7 @@ def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tens
 
 def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
     """<unit text, unit mean of unit frames>: frames [V, N, D], texts [T, D] to [V, T]."""
-    video = F.normalize(F.normalize(frames.float(), dim=-1).mean(1), dim=-1)
-    return video @ F.normalize(texts.float(), dim=-1).T
+    return _unit(_unit(frames).mean(1)) @ _unit(texts).T
 
 
 def fused_similarity(word_frame: Tensor, global_: Tensor) -> Tensor:

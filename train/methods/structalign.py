@@ -19,11 +19,12 @@ from train.stream import Batch, Task
 
 @dataclass(frozen=True)
 class Teacher:
-    """A frozen model's embeddings of a task's training set: frames [views, M, N, D], words [Q, L, D], lengths [Q]."""
+    """A frozen model's embeddings of a task's training set: frames [views, M, N, D], words [Q, L, D], lengths [Q]; its exp(tau)."""
 
     frames: Tensor
     words: Tensor
     lengths: Tensor
+    scale: Tensor
 
     def similarity(self, batch: Batch) -> Tensor:
         """Word-frame similarity [B, B] of a batch."""
@@ -60,7 +61,7 @@ class StructAlign:
             text = self.model.encode_text(task.ids, task.number - 1, adapted=previous)
             with torch.no_grad():
                 frames = torch.stack([torch.cat([self.model.video(part, previous) for part in view.split(128)]) for view in task.tokens])
-            self.teacher = Teacher(frames, text.words, text.lengths)
+            self.teacher = Teacher(frames, text.words, text.lengths, self.model.scale.detach())
 
     def losses(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
         """The weighted terms of the loss."""
@@ -69,7 +70,8 @@ class StructAlign:
         logits = pairs.similarity * factor
         terms = {"contrastive": contrastive(logits)}
         if self.teacher is not None:
-            terms["crp"] = self.settings.crp_weight * relation_preserving(logits, self.teacher.similarity(batch) * factor)
+            taught = self.teacher.similarity(batch) * logit_factor(self.teacher.scale, self.settings, len(batch.ids))
+            terms["crp"] = self.settings.crp_weight * relation_preserving(logits, taught)
         base = torch.stack(list(terms.values())).sum()
         replayed = self._draw(len(batch.ids))
         if self.settings.etf_weight:

@@ -1,0 +1,113 @@
+"""Topic 1: both towers compute what the released code computes, from the tokens of every cut."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cache.backbone import Stem
+from tests.parity.golden import Golden, RecordedNoise, close
+from train.model import released_words
+
+IO = "1_model_io"
+
+
+def test_frame_embeddings_from_every_cut(golden: Golden) -> None:
+    hidden = golden.get(IO, "vision.hidden_states")
+    layers = golden.config["vision"]["num_hidden_layers"]
+    frames = golden.get(IO, "pixel_values").shape[1]
+    for cut in range(layers):
+        with torch.no_grad():
+            model = golden.model(cut=cut)
+            embeds = model.video(hidden[cut].unflatten(1, (frames, -1)))
+        close(embeds, golden.get(IO, "vision.frame_embeds"))
+        close(F.normalize(embeds, dim=-1), golden.get(IO, "vision.frame_embeds_norm"))
+        pooled = embeds.mean(1)
+        close(pooled, golden.get(IO, "vision.pooled"))
+        close(F.normalize(pooled, dim=-1), golden.get(IO, "vision.pooled_norm"))
+
+
+def test_stem_gives_the_tokens_of_every_frozen_cut(golden: Golden) -> None:
+    pixels, hidden = golden.get(IO, "pixel_values"), golden.get(IO, "vision.hidden_states")
+    first = golden.config["vision"]["num_hidden_layers"] - golden.config["adapter_applied_layer"]
+    for cut in range(first + 1):
+        tokens = Stem(golden.backbone(golden.weights, cut), cut)(pixels.flatten(0, 1))
+        close(tokens.unflatten(0, pixels.shape[:2]).flatten(1, 2), hidden[cut])
+
+
+def test_class_tokens_after_the_last_norm(golden: Golden) -> None:
+    expected = golden.get(IO, "vision.cls_post_ln")
+    projection = golden.weights["clipmodel.visual_projection.weight"]
+    close(expected @ projection.T, golden.get(IO, "vision.frame_embeds"))
+
+
+@pytest.mark.parametrize("path", ["pnone", "p1", "p2", "p3"])
+def test_captions_by_every_path(golden: Golden, path: str) -> None:
+    if f"text.{path}.global" not in golden.file(IO):
+        pytest.skip("this set has fewer tasks")
+    task = None if path == "pnone" else int(path[1:])
+    model = golden.model()
+    with torch.no_grad():
+        features = model.text(golden.get(IO, "input_ids"), task, visible=golden.get(IO, "attention_mask").bool())
+    close(features.text, golden.get(IO, f"text.{path}.global"))
+    lengths = golden.get(IO, f"text.{path}.words.len")
+    assert torch.equal(features.lengths, lengths)
+    expected = golden.get(IO, f"text.{path}.words")
+    for row, length in enumerate(lengths.tolist()):
+        close(features.words[row, :length], expected[row, :length])
+
+
+@pytest.mark.parametrize("path", ["pnone", "p1", "p2", "p3"])
+def test_text_hidden_states(golden: Golden, path: str) -> None:
+    if f"text.{path}.last_hidden" not in golden.file(IO):
+        pytest.skip("this set has fewer tasks")
+    ids, hidden = golden.get(IO, "input_ids"), golden.get(IO, f"text.{path}.last_hidden")
+    projected = hidden @ golden.weights["clipmodel.text_projection.weight"].T
+    close(projected[torch.arange(len(ids)), ids.argmax(-1)], golden.get(IO, f"text.{path}.global"))
+    words = released_words(ids)
+    for row in range(len(ids)):
+        close(projected[row][words[row]], golden.get(IO, f"text.{path}.words")[row, : int(words[row].sum())])
+
+
+@pytest.mark.parametrize("path", ["pnone", "p2", "p3"])
+def test_gates_of_every_adapter(golden: Golden, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if f"text.{path}.gates" not in golden.file(IO):
+        pytest.skip("this set has fewer tasks")
+    model = golden.model()
+    seen, logits = [], []
+    for experts in model.text.experts:
+        gate = experts.gates
+
+        def spy(routing, slots, noise, gate=gate, experts=experts):  # type: ignore[no-untyped-def]
+            seen.append(gate(routing, slots, noise))
+            logits.append(torch.einsum("seh,bh->sbe", experts.route[slots], routing))
+            return seen[-1]
+
+        monkeypatch.setattr(experts, "gates", spy)
+    with torch.no_grad():
+        model.text(golden.get(IO, "input_ids"), None if path == "pnone" else int(path[1:]), visible=golden.get(IO, "attention_mask").bool())
+    close(torch.cat(seen).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.gates"))
+    close(torch.cat(logits).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.route_logits"))
+
+
+def test_which_positions_are_words(golden: Golden) -> None:
+    ids = golden.get(IO, "edge.input_ids")
+    assert torch.equal(released_words(ids).long(), golden.get(IO, "edge.is_word"))
+
+
+def test_edge_captions(golden: Golden) -> None:
+    with torch.no_grad():
+        features = golden.model().text(golden.get(IO, "edge.input_ids"), 2, visible=golden.get(IO, "edge.attention_mask").bool())
+    close(features.text, golden.get(IO, "edge.p2.global"))
+    lengths = golden.get(IO, "edge.p2.words.len")
+    assert torch.equal(features.lengths, lengths)
+    expected = golden.get(IO, "edge.p2.words")
+    for row, length in enumerate(lengths.tolist()):
+        close(features.words[row, :length], expected[row, :length])
+
+
+def test_noisy_gating(golden: Golden) -> None:
+    experts = golden.model().text.experts[3]
+    x, noise = golden.get(IO, "gating.x"), golden.get(IO, "gating.noise")
+    with torch.no_grad():
+        close(experts.gates(x, slice(1, 2), None)[0], golden.get(IO, "gating.gates_eval"))
+        close(experts.gates(x, slice(1, 2), RecordedNoise(noise[None]))[0], golden.get(IO, "gating.gates_train"))

@@ -1,0 +1,13 @@
+"""Topic 2: word-frame similarity."""
+
+from tests.parity.golden import Golden, close
+from train.similarity import word_frame_similarity, word_frame_similarity_reference
+
+FILE = "2_word_frame"
+
+
+def test_fast_path_and_reference(golden: Golden) -> None:
+    frames, words, lengths = (golden.get(FILE, name) for name in ("frames", "words", "words.len"))
+    for similarity in (word_frame_similarity, word_frame_similarity_reference):
+        close(similarity(frames, words, lengths), golden.get(FILE, "sim"))
+        close(similarity(frames, words, lengths).T, golden.get(FILE, "sim_eval"))
