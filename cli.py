@@ -10,15 +10,14 @@ from typing import Any
 
 import click
 
-from cache.errors import StructAlignError, unknown
-
-DATASETS = ("demo", "manifest")
+from cache.errors import StructAlignError
 
 
 class Lines(click.Group):
     """Errors as one line on stderr with the contract's exit codes."""
 
     def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
         try:
             return super().invoke(context)
         except StructAlignError as error:
@@ -29,7 +28,9 @@ class Lines(click.Group):
         except OSError as error:
             if context.params.get("debug"):
                 raise
-            click.echo(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}; nothing unfinished was published", err=True)
+            click.echo(
+                f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}; nothing unfinished was published", err=True
+            )
             context.exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted; it is safe to run the same command again", err=True)
@@ -76,11 +77,13 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many clips, dealt over categories and sides.")
 @click.option("--max-bad", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share of bad clips above which nothing is published.")
 @click.option("--retry-bad", is_flag=True, help="Try quarantined clips again.")
-@click.option("--decode-timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds one clip may take to decode.")
+@click.option(
+    "--decode-timeout", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True, help="Seconds one clip may take to decode."
+)
 @_cache_root
 @_json
 @click.pass_context
-def extract(context: click.Context, as_json: bool, **options: Any) -> None:
+def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
     report = _extract(options, _Progress("extract", "clips", quiet=as_json))
     quarantined = report.quarantined()
@@ -127,6 +130,7 @@ def train(reference: str | None, as_json: bool, **options: Any) -> None:
 @_json
 def evaluate(run: Path | None, reference: str | None, device: str, runs: Path, cache_root: Path, as_json: bool) -> None:
     """Compute a run's figures again from its checkpoints and stored database."""
+    from evaluate.continual import write_results
     from evaluate.results import make_results
     from evaluate.stages import evaluate_run
     from train.experiment import make_experiment
@@ -136,8 +140,54 @@ def evaluate(run: Path | None, reference: str | None, device: str, runs: Path, c
     cache = _find_cache(reference or found.config["fingerprint"], cache_root)
     experiment = make_experiment(cache, found.config, _torch_device(device))
     results = make_results(experiment, evaluate_run(experiment, found))
-    _write_results(found.path, results)
+    write_results(found.path, results)
     _print_results(results, found.path, as_json)
+
+
+@main.command()
+@click.option("--methods", required=True, help="Methods with commas between.")
+@click.option("--seeds", default="0,1,2", show_default=True, help="Training seeds with commas between.")
+@click.option("--tasks", type=click.IntRange(min=1), required=True, help="K, the number of tasks.")
+@click.option("--caches", help="Caches with commas between.  [default: the newest]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of every run; may be given again.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the runs and the tables go.  [default: sweep, under --runs]")
+@click.option("--ray-address", help="Join this Ray cluster instead of starting one.")
+@_device
+@_runs
+@_cache_root
+@_json
+def sweep(
+    methods: str, seeds: str, tasks: int, caches: str | None, overrides: tuple[str, ...], out: Path | None, ray_address: str | None,
+    device: str, runs: Path, cache_root: Path, as_json: bool,
+) -> None:  # fmt: skip
+    """Run every combination of methods, seeds and caches, and print mean ± sd per method."""
+    from evaluate.sweep import sweep as run_sweep
+    from evaluate.sweep import sweep_table
+
+    found = [_find_cache(reference, cache_root) for reference in (caches.split(",") if caches else [None])]
+    folder = out or runs / "sweep"
+    body = run_sweep(
+        found, methods.split(","), _numbers(seeds), tasks, _overrides(overrides), _torch_device(device).type, folder, ray_address,
+        _Progress("sweep", "runs", as_json),
+    )  # fmt: skip
+    click.echo(json.dumps(body) if as_json else f"{sweep_table(body)}\n\n{folder / 'sweep.json'}")
+
+
+@main.command()
+@click.option("--seed", default=0, show_default=True, help="Seed of the world and of the training.")
+@click.option("--tasks", type=click.IntRange(min=1), default=10, show_default=True, help="K, the number of tasks.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
+@_runs
+@_cache_root
+@_json
+@click.pass_context
+def demo(context: click.Context, seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, as_json: bool) -> None:
+    """World, extraction, training and evaluation in one go."""
+    options = {parameter.name: parameter.get_default(context) for parameter in (*extract.params, *train.params)}
+    options |= {"seed": seed, "tasks": tasks, "out": out, "runs": runs, "cache_root": cache_root, "overrides": ()}
+    report = _extract(options, _Progress("extract", "clips", as_json))
+    results, path = _train(str(report.cache.path), options, as_json)
+    _print_results(results, path, as_json)
 
 
 def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
@@ -177,44 +227,26 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
 
 
 def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple[dict[str, Any], Path]:
-    from evaluate.results import make_results
-    from evaluate.stages import StageEvaluator
-    from train.experiment import make_config, make_experiment
-    from train.loop import train as run_loop
-    from train.methods import METHODS
-    from train.runs import Run
+    from evaluate.continual import default_run_name, run_continual
     from train.settings import resolve
 
-    if options["method"] not in METHODS:
-        raise unknown("method", options["method"], METHODS)
     cache = _find_cache(reference, options["cache_root"])
     if reference is None:
         click.echo(f"cache {cache.fingerprint[:12]} ({cache.catalog.dataset}), the newest", err=True)
-    settings = resolve(cache.catalog.dataset, options["method"], dict(_pair(text) for text in options["overrides"]))
-    config = make_config(cache, options["method"], options["tasks"], options["seed"], settings)
-    experiment = make_experiment(cache, config, _torch_device(options["device"]))
-    name = f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{options['method']}-k{options['tasks']}-s{options['seed']}"
-    run = Run.create_or_resume(options["out"] or options["runs"] / name, config, options["overwrite"])
-    if run.finished:
-        click.echo(f"run {run.path}: {run.finished} of {options['tasks']} tasks are there, going on", err=True)
-    evaluator = StageEvaluator(experiment, run)
+    recipe = resolve(cache.catalog.dataset, options["method"], _overrides(options["overrides"]))
+    out = options["out"] or options["runs"] / default_run_name(cache, recipe.name, options["tasks"], options["seed"])
+    progress, epochs = _Progress("train", "epochs", quiet), recipe.settings.epochs
 
-    def measure(stage: int) -> dict[str, Any]:
-        scores = evaluator(stage)
+    def measured(scores: dict[str, Any]) -> None:
         if not quiet:
-            name = f"task {stage}" if stage else "zero-shot"
+            name = f"task {scores['stage']}" if scores["stage"] else "zero-shot"
             click.echo(f"{name}: R@1 {scores['t2v']['R@1']:.2f} over {scores['clips']} clips ({scores['seconds']:.1f} s)", err=True)
-        return scores
 
-    progress = _Progress("train", "epochs", quiet)
-    epochs = settings.epochs
-    run_loop(
-        experiment.stream, experiment.tokenize, experiment.model, experiment.method, run, settings, measure,
-        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs),
+    results = run_continual(
+        cache, recipe, options["tasks"], options["seed"], _torch_device(options["device"]), out, options["overwrite"],
+        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured,
     )  # fmt: skip
-    results = make_results(experiment, run.stages())
-    _write_results(run.path, results)
-    return results, run.path
+    return results, out
 
 
 def _find_cache(reference: str | None, cache_root: Path) -> Any:
@@ -231,17 +263,18 @@ def _torch_device(name: str) -> Any:
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"--set {text}: give it as KEY=VALUE")
-    return key.strip(), value.strip()
+def _overrides(pairs: tuple[str, ...]) -> dict[str, str]:
+    for text in pairs:
+        if "=" not in text:
+            raise click.UsageError(f"--set {text}: give it as KEY=VALUE")
+    return {key.strip(): value.strip() for key, _, value in (text.partition("=") for text in pairs)}
 
 
-def _write_results(path: Path, results: dict[str, Any]) -> None:
-    from cache.staging import write_text
-
-    write_text(path / "results.json", json.dumps(results, indent=1) + "\n")
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--seeds {text}: give whole numbers with commas between, such as 0,1,2") from error
 
 
 def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -169,7 +169,7 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
     logging.getLogger("open_clip").setLevel(logging.ERROR)
     try:
         path = Path(open_clip.download_pretrained(source))
-    except Exception as error:  # noqa: BLE001 - the hub client's and urllib's errors share no base class
+    except Exception as error:
         where = source.get("hf_hub") or source.get("url")
         raise StructAlignError(
             f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
@@ -185,9 +185,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
             state = state.get("state_dict", state)
-    except Exception as error:  # noqa: BLE001 - unpickling errors share no base class
+    except Exception as error:
         raise StructAlignError(
-            f"{path} is neither safetensors nor a plain state dict that loads without running code ({type(error).__name__}); convert it to safetensors"
+            f"{path} is not safetensors, nor a plain state dict that loads without running code ({type(error).__name__}); convert it"
         ) from error
     state = {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
@@ -247,8 +247,8 @@ def load_frozen(folder: Path) -> Backbone:
     for index in range(cut):
         model.visual.transformer.resblocks[index] = nn.Identity()
     model.visual.conv1 = nn.Identity()
-    preprocessing = Preprocessing(**{**body["preprocessing"], "mean": tuple(body["preprocessing"]["mean"]), "std": tuple(body["preprocessing"]["std"])})
-    bpe = folder / BPE_FILE
-    return Backbone(
-        body["name"], body["pretrained"], body["config"], preprocessing, model, bpe if bpe.is_file() else None, body["weights"], cut
+    preprocessing = Preprocessing(
+        **{**body["preprocessing"], "mean": tuple(body["preprocessing"]["mean"]), "std": tuple(body["preprocessing"]["std"])}
     )
+    bpe = folder / BPE_FILE
+    return Backbone(body["name"], body["pretrained"], body["config"], preprocessing, model, bpe if bpe.is_file() else None, body["weights"], cut)

@@ -8,7 +8,7 @@ from train.experiment import Experiment
 
 def make_results(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[str, Any]:
     """Results of the stages measured so far; percentages are 0 to 100."""
-    config, settings, cache = experiment.config, experiment.settings, experiment.cache
+    config, settings = experiment.config, experiment.settings
     tasks = config["tasks"]
     matrix: dict[str, Matrix] = {k: [_padded(stage["row"][k], tasks) for stage in stages] for k in ("r1", "r5", "r10")}
     classes = [len(names) for names in experiment.stream.categories]

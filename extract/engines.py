@@ -1,6 +1,6 @@
 """Two ways to run the same units: in this process, or streamed through Ray Data."""
 
-import os
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from cache.backbone import Backbone, Stem, load_backbone
 from cache.catalog import Catalog, Clip
 from cache.errors import StructAlignError
+from cache.ray_session import ray_session
 from cache.rows import RowTable
 from cache.staging import ClipOutcome, StagedCache
 from extract.stages import UnitRunner, Work
@@ -41,6 +42,7 @@ class RayWorker:
         self.runner = UnitRunner(work, Stem(backbone, work.cut), backbone.preprocessing, RowTable(catalog, work.views.count))
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Do one unit."""
         self.runner.run(int(row["unit"]), [self.catalog[str(clip)] for clip in row["clips"]])
         return {"unit": row["unit"]}
 
@@ -51,54 +53,30 @@ def run_ray(work: Work, units: list[Unit], workers: int, address: str | None) ->
     Raises:
         StructAlignError: no such cluster, or a unit that failed ``ATTEMPTS`` times.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-    import ray.data
-    from ray.exceptions import RayError
+    with ray_session(address, workers):
+        import ray.data as ray_data
+        from ray.exceptions import RayError
 
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            num_cpus=max(workers, os.cpu_count() or 1) if address == "local" else None,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=True,
-            runtime_env={"env_vars": {"PYTHONPATH": _import_path()}},
-        )
-    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
-        raise StructAlignError(f"cannot start or reach Ray at '{address}': {str(error).splitlines()[0]}") from error
-    try:
-        context = ray.data.DataContext.get_current()
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        context = ray_data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        context.verbose_stats_logs = False
         rows = [{"unit": number, "clips": [clip.id for clip in clips]} for number, clips in units]
-        gpus = 1 / workers if work.device == "cuda" else 0
-        stream = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
             RayWorker,
             fn_constructor_args=[work],
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            compute=ray_data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=1,
-            num_gpus=gpus,
+            num_gpus=1 / workers if work.device == "cuda" else 0,
             max_restarts=ATTEMPTS,
             max_task_retries=ATTEMPTS,
         )
         staged = StagedCache(work.staging)
-        for row in stream.iter_rows():
-            outcomes = staged.receipt(int(row["unit"]))
-            if outcomes is None:
-                raise StructAlignError(f"unit {row['unit']} left no receipt under {work.staging}; is the cache root shared by all Ray nodes?")
-            yield outcomes
-    except RayError as error:
-        raise StructAlignError(f"a Ray worker failed: {str(error).strip().splitlines()[-1]}; what is done is kept, run extract again") from error
-    finally:
-        ray.shutdown()
-
-
-def _import_path() -> str:
-    from pathlib import Path
-
-    return os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+        try:
+            for row in stream.iter_rows():
+                outcomes = staged.receipt(int(row["unit"]))
+                if outcomes is None:
+                    raise StructAlignError(f"unit {row['unit']} left no receipt under {work.staging}; is the cache root shared by all Ray nodes?")
+                yield outcomes
+        except RayError as error:
+            raise StructAlignError(f"a Ray worker failed: {str(error).strip().splitlines()[-1]}; what is done is kept, run extract again") from error

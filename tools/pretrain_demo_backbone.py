@@ -65,7 +65,7 @@ def random_scene(rng: np.random.Generator) -> Scene:
     )  # fmt: skip
 
 
-class Stills(IterableDataset):
+class Stills(IterableDataset[tuple[Tensor, Tensor]]):
     """An endless stream of (uint8 still [3, 64, 64], token ids): a random moment of a random scene and a plain caption."""
 
     def __init__(self, tokenizer: SimpleTokenizer, seed: int) -> None:

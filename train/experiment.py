@@ -12,7 +12,7 @@ from train.methods import make_method
 from train.methods.base import Method
 from train.model import Model
 from train.seeds import generator
-from train.settings import Settings, as_json
+from train.settings import Recipe, Settings, as_json
 from train.stream import TaskStream, Tokenize
 
 
@@ -30,15 +30,16 @@ class Experiment:
     method: Method
 
 
-def make_config(cache: FeatureCache, method: str, tasks: int, seed: int, settings: Settings) -> dict[str, Any]:
+def make_config(cache: FeatureCache, recipe: Recipe, tasks: int, seed: int) -> dict[str, Any]:
     """What is written into the run, and what a resumed run must agree with."""
     return {
-        "method": method,
+        "method": recipe.name,
+        "algorithm": recipe.algorithm,
         "dataset": cache.catalog.dataset,
         "tasks": tasks,
         "seed": seed,
         "fingerprint": cache.fingerprint,
-        "settings": as_json(settings),
+        "settings": as_json(recipe.settings),
     }
 
 
@@ -46,7 +47,7 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
     """Raises StructAlignError when the run was trained on another cache or asks for tasks the cache cannot give."""
     if config["fingerprint"] != cache.fingerprint:
         raise StructAlignError(
-            f"this run was trained on cache {config['fingerprint'][:12]}, not on {cache.fingerprint[:12]} ({cache.path}); name the right one with --cache"
+            f"this run was trained on cache {config['fingerprint'][:12]}, not on {cache.fingerprint[:12]}; name the right one with --cache"
         )
     settings = Settings(**config["settings"])
     stream = TaskStream(cache, config["tasks"], settings, config["seed"], device)
@@ -55,5 +56,5 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
     if settings.clip_scope == "all":
         for parameter in (model.video.projection, model.text.projection, model.logit_scale):
             parameter.requires_grad_(True)
-    method = make_method(config["method"], model, settings, len(cache.catalog.categories), config["seed"])
+    method = make_method(config["algorithm"], model, settings, len(cache.catalog.categories), config["seed"])
     return Experiment(config, settings, cache, backbone, stream, backbone.tokenizer(), model, method)

@@ -1,6 +1,7 @@
 """The model that learns: the frozen towers after the cut, with adapters. open_clip's weights are never edited."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -29,7 +30,7 @@ class VideoTail(nn.Module):
         super().__init__()
         visual = backbone.model.visual
         self.cut = backbone.cut
-        self.blocks = nn.ModuleList(visual.transformer.resblocks[self.cut :])
+        self.blocks: nn.ModuleList = visual.transformer.resblocks[self.cut :]
         self.ln_post, self.projection = visual.ln_post, visual.proj
         self.adapters = nn.ModuleDict()
         adapted = backbone.blocks - self.cut if settings.adapted_blocks is None else settings.adapted_blocks
@@ -38,7 +39,7 @@ class VideoTail(nn.Module):
                 f"adapted_blocks {adapted} needs a cache cut at {max(0, backbone.blocks - adapted)} or before; this one is cut at {self.cut}"
             )
         if settings.frame_fusion:
-            width, heads = visual.transformer.width, self.blocks[0].attn.num_heads
+            width, heads = int(visual.transformer.width), int(visual.transformer.resblocks[0].attn.num_heads)
             for index in range(backbone.blocks - adapted, backbone.blocks):
                 self.adapters[str(index)] = FrameFusion(width, heads, index, generator)
 
@@ -47,9 +48,12 @@ class VideoTail(nn.Module):
         batch, frames = tokens.shape[:2]
         x = tokens.to(self.projection.dtype).flatten(0, 1)
         for offset, block in enumerate(self.blocks):
-            adapter = self.adapters[str(self.cut + offset)] if adapted and str(self.cut + offset) in self.adapters else None
+            adapter = self._adapter(self.cut + offset) if adapted else None
             x = vision_block(block, adapter, x, frames, queries=1 if offset == len(self.blocks) - 1 else x.shape[1])
         return (self.ln_post(x[:, 0]) @ self.projection).unflatten(0, (batch, frames))
+
+    def _adapter(self, block: int) -> FrameFusion | None:
+        return cast(FrameFusion, self.adapters[str(block)]) if str(block) in self.adapters else None
 
 
 def vision_block(block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int) -> Tensor:
@@ -86,9 +90,7 @@ class TextTower(nn.Module):
         draws = torch.randn(tasks, width, generator=generator) * width**-0.5
         self.prototypes = nn.ParameterList(nn.Parameter(row.clone()) for row in draws)
 
-    def forward(
-        self, ids: Tensor, task: int | None, noise: Noise | None = None, adapted: bool = True, visible: Tensor | None = None
-    ) -> TextFeatures:
+    def forward(self, ids: Tensor, task: int | None, noise: Noise | None = None, adapted: bool = True, visible: Tensor | None = None) -> TextFeatures:
         """Captions through the path of ``task`` (1-based): task 1 by expert 0, later ones routed; None routes without prototype.
 
         Args:
@@ -107,7 +109,7 @@ class TextTower(nn.Module):
         prototype = self.prototypes[task - 1] if task is not None and task > 1 else None
         mask = None if visible is None else _causal(visible)
         for block, experts in zip(self.blocks, self.experts, strict=True):
-            x = _text_block(block, experts if adapted else None, x, mask, end, prototype, task != 1, noise)
+            x = _text_block(block, cast(TextExperts, experts) if adapted else None, x, mask, end, prototype, task != 1, noise)
         x = self.ln_final(x) @ self.projection
         words, lengths = self._words(x, ids, end)
         return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
@@ -115,7 +117,7 @@ class TextTower(nn.Module):
     def copy_first_experts(self) -> None:
         """In every block all experts become the first; done once, after task 1."""
         for experts in self.experts:
-            experts.copy_first_expert()
+            cast(TextExperts, experts).copy_first_expert()
 
     def _words(self, x: Tensor, ids: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
         if not self.padding_counts:

@@ -1,10 +1,12 @@
 """AdamW as the released code's library has it, leaving alone the experts that nobody chose."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from train.adapters import TextExperts
 from train.model import Model
 from train.settings import Settings
 
@@ -83,7 +85,7 @@ def parameter_groups(model: Model, settings: Settings, task: int) -> list[tuple[
 
 def build_optimizer(model: Model, settings: Settings, task: int) -> ExpertAdamW:
     """A new optimizer for a task; the experts' up-projections are skipped row by row."""
-    rowwise = {experts.up for experts in model.text.experts}
+    rowwise = {cast(TextExperts, experts).up for experts in model.text.experts}
     return ExpertAdamW(parameter_groups(model, settings, task), settings.weight_decay, rowwise)
 
 

@@ -23,7 +23,9 @@ class ClassPrototypes:
     def empty(cls, dim: int, device: torch.device) -> "ClassPrototypes":
         """No class yet."""
         none = torch.zeros(0, device=device)
-        return cls(torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, dim, device=device), none, torch.zeros(0, dim, device=device), none)
+        return cls(
+            torch.zeros(0, dtype=torch.long, device=device), torch.zeros(0, dim, device=device), none, torch.zeros(0, dim, device=device), none
+        )
 
     def with_classes(self, labels: Tensor, text: Tensor, video: Tensor) -> "ClassPrototypes":
         """These and the classes found in ``labels`` [M], from unit features ``text`` and ``video`` [M, D] of the same pairs."""

@@ -1,4 +1,4 @@
-"""Every choice of a training run, typed. Values come from the dataclass's defaults < dataset's YAML < method's YAML < command line."""
+"""Every choice of a training run, typed: the dataclass's defaults < dataset's YAML < method's YAML < method on dataset < command line."""
 
 import types
 from collections.abc import Mapping
@@ -60,20 +60,40 @@ class Settings:
             raise StructAlignError("settings heldout, dropout and warmup are fractions from 0 to below 1")
 
 
-def resolve(dataset: str, method: str, overrides: Mapping[str, str]) -> Settings:
-    """The settings of ``method`` on ``dataset`` with ``--set`` values on top.
+@dataclass(frozen=True)
+class Recipe:
+    """A method as the user names it: the algorithm it runs and its settings. A variant is a YAML file that names its base."""
+
+    name: str
+    algorithm: str
+    settings: Settings
+
+
+def recipes() -> list[str]:
+    """The names that ``--method`` takes."""
+    return sorted(file.stem for file in (CONFIGS / "methods").glob("*.yaml"))
+
+
+def resolve(dataset: str, name: str, overrides: Mapping[str, str]) -> Recipe:
+    """The settings of method ``name`` on ``dataset`` with ``--set`` values on top.
 
     Raises:
-        StructAlignError: an unknown key (naming the nearest) or a value of the wrong kind.
+        StructAlignError: an unknown method or key (naming the nearest), or a value of the wrong kind.
     """
-    values: dict[str, Any] = {}
+    if name not in recipes():
+        raise unknown("method", name, recipes())
+    chain = [name]
+    while (base := _read(CONFIGS / "methods" / f"{chain[0]}.yaml").get("base")) is not None:
+        chain.insert(0, base)
     on_dataset = _read(CONFIGS / "datasets" / f"{dataset}.yaml")
-    on_method = _read(CONFIGS / "methods" / f"{method}.yaml")
-    layers = [on_dataset.get("train"), on_method.get("train"), (on_dataset.get("methods") or {}).get(method)]
+    layers = [on_dataset.get("train")]
+    for link in chain:
+        layers += [_read(CONFIGS / "methods" / f"{link}.yaml").get("train"), (on_dataset.get("methods") or {}).get(link)]
+    values: dict[str, Any] = {}
     for layer in layers:
         values |= {key: _coerce(key, value) for key, value in (layer or {}).items()}
     values |= {key: _coerce(key, yaml.safe_load(text)) for key, text in overrides.items()}
-    return Settings(**values)
+    return Recipe(name, chain[0], Settings(**values))
 
 
 def extraction_defaults(dataset: str) -> dict[str, Any]:

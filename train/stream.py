@@ -12,7 +12,6 @@ from cache.store import FeatureCache
 from train.seeds import generator
 from train.settings import Settings
 
-
 Tokenize = Callable[[list[str]], Tensor]
 
 
@@ -60,8 +59,8 @@ class Task:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch: every caption once; view ``epoch mod views``."""
         view = epoch % len(self.tokens)
-        for captions in self._order(epoch):
-            captions = captions.to(self.tokens.device)
+        for order in self._order(epoch):
+            captions = order.to(self.tokens.device)
             clips = self.caption_clip[captions]
             distinct, place = clips.unique(return_inverse=True)
             yield Batch(self.tokens[view, distinct], place, self.ids[captions], self.clip_labels[clips], clips, captions, view)
@@ -168,4 +167,3 @@ class TaskStream:
             aside += [clips[i] for i in sorted(order[:cut])]
             kept += [clips[i] for i in sorted(order[cut:])]
         return kept, aside
-

@@ -73,7 +73,9 @@ def _clip(row: dict[str, str], where: str) -> Clip:
     if not row["caption"].strip():
         raise StructAlignError(f"{where}: clip '{row['clip_id']}' has an empty caption; fill it in or remove the row")
     start, end = (_seconds(row.get(name, ""), f"{where}: {name}") for name in ("start", "end"))
-    return Clip(row["clip_id"].strip(), str(path), row["category"].strip(), "train" if split == "train" else "test", (row["caption"].strip(),), start, end)
+    return Clip(
+        row["clip_id"].strip(), str(path), row["category"].strip(), "train" if split == "train" else "test", (row["caption"].strip(),), start, end
+    )
 
 
 def _seconds(text: str, where: str) -> float | None:

@@ -36,7 +36,9 @@ def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
         "demo",
         categories,
         tuple(
-            Clip(clip.name, f"{home.name}/{clip.name}.mp4", clip.category, "train" if clip.split == "train" else "test", clip.captions, twin=clip.twin)
+            Clip(
+                clip.name, f"{home.name}/{clip.name}.mp4", clip.category, "train" if clip.split == "train" else "test", clip.captions, twin=clip.twin
+            )
             for clip in clips
         ),
     )
@@ -44,7 +46,7 @@ def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
 
 def write_clip(clip: WorldClip, folder: Path) -> None:
     """Render one clip and encode it: H.264 in mp4, yuv420p, the clip's own length and frame rate."""
-    times = np.arange(clip.frames, dtype=np.float32) / (clip.frames - 1)
+    times = np.arange(clip.frames, dtype=np.float32) / np.float32(clip.frames - 1)
     with av.open(str(folder / f"{clip.name}.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=clip.fps, options={"crf": "18", "preset": "veryfast", "threads": "1"})
         stream.width = stream.height = SIDE

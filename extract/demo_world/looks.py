@@ -1,11 +1,12 @@
 """What things look like in the demo world: every shape, colour, texture and ground, by its plain name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 40, 40),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.demo_world.looks import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES
+from extract.demo_world.looks import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES, Array
 
 SIDE = 64  # pixels
 TRAVEL = 44.0  # pixels a moving thing crosses in a clip
@@ -85,7 +85,7 @@ def _path(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32]
     return centre_x, centre_y, radius.astype(np.float32)
 
 
-def _cover(shape: str, texture: str, dx: NDArray, dy: NDArray, radius: NDArray | np.float32, tilt: float) -> NDArray[np.float32]:
+def _cover(shape: str, texture: str, dx: Array, dy: Array, radius: Array | np.float32, tilt: float) -> NDArray[np.float32]:
     """How much of each pixel the thing covers, 0 to 1: [T, SIDE, SIDE]."""
     cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
     u, v = (dx * cos + dy * sin) / radius, (dy * cos - dx * sin) / radius

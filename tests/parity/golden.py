@@ -12,7 +12,7 @@ from typing import Any
 import open_clip
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from cache.backbone import Backbone, Preprocessing
 from train.adapters import GeneratorNoise
@@ -199,5 +199,3 @@ def close_gradient(actual: Tensor, expected: Tensor) -> None:
     assert actual.shape == expected.shape, (actual.shape, expected.shape)
     error, size = float((actual - expected).norm()), float(expected.norm())
     assert error <= GRADIENT * size + 2e-6, f"gradient off by {error:.3g}, its norm is {size:.3g}"
-
-

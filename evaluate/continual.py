@@ -1,0 +1,57 @@
+"""One continual run from a cache to its results: the training loop with the evaluation handed in."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.staging import write_text
+from cache.store import FeatureCache
+from evaluate.results import make_results
+from evaluate.stages import StageEvaluator
+from train.experiment import make_config, make_experiment
+from train.loop import Progress, train
+from train.runs import Run
+from train.settings import Recipe
+
+Measured = Callable[[dict[str, Any]], None]
+
+
+def run_continual(
+    cache: FeatureCache,
+    recipe: Recipe,
+    tasks: int,
+    seed: int,
+    device: torch.device,
+    out: Path,
+    overwrite: bool,
+    progress: Progress,
+    measured: Measured,
+) -> dict[str, Any]:
+    """Train (or go on with) the run in folder ``out``, measuring every stage; returns and writes its results."""
+    config = make_config(cache, recipe, tasks, seed)
+    experiment = make_experiment(cache, config, device)
+    run = Run.create_or_resume(out, config, overwrite)
+    evaluator = StageEvaluator(experiment, run)
+
+    def evaluate(stage: int) -> dict[str, Any]:
+        scores = evaluator(stage)
+        measured(scores)
+        return scores
+
+    train(experiment.stream, experiment.tokenize, experiment.model, experiment.method, run, recipe.settings, evaluate, progress)
+    results = make_results(experiment, run.stages())
+    write_results(out, results)
+    return results
+
+
+def write_results(run: Path, results: dict[str, Any]) -> None:
+    """Leave ``results.json`` in the run."""
+    write_text(run / "results.json", json.dumps(results, indent=1) + "\n")
+
+
+def default_run_name(cache: FeatureCache, method: str, tasks: int, seed: int) -> str:
+    """A folder name that says what is run."""
+    return f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{method}-k{tasks}-s{seed}"

@@ -1,0 +1,100 @@
+"""Many runs side by side: every method on every cache with every seed, and their means."""
+
+import csv
+import json
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cache.ray_session import ray_session
+from cache.staging import write_text
+from cache.store import FeatureCache
+from evaluate.continual import default_run_name, run_continual
+from train.settings import Recipe, resolve
+
+FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
+    "R@1": lambda final: final["t2v"]["R@1"],
+    "R@5": lambda final: final["t2v"]["R@5"],
+    "R@10": lambda final: final["t2v"]["R@10"],
+    "MedR": lambda final: final["t2v"]["MedR"],
+    "BWF": lambda final: final["BWF"],
+    "task_average": lambda final: final["task_average"],
+    "twins": lambda final: final["twins"]["told_apart"] if final["twins"] else None,
+}
+
+
+def sweep(
+    caches: list[FeatureCache], methods: list[str], seeds: list[int], tasks: int, overrides: Mapping[str, str], device: str, out: Path,
+    ray_address: str | None, finished: Callable[[int, int], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Run every combination through Ray, one core (or one GPU) each; runs that are there are kept. Leaves sweep.json and sweep.csv in ``out``.
+
+    Raises:
+        StructAlignError: an unknown method or setting, before anything runs; or what a run raises.
+    """
+    plan = [(cache, resolve(cache.catalog.dataset, method, overrides), seed) for seed in seeds for cache in caches for method in methods]
+    with ray_session(ray_address) as ray:
+        remote = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=1)(_one)
+        pending = {
+            remote.remote(
+                cache.path.resolve(), recipe, tasks, seed, device, (out / default_run_name(cache, recipe.name, tasks, seed)).resolve()
+            ): index
+            for index, (cache, recipe, seed) in enumerate(plan)
+        }
+        rows: dict[int, dict[str, Any]] = {}
+        while pending:
+            ready, _ = ray.wait(list(pending), num_returns=1)
+            for reference in ready:
+                rows[pending.pop(reference)] = ray.get(reference)
+            finished(len(rows), len(plan))
+    runs = [rows[index] for index in range(len(plan))]
+    body = {"tasks": tasks, "seeds": seeds, "caches": [cache.fingerprint for cache in caches], "methods": summarise(methods, runs), "runs": runs}
+    write_text(out / "sweep.json", json.dumps(body, indent=1) + "\n")
+    with (out / "sweep.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(runs[0]))
+        table.writeheader()
+        table.writerows(runs)
+    return body
+
+
+def summarise(methods: list[str], runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per method and figure: mean and sample standard deviation over runs (None where a figure does not exist)."""
+    out: dict[str, dict[str, Any]] = {}
+    for method in methods:
+        mine = [run for run in runs if run["method"] == method]
+        out[method] = {"runs": len(mine)}
+        for name in FIGURES:
+            values = [run[name] for run in mine if run[name] is not None]
+            mean = statistics.fmean(values) if values else None
+            out[method][name] = {"mean": mean, "sd": statistics.stdev(values) if len(values) > 1 else None}
+    return out
+
+
+def sweep_table(body: dict[str, Any]) -> str:
+    """Mean ± sd per method."""
+    width = max(len("method"), *map(len, body["methods"]))
+    lines = [f"{'method':<{width}}  runs  " + "".join(f"{name:>16}" for name in FIGURES)]
+    for method, figures in body["methods"].items():
+        cells = ""
+        for name in FIGURES:
+            mean, sd = figures[name]["mean"], figures[name]["sd"]
+            text = "" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
+            cells += f"{text:>16}"
+        lines.append(f"{method:<{width}}  {figures['runs']:>4}  {cells}")
+    return "\n".join(lines)
+
+
+def _one(path: Path, recipe: Recipe, tasks: int, seed: int, device: str, out: Path) -> dict[str, Any]:
+    """One run in a worker; its figures as one row."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    cache = FeatureCache.open(path)
+    quiet: Callable[..., None] = lambda *_: None  # noqa: E731
+    results = run_continual(cache, recipe, tasks, seed, torch.device(device), out, False, quiet, quiet)
+    figures = {name: read(results["final"]) for name, read in FIGURES.items()}
+    return {"method": recipe.name, "cache": cache.fingerprint, "seed": seed, **figures, "run": str(out)}
