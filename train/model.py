@@ -39,7 +39,7 @@ class VideoTail(nn.Module):
                 f"adapted_blocks {adapted} needs a cache cut at {max(0, backbone.blocks - adapted)} or before; this one is cut at {self.cut}"
             )
         if settings.frame_fusion:
-            width, heads = int(visual.transformer.width), int(visual.transformer.resblocks[0].attn.num_heads)
+            width, heads = int(visual.transformer.width), int(visual.transformer.resblocks[-1].attn.num_heads)
             for index in range(backbone.blocks - adapted, backbone.blocks):
                 self.adapters[str(index)] = FrameFusion(width, heads, index, generator)
 
