@@ -1,0 +1,71 @@
+"""A cache is read whole or not at all."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache import CacheRoot, FeatureCache, StructAlignError
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def copy(shared: Cli, tmp_path: Path) -> Path:
+    source = CacheRoot(shared.home / "cache").published()[0]
+    return Path(shutil.copytree(source, tmp_path / "copy"))
+
+
+def test_reads_what_was_asked_for(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    train = [clip.id for clip in cache.catalog if clip.split == "train"]
+    tokens = cache.tokens(train[:3], view=1)
+    assert tokens.dtype == np.float16 and tokens.shape == (3, 4, 37, 128)
+    assert np.array_equal(cache.tokens([train[2]], view=1)[0], tokens[2])
+    assert not np.array_equal(cache.tokens(train[:3], view=0), tokens)
+    assert cache.tokens([]).shape == (0, 4, 37, 128)
+
+
+def test_unknown_clip_or_view(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    test = next(clip.id for clip in cache.catalog if clip.split == "test")
+    with pytest.raises(StructAlignError, match="no clip 'nobody'"):
+        cache.tokens(["nobody"])
+    with pytest.raises(StructAlignError, match=r"has views 0\.\.0, not 1"):
+        cache.tokens([test], view=1)
+
+
+def test_a_flipped_byte_is_an_error_on_read(copy: Path, damage: Callable[[Path, int], None]) -> None:
+    for at in (0, 999, 37_000):
+        file = copy / "tokens" / "c.0.0.0.0"
+        damage(file, at)
+        with pytest.raises(StructAlignError, match="damaged"):
+            FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+        damage(file, at)
+
+
+def test_a_missing_chunk_is_an_error_on_read(copy: Path) -> None:
+    (copy / "tokens" / "c.0.0.0.0").unlink()
+    with pytest.raises(StructAlignError, match="missing or not finite"):
+        FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+
+
+def test_incomplete_or_changed(copy: Path) -> None:
+    catalog = (copy / "catalog.json").read_text()
+    (copy / "catalog.json").write_text(catalog.replace('"split": "train"', '"split": "test"', 1))
+    with pytest.raises(StructAlignError, match="its catalog is not the one it was made with"):
+        FeatureCache.open(copy)
+    (copy / "complete.json").unlink()
+    with pytest.raises(StructAlignError, match="not a complete cache"):
+        FeatureCache.open(copy)
+
+
+def test_finding_one(shared: Cli) -> None:
+    root = CacheRoot(shared.home / "cache")
+    cache = root.find(None)
+    assert root.find(cache.fingerprint[:8]).fingerprint == cache.fingerprint
+    assert root.find("manifest").fingerprint == cache.fingerprint
+    assert root.find(str(cache.path)).fingerprint == cache.fingerprint
+    with pytest.raises(StructAlignError, match="no cache 'nothing'"):
+        root.find("nothing")

@@ -1,0 +1,145 @@
+"""From video files to a task matrix, by the real command line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+
+QUICK = (
+    "--tasks",
+    "2",
+    "--set",
+    "epochs=2",
+    "--set",
+    "experts=3",
+    "--set",
+    "rank=8",
+    "--set",
+    "lr_first=null",
+    "--set",
+    "lr_text=1e-3",
+    "--set",
+    "lr_vision=1e-3",
+)
+
+
+@pytest.fixture(scope="module")
+def trained(shared: Cli) -> dict[str, object]:
+    return shared.json("train", *QUICK, "--out", shared.home / "runs" / "whole")
+
+
+def test_results_keep_the_contract(trained: dict[str, object]) -> None:
+    assert set(trained) >= {
+        "method", "dataset", "tasks", "seed", "selection", "fingerprint", "coverage", "matrix", "stages", "final", "zero_shot",
+        "gallery", "scope", "ties",
+    }  # fmt: skip
+    matrix = trained["matrix"]
+    assert isinstance(matrix, dict)
+    for name in ("r1", "r5", "r10"):
+        rows = matrix[name]
+        assert len(rows) == 3 and all(len(row) == 2 for row in rows)
+        assert None not in rows[0] and rows[1][1] is None and rows[1][0] is not None and None not in rows[2]
+        assert all(0 <= value <= 100 for row in rows for value in row if value is not None)
+    stages = trained["stages"]
+    assert isinstance(stages, list) and len(stages) == 3
+    for stage in stages:
+        for side in ("t2v", "v2t"):
+            assert set(stage[side]) == {"R@1", "R@5", "R@10", "MedR", "MeanR"}
+        assert {"BWF", "seconds"} <= set(stage)
+    assert stages[2]["BWF"] == pytest.approx(matrix["r1"][1][0] - matrix["r1"][2][0])
+    assert trained["final"] == stages[-1] and trained["zero_shot"] == stages[0]
+    assert trained["coverage"] == 1.0 and trained["selection"] == "last" and trained["gallery"] == "stored"
+
+
+def without_seconds(results: object) -> object:
+    if isinstance(results, dict):
+        return {key: without_seconds(value) for key, value in results.items() if key != "seconds"}
+    return [without_seconds(value) for value in results] if isinstance(results, list) else results
+
+
+def test_eval_gives_the_same_figures(shared: Cli, trained: dict[str, object]) -> None:
+    again = shared.json("eval", shared.home / "runs" / "whole")
+    assert without_seconds(again) == without_seconds(trained)
+    table = shared("eval", shared.home / "runs" / "whole").stdout
+    assert "zero-shot" in table and "BWF" in table and f"{trained['final']['t2v']['R@1']:.2f}" in table  # type: ignore[index]
+
+
+def test_an_interrupted_run_equals_an_uninterrupted_one(shared: Cli, trained: dict[str, object]) -> None:
+    source, target = shared.home / "runs" / "whole", shared.home / "runs" / "cut"
+    shutil.copytree(source, target)
+    shutil.rmtree(target / "tasks" / "02")
+    (target / "stages" / "02.json").unlink()
+    (target / "results.json").unlink()
+    resumed = shared.json("train", *QUICK, "--out", target)
+    assert without_seconds(resumed) == without_seconds(trained)
+    for name in ("model", "method", "database"):
+        assert (target / "tasks" / "02" / f"{name}.safetensors").read_bytes() == (source / "tasks" / "02" / f"{name}.safetensors").read_bytes()
+
+
+def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict[str, object], tmp_path: Path) -> None:
+    run = shared.home / "runs" / "whole"
+    assert "exists with another configuration (seed: 1, 0)" in shared.error("train", *QUICK, "--seed", "1", "--out", run)
+    other_method = shared.error("train", *QUICK, "--method", "finetune", "--out", run)
+    assert "exists with another configuration" in other_method and "method: 'finetune', 'structalign'" in other_method
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text())
+    config["fingerprint"] = "0" * 64
+    (other / "config.json").write_text(json.dumps(config))
+    message = shared.error("eval", other, "--cache", "manifest")
+    assert "this run was trained on cache 000000000000, not on" in message
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    assert "with something else in it" in shared.error("train", *QUICK, "--out", tmp_path / "full")
+
+
+@pytest.mark.parametrize("method", ["finetune", "zeroshot", "structalign-pretrained", "structalign-no-ffa", "crp-only", "etf-only"])
+def test_every_method_runs(shared: Cli, method: str) -> None:
+    results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method)
+    assert results["method"] == method
+    if method == "zeroshot":
+        rows = results["matrix"]["r1"]
+        assert rows[1][0] is not None and rows[2][0] is not None
+
+
+def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
+    videos = shared.home.parent / "videos0"
+    report = cli.json(
+        "extract",
+        "--dataset",
+        "manifest",
+        "--root",
+        videos,
+        "--backbone",
+        "demo",
+        "--pretrained",
+        "random:3",
+        "--frames",
+        "2",
+        "--views",
+        "1",
+        "--cut",
+        "4",
+        "--engine",
+        "inline",
+    )
+    assert report["ok"] == 32
+    done = cli("train", "--tasks", "2", "--set", "epochs=1", "--set", "rank=4")
+    assert done.returncode == 0, done.stderr
+    assert "RANDOM WEIGHTS" in done.stdout
+    results = json.loads(next((cli.home / "runs").glob("*/results.json")).read_text())
+    assert results["backbone"]["random_weights"] is True
+
+
+@pytest.mark.slow
+def test_sweep_keeps_finished_runs(shared: Cli) -> None:
+    arguments = ("sweep", "--methods", "zeroshot,finetune", "--seeds", "0,1", *QUICK, "--out", shared.home / "sweep")
+    body = shared.json(*arguments)
+    assert len(body["runs"]) == 4 and body["methods"]["finetune"]["runs"] == 2
+    assert body["methods"]["zeroshot"]["R@1"]["sd"] == 0
+    assert (shared.home / "sweep" / "sweep.json").is_file()
+    assert len((shared.home / "sweep" / "sweep.csv").read_text().splitlines()) == 5
+    again = shared.json(*arguments)
+    assert again["runs"] == body["runs"]

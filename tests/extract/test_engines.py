@@ -1,0 +1,63 @@
+"""Ray and the inline engine run the same functions and give the same bytes; a bad clip leaves its neighbours alone."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache import FeatureCache
+from tests.conftest import EXTRACT, Cli
+
+INLINE = EXTRACT
+RAY = tuple("ray" if word == "inline" else word for word in EXTRACT)
+
+
+def digest(cache: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted((cache / "tokens").iterdir())}
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
+    first = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    assert first["reused"]
+    second = cli.json(*RAY, "--root", videos, "--cut", "4", "--workers", "2")
+    assert not second["reused"] and second["fingerprint"] == first["fingerprint"]
+    assert digest(Path(first["path"])) == digest(Path(second["path"]))
+
+
+def test_bad_clips_are_quarantined_and_the_rest_goes_on(shared: Cli, cli: Cli, videos: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(videos, tmp_path / "videos"))
+    names = sorted(file.name for file in root.glob("*.mp4"))
+    (root / names[0]).unlink()
+    (root / names[5]).write_bytes(b"")
+    (root / names[9]).write_text("hello")
+    refused = cli.error(*INLINE, "--root", root, "--cut", "4")
+    assert "3 of 32 clips are bad, more than --max-bad 0.01 allows" in refused and names[5] in refused
+    assert not list((cli.home / "cache" / "caches").glob("*"))
+    report = cli.json(*INLINE, "--root", root, "--cut", "4", "--max-bad", "0.2", code=3)
+    assert report["clips"] == 32 and report["ok"] == 29
+    assert {entry["clip"] + ".mp4": entry["reason"] for entry in report["quarantined"]} == {
+        names[0]: "missing",
+        names[5]: "empty",
+        names[9]: "unreadable",
+    }
+    good, damaged = FeatureCache.open(shared.json(*INLINE, "--root", videos, "--cut", "4")["path"]), FeatureCache.open(report["path"])
+    for clip in damaged.ok(list(damaged.catalog)):
+        assert np.array_equal(good.tokens([clip.id]), damaged.tokens([clip.id]))
+
+
+def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) -> None:
+    """Receipted units are not done again: one is marked in a way that only redoing would wash out."""
+    whole = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    staging = cli.home / "cache" / "staging"
+    shutil.copytree(whole["path"], staging / whole["fingerprint"][:32])
+    staged = staging / whole["fingerprint"][:32]
+    (staged / "complete.json").unlink()
+    receipts = sorted((staged / "receipts").iterdir())
+    receipts[1].unlink()
+    kept = (staged / "tokens" / "c.0.0.0.0").stat().st_mtime_ns
+    again = cli.json(*INLINE, "--root", videos, "--cut", "4")
+    assert not again["reused"] and digest(Path(again["path"])) == digest(Path(whole["path"]))
+    assert (Path(again["path"]) / "tokens" / "c.0.0.0.0").stat().st_mtime_ns == kept
