@@ -163,11 +163,12 @@ def sweep(
     """Run every combination of methods, seeds and caches, and print mean ± sd per method."""
     from evaluate.sweep import sweep as run_sweep
     from evaluate.sweep import sweep_table
+    from extract.ray_session import ray_session
 
     found = [_find_cache(reference, cache_root) for reference in (caches.split(",") if caches else [None])]
     folder = out or runs / "sweep"
     body = run_sweep(
-        found, methods.split(","), _numbers(seeds), tasks, _overrides(overrides), _torch_device(device).type, folder, ray_address,
+        found, methods.split(","), _numbers(seeds), tasks, _overrides(overrides), _torch_device(device).type, folder, lambda: ray_session(ray_address),
         _Progress("sweep", "runs", as_json),
     )  # fmt: skip
     click.echo(json.dumps(body) if as_json else f"{sweep_table(body)}\n\n{folder / 'sweep.json'}")
@@ -193,14 +194,16 @@ def demo(context: click.Context, seed: int, tasks: int, out: Path | None, runs: 
 def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
     from cache.root import CacheRoot
     from extract.datasets import read_dataset
-    from extract.datasets.source import Source
-    from extract.pipeline import ExtractSettings, limit_catalog
-    from extract.pipeline import extract as run_extract
-    from extract.views import ViewRule
     from train.settings import extraction_defaults
 
     root = CacheRoot(options["cache_root"].expanduser())
     source = read_dataset(options["dataset"], options["root"], root.path, options["seed"])
+
+    from extract.datasets.source import Source  # what follows imports torch: what is wrong with the input is said before
+    from extract.pipeline import ExtractSettings, limit_catalog
+    from extract.pipeline import extract as run_extract
+    from extract.views import ViewRule
+
     if options["limit"]:
         source = Source(limit_catalog(source.catalog, options["limit"]), source.root)
     defaults = extraction_defaults(options["dataset"])
@@ -227,13 +230,15 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
 
 
 def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple[dict[str, Any], Path]:
-    from evaluate.continual import default_run_name, run_continual
     from train.settings import resolve
 
     cache = _find_cache(reference, options["cache_root"])
     if reference is None:
         click.echo(f"cache {cache.fingerprint[:12]} ({cache.catalog.dataset}), the newest", err=True)
     recipe = resolve(cache.catalog.dataset, options["method"], _overrides(options["overrides"]))
+
+    from evaluate.continual import default_run_name, run_continual  # torch: only once the input is known to be sound
+
     out = options["out"] or options["runs"] / default_run_name(cache, recipe.name, options["tasks"], options["seed"])
     progress, epochs = _Progress("train", "epochs", quiet), recipe.settings.epochs
 

@@ -5,16 +5,19 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 
-from cache.ray_session import ray_session
 from cache.staging import write_text
 from cache.store import FeatureCache
 from evaluate.continual import default_run_name, run_continual
 from train.settings import Recipe, resolve
+
+RaySession = Callable[[], AbstractContextManager[ModuleType]]
 
 FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "R@1": lambda final: final["t2v"]["R@1"],
@@ -29,15 +32,17 @@ FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
 
 def sweep(
     caches: list[FeatureCache], methods: list[str], seeds: list[int], tasks: int, overrides: Mapping[str, str], device: str, out: Path,
-    ray_address: str | None, finished: Callable[[int, int], None],
+    session: RaySession, finished: Callable[[int, int], None],
 ) -> dict[str, Any]:  # fmt: skip
     """Run every combination through Ray, one core (or one GPU) each; runs that are there are kept. Leaves sweep.json and sweep.csv in ``out``.
+
+    ``session`` starts or joins Ray and yields its module.
 
     Raises:
         StructAlignError: an unknown method or setting, before anything runs; or what a run raises.
     """
     plan = [(cache, resolve(cache.catalog.dataset, method, overrides), seed) for seed in seeds for cache in caches for method in methods]
-    with ray_session(ray_address) as ray:
+    with session() as ray:
         remote = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=1)(_one)
         pending = {
             remote.remote(

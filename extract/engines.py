@@ -9,9 +9,9 @@ import torch
 from cache.backbone import Backbone, Stem, load_backbone
 from cache.catalog import Catalog, Clip
 from cache.errors import StructAlignError
-from cache.ray_session import ray_session
 from cache.rows import RowTable
 from cache.staging import ClipOutcome, StagedCache
+from extract.ray_session import ray_session
 from extract.stages import UnitRunner, Work
 
 Unit = tuple[int, list[Clip]]

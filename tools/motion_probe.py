@@ -1,0 +1,87 @@
+"""Can the frame fusion adapter tell direction at all? One pair of motions, unlimited fresh clips, a linear probe instead of captions.
+
+Clips are rendered in memory; half of them move one way, half the other, and each is the other's reversal. The adapters after a
+cut and a linear head on the mean frame embedding are trained with Adam; accuracy is measured on clips never seen. Without adapters the mean
+over frames is the same for a clip and its reversal, so 50% is what a tower without frame fusion reaches.
+
+    python tools/motion_probe.py --cut 0 --steps 2000
+"""
+
+import time
+from dataclasses import replace
+
+import click
+import numpy as np
+import torch
+from pretrain_demo_backbone import random_scene
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cache.backbone import Backbone, Stem, load_backbone
+from extract.demo_world.scene import render
+from extract.views import ViewRule, make_views
+from train.model import VideoTail
+from train.settings import Settings
+
+FRAMES = 4
+PAIRS = {"sideways": ("leftward", "rightward"), "updown": ("upward", "downward"), "size": ("growing", "shrinking")}
+
+
+def tokens_of(rng: np.random.Generator, stem: Stem, backbone: Backbone, pair: tuple[str, str], count: int) -> tuple[Tensor, Tensor]:
+    """``count`` twins: tokens [2 count, FRAMES, P, C] and labels [2 count]."""
+    times = (np.arange(FRAMES, dtype=np.float32) + 0.5) / FRAMES
+    rule = ViewRule(1, 0, 1.0, False)
+    pixels, labels = [], []
+    for _ in range(count):
+        scene = replace(random_scene(rng), motion=pair[0])
+        for label, motion in enumerate(pair):
+            frames = render(replace(scene, motion=motion), times)
+            pixels.append(make_views(frames, "probe", 1, rule, backbone.preprocessing)[0])
+            labels.append(label)
+    stacked = torch.stack(pixels)
+    tokens = stem(stacked.flatten(0, 1)).unflatten(0, (len(pixels), FRAMES))
+    return tokens.clone(), torch.tensor(labels, dtype=torch.float32)
+
+
+@click.command()
+@click.option("--cut", default=0, help="Where the tower is cut; all blocks after it have adapters.")
+@click.option("--pair", type=click.Choice(list(PAIRS)), default="sideways")
+@click.option("--steps", default=2000)
+@click.option("--batch", default=16, help="Twins a step.")
+@click.option("--lr", default=1e-3)
+@click.option("--gate", default=0.0, help="Where alpha starts; the method's is 0.")
+@click.option("--fusion/--no-fusion", default=True)
+def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fusion: bool) -> None:
+    """Train the probe and print accuracy on unseen clips."""
+    backbone = load_backbone("demo", "demo")
+    stem = Stem(backbone, cut)
+    tail = VideoTail(replace(backbone, cut=cut), Settings(frame_fusion=fusion), torch.Generator().manual_seed(0))
+    for name, parameter in tail.adapters.named_parameters():
+        if name.endswith("alpha"):
+            parameter.data.fill_(gate)
+    head = nn.Linear(int(backbone.config["embed_dim"]), 1)
+    optimizer = torch.optim.Adam([*tail.adapters.parameters(), *head.parameters()], lr=lr)
+    held_tokens, held_labels = tokens_of(np.random.default_rng(99), stem, backbone, PAIRS[pair], 200)
+    rng, began = np.random.default_rng(1), time.monotonic()
+
+    def score(tokens: Tensor) -> Tensor:
+        return head(F.normalize(tail(tokens), dim=-1).mean(1) * 10).squeeze(-1)
+
+    for step in range(steps + 1):
+        if step % max(1, steps // 8) == 0:
+            with torch.no_grad():
+                guess = torch.cat([score(part) for part in held_tokens.split(50)])
+            right = 100 * float(((guess > 0) == (held_labels > 0)).float().mean())
+            gates = [round(p.item(), 2) for name, p in tail.adapters.named_parameters() if name.endswith("alpha")]
+            told = 100 * float((guess[1::2] > guess[0::2]).float().mean())
+            seconds = time.monotonic() - began
+            print(f"step {step}: accuracy {right:.1f}%, twins told apart {told:.1f}%, gates {gates}, {seconds:.0f} s", flush=True)
+        tokens, labels = tokens_of(rng, stem, backbone, PAIRS[pair], batch)
+        loss = F.binary_cross_entropy_with_logits(score(tokens), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+if __name__ == "__main__":
+    main()
