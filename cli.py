@@ -168,9 +168,16 @@ def sweep(
     found = [_find_cache(reference, cache_root) for reference in (caches.split(",") if caches else [None])]
     folder = out or runs / "sweep"
     body = run_sweep(
-        found, methods.split(","), _numbers(seeds), tasks, _overrides(overrides), _torch_device(device).type, folder, lambda: ray_session(ray_address),
+        found,
+        methods.split(","),
+        _numbers(seeds),
+        tasks,
+        _overrides(overrides),
+        _torch_device(device).type,
+        folder,
+        lambda: ray_session(ray_address),
         _Progress("sweep", "runs", as_json),
-    )  # fmt: skip
+    )
     click.echo(json.dumps(body) if as_json else f"{sweep_table(body)}\n\n{folder / 'sweep.json'}")
 
 

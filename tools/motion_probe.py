@@ -29,7 +29,7 @@ PAIRS = {"sideways": ("leftward", "rightward"), "updown": ("upward", "downward")
 
 def tokens_of(rng: np.random.Generator, stem: Stem, backbone: Backbone, pair: tuple[str, str], count: int) -> tuple[Tensor, Tensor]:
     """``count`` twins: tokens [2 count, FRAMES, P, C] and labels [2 count]."""
-    times = (np.arange(FRAMES, dtype=np.float32) + 0.5) / FRAMES
+    times = (np.arange(FRAMES, dtype=np.float32) + np.float32(0.5)) / np.float32(FRAMES)
     rule = ViewRule(1, 0, 1.0, False)
     pixels, labels = [], []
     for _ in range(count):

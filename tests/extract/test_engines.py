@@ -23,6 +23,7 @@ def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
     first = shared.json(*INLINE, "--root", videos, "--cut", "4")
     assert first["reused"]
     second = cli.json(*RAY, "--root", videos, "--cut", "4", "--workers", "2")
+    assert set(second) >= {"fingerprint", "path", "clips", "ok", "quarantined", "seconds", "clips_per_second", "reused"}
     assert not second["reused"] and second["fingerprint"] == first["fingerprint"]
     assert digest(Path(first["path"])) == digest(Path(second["path"]))
 
@@ -38,6 +39,7 @@ def test_bad_clips_are_quarantined_and_the_rest_goes_on(shared: Cli, cli: Cli, v
     assert not list((cli.home / "cache" / "caches").glob("*"))
     report = cli.json(*INLINE, "--root", root, "--cut", "4", "--max-bad", "0.2", code=3)
     assert report["clips"] == 32 and report["ok"] == 29
+    assert all(set(entry) == {"clip", "reason", "path", "message"} for entry in report["quarantined"])
     assert {entry["clip"] + ".mp4": entry["reason"] for entry in report["quarantined"]} == {
         names[0]: "missing",
         names[5]: "empty",

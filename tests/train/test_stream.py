@@ -1,0 +1,73 @@
+"""The task stream: K equal runs of the category order, every caption once an epoch, the same order for the same seed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cache import CacheRoot, FeatureCache, StructAlignError
+from tests.conftest import Cli
+from train.settings import Settings
+from train.stream import TaskStream
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def cache(shared: Cli) -> FeatureCache:
+    return CacheRoot(shared.home / "cache").find(None)
+
+
+def ids(texts: list[str]) -> torch.Tensor:
+    return torch.tensor([[len(text), 3] for text in texts])
+
+
+def stream(cache: FeatureCache, tasks: int = 2, seed: int = 0, **changes: object) -> TaskStream:
+    return TaskStream(cache, tasks, replace(Settings(batch=5), **changes), seed, CPU)  # type: ignore[arg-type]
+
+
+def test_tasks_cut_the_category_order(cache: FeatureCache) -> None:
+    for tasks in (1, 2, 4):
+        names = [name for group in stream(cache, tasks).categories for name in group]
+        assert tuple(names) == cache.catalog.categories
+
+
+@pytest.mark.parametrize("batches", ["distinct", "pairs"])
+def test_every_caption_once_an_epoch(cache: FeatureCache, batches: str) -> None:
+    task = stream(cache, batches=batches).task(1, ids)
+    for epoch in range(3):
+        seen = torch.cat([batch.captions for batch in task.batches(epoch)])
+        assert sorted(seen.tolist()) == list(range(len(task.ids)))
+        for batch in task.batches(epoch):
+            assert len(batch.captions) <= 5 and batch.view == epoch % 2
+            assert torch.equal(task.caption_clip[batch.captions], batch.clips)
+            assert torch.equal(batch.tokens[batch.place], task.tokens[batch.view, batch.clips])
+            assert torch.equal(batch.labels, task.clip_labels[batch.clips])
+            if batches == "distinct":
+                assert len(batch.clips.unique()) == len(batch.clips)
+    assert task.steps == len(list(task.batches(0)))
+
+
+def test_seeds_decide_the_order(cache: FeatureCache) -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        return torch.cat([batch.captions for batch in stream(cache, seed=seed).task(1, ids).batches(epoch)]).tolist()
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(2, 0)
+    assert order(1, 0) != order(1, 1)
+
+
+def test_held_out_clips_are_training_clips_that_are_not_trained_on(cache: FeatureCache) -> None:
+    whole, part = stream(cache), stream(cache, heldout=0.25)
+    trained, searched = part.task(1, ids), part.queries(1, ids)
+    assert trained.tokens.shape[1] == 6 and len(searched.clips) == 2
+    assert all(cache.catalog[clip].split == "train" for clip in searched.clips)
+    assert len(whole.task(1, ids).clip_labels) == 8
+    assert part.queries(1, ids).clips == stream(cache, seed=9, heldout=0.25).queries(1, ids).clips
+
+
+def test_k_must_fit(cache: FeatureCache) -> None:
+    with pytest.raises(StructAlignError, match="choose 1 to 4"):
+        stream(cache, 5)
+    with pytest.raises(StructAlignError, match="choose one of 1, 2, 4"):
+        stream(cache, 3)
