@@ -61,8 +61,9 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 
 
 @main.command()
-@click.option("--dataset", default="demo", show_default=True, help="demo or manifest.")
+@click.option("--dataset", default="demo", show_default=True, help="demo, msrvtt, actnet or manifest.")
 @click.option("--root", type=click.Path(path_type=Path), help="The folder with the videos (and the annotation files).")
+@click.option("--splits", type=click.Path(path_type=Path), help="A second folder to look for annotation files in.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the demo world and of the views.")
 @click.option("--frames", type=click.IntRange(min=1), help="Frames a clip.  [default: the dataset's]")
 @click.option("--views", type=click.IntRange(min=1), help="Views of a training clip, the test view included.  [default: the dataset's]")
@@ -204,7 +205,7 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
     from train.settings import extraction_defaults
 
     root = CacheRoot(options["cache_root"].expanduser())
-    source = read_dataset(options["dataset"], options["root"], root.path, options["seed"])
+    source = read_dataset(options["dataset"], options["root"], options["splits"], root.path, options["seed"])
 
     from extract.datasets.source import Source  # what follows imports torch: what is wrong with the input is said before
     from extract.pipeline import ExtractSettings, limit_catalog
@@ -215,14 +216,12 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
         source = Source(limit_catalog(source.catalog, options["limit"]), source.root)
     defaults = extraction_defaults(options["dataset"])
     own_backbone = options["backbone"] in (None, defaults["backbone"])
-    cut = defaults.get("cut") if own_backbone else None
-    if options["cut"] is not None or options["adapted_blocks"] is not None:
-        cut = options["cut"]
+    chosen = options if options["cut"] is not None or options["adapted_blocks"] is not None else defaults
     settings = ExtractSettings(
         backbone=options["backbone"] or defaults["backbone"],
         pretrained=options["pretrained"] or (defaults["pretrained"] if own_backbone else "openai"),
-        cut=cut,
-        adapted_blocks=options["adapted_blocks"],
+        cut=chosen.get("cut") if own_backbone or chosen is options else None,
+        adapted_blocks=chosen.get("adapted_blocks"),
         frames=options["frames"] or defaults["frames"],
         views=ViewRule(options["views"] or defaults["views"], options["seed"], defaults["view_scale"], defaults["view_flip"]),
         device=_torch_device(options["device"]).type,
