@@ -1,0 +1,53 @@
+"""Topic 7: fusion by row z-scores, and retrieval metrics. Ties are where we differ on purpose: expected rank instead of chance."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from evaluate.metrics import Ranks, text_to_video_ranks, video_to_text_ranks
+from tests.parity.golden import Golden, close
+from train.similarity import fused_similarity
+
+FILE = "7_evaluation"
+
+
+def released_order(ranks: Ranks) -> Tensor:
+    summary = ranks.summary()
+    wanted = [summary["R@1"], summary["R@5"], summary["R@10"], ranks.recall(50), ranks.recall(100), summary["MedR"], summary["MeanR"]]
+    return torch.tensor(wanted, dtype=torch.float64)
+
+
+def test_fusion(golden: Golden) -> None:
+    word_frame, global_ = (golden.get(FILE, name).squeeze(1) for name in ("wf", "global"))
+    assert float(golden.get(FILE, "alpha")) == 0.5
+    close(fused_similarity(word_frame, global_), golden.get(FILE, "fused").squeeze(1))
+    close(fused_similarity(word_frame, word_frame), golden.get(FILE, "zscore_wf").squeeze(1))
+
+
+@pytest.mark.parametrize("name", ["fused", "rand"])
+def test_metrics_without_ties(golden: Golden, name: str) -> None:
+    scores = golden.get(FILE, name).squeeze(1)
+    target = torch.arange(len(scores))
+    t2v, v2t = text_to_video_ranks(scores, target), video_to_text_ranks(scores, target)
+    assert t2v.tied == v2t.tied == 0
+    assert torch.equal(t2v.values.long() - 1, golden.get(FILE, f"{name}.t2v_ranks"))
+    close(released_order(t2v), golden.get(FILE, f"{name}.t2v"), 1e-9)
+    close(released_order(v2t), golden.get(FILE, f"{name}.v2t"), 1e-9)
+
+
+def test_ties_lie_in_the_middle(golden: Golden) -> None:
+    scores = golden.get(FILE, "ties").squeeze(1)
+    ranks = text_to_video_ranks(scores, torch.arange(len(scores)))
+    best, worst = (golden.get(FILE, f"ties.rank_{name}") for name in ("optimistic", "pessimistic"))
+    assert torch.equal(ranks.values - 1, (best + worst).double() / 2)
+    assert ranks.tied == int((best != worst).sum())
+    for name in ("t2v_ranks", "rank_stable"):
+        theirs = golden.get(FILE, f"ties.{name}")
+        assert bool(((best <= theirs) & (theirs <= worst)).all())
+
+
+def test_all_equal(golden: Golden) -> None:
+    scores = golden.get(FILE, "const").squeeze(1)
+    ranks = text_to_video_ranks(scores, torch.arange(len(scores)))
+    assert set(ranks.values.tolist()) == {(len(scores) + 1) / 2} and ranks.tied == len(scores)
+    assert float(ranks.values.mean()) == pytest.approx(float(golden.get(FILE, "const.t2v_ranks").double().mean()) + 1)
