@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from cache.errors import StructAlignError
@@ -37,6 +38,7 @@ class CacheRoot:
         except OSError:
             if not (target / "complete.json").is_file():
                 raise
+            shutil.rmtree(staged.path, ignore_errors=True)
         return target
 
     def find(self, reference: str | None) -> FeatureCache:

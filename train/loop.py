@@ -34,9 +34,9 @@ def train(
         if finished not in recorded:
             run.record(evaluate(finished))
     for number in range(finished + 1, stream.tasks + 1):
-        task = stream.task(number, tokenize)
+        task = stream.task(number, tokenize, everything=method.joint and number == 1)
         method.begin_task(task)
-        if method.trains:
+        if method.trains and not (method.joint and number > 1):
             learn(task, model, method, run, settings, progress)
             method.end_task(task)
             if number == 1:

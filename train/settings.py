@@ -62,7 +62,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A method as the user names it: the algorithm it runs and its settings. A variant is a YAML file that names its base."""
+    """A method as the user names it: the algorithm it runs and its settings. A variant is a YAML file that names its base, whose
+    algorithm it runs unless it names another."""
 
     name: str
     algorithm: str
@@ -93,7 +94,8 @@ def resolve(dataset: str, name: str, overrides: Mapping[str, str]) -> Recipe:
     for layer in layers:
         values |= {key: _coerce(key, value) for key, value in (layer or {}).items()}
     values |= {key: _coerce(key, yaml.safe_load(text)) for key, text in overrides.items()}
-    return Recipe(name, chain[0], Settings(**values))
+    algorithm = next((own for link in reversed(chain) if (own := _read(CONFIGS / "methods" / f"{link}.yaml").get("algorithm"))), chain[0])
+    return Recipe(name, algorithm, Settings(**values))
 
 
 def extraction_defaults(dataset: str) -> dict[str, Any]:

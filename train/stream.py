@@ -117,9 +117,9 @@ class TaskStream:
         """Global class index of every category."""
         return {name: index for index, name in enumerate(self.cache.catalog.categories)}
 
-    def task(self, number: int, tokenize: Tokenize) -> Task:
-        """Task ``number`` (1-based) with its training tokens on the device."""
-        train, _ = self._sides(number)
+    def task(self, number: int, tokenize: Tokenize, everything: bool = False) -> Task:
+        """Task ``number`` (1-based) with its training tokens on the device; with ``everything`` those of all tasks."""
+        train = [clip for n in (range(1, self.tasks + 1) if everything else (number,)) for clip in self._sides(n)[0]]
         index = self.class_index()
         ids = [clip.id for clip in train]
         tokens = torch.stack([torch.from_numpy(self.cache.tokens(ids, view)) for view in range(self.cache.spec.views)])

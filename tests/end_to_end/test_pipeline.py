@@ -95,7 +95,9 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
     assert "with something else in it" in shared.error("train", *QUICK, "--out", tmp_path / "full")
 
 
-@pytest.mark.parametrize("method", ["finetune", "zeroshot", "structalign-pretrained", "structalign-no-ffa", "crp-only", "etf-only"])
+@pytest.mark.parametrize(
+    "method", ["finetune", "zeroshot", "joint", "structalign-released", "structalign-pretrained", "structalign-no-ffa", "crp-only", "etf-only"]
+)
 def test_every_method_runs(shared: Cli, method: str) -> None:
     results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method)
     assert results["method"] == method

@@ -21,6 +21,8 @@ def test_layers() -> None:
     variant = resolve("demo", "structalign-pretrained", {}).settings
     assert variant.teacher == "pretrained" and variant.lr_text == base.lr_text
     assert resolve("demo", "finetune", {}).settings.lr_text != base.lr_text
+    joint = resolve("demo", "joint", {})
+    assert joint.algorithm == "joint" and joint.settings == resolve("demo", "finetune", {}).settings
     changed = resolve("demo", "structalign", {"lr_text": "5e-4", "epochs": "3", "adapted_blocks": "1", "frame_fusion": "false", "lr_first": "null"})
     s = changed.settings
     assert (s.lr_text, s.epochs, s.adapted_blocks, s.frame_fusion, s.lr_first) == (5e-4, 3, 1, False, None)

@@ -14,6 +14,8 @@ class Method(Protocol):
 
     trains: bool
     """False for a method that changes nothing: its stages use the pre-trained towers."""
+    joint: bool
+    """True for a method that is given every task's clips at once, as task 1, and learns nothing later: no continual learning."""
     model: Model
 
     def begin_task(self, task: Task) -> None:

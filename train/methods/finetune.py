@@ -13,7 +13,7 @@ from train.stream import Batch, Task
 class Finetune:
     """Learns each task and guards nothing."""
 
-    trains = True
+    trains, joint = True, False
 
     def __init__(self, model: Model, settings: Settings, classes: int, seed: int) -> None:
         self.model, self.settings = model, settings

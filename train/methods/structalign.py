@@ -37,7 +37,7 @@ class StructAlign:
     CRP and replay begin with task 2. Any of the three terms is left out when its weight is 0.
     """
 
-    trains = True
+    trains, joint = True, False
 
     def __init__(self, model: Model, settings: Settings, classes: int, seed: int) -> None:
         self.model, self.settings, self.seed = model, settings, seed

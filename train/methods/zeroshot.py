@@ -11,7 +11,7 @@ from train.stream import Batch, Task
 class ZeroShot:
     """Learns nothing."""
 
-    trains = False
+    trains, joint = False, False
 
     def __init__(self, model: Model, settings: Settings, classes: int, seed: int) -> None:
         self.model = model
