@@ -18,7 +18,8 @@ def stage_scores(model: Model, adapted: bool, database: list[Block], queries: li
     """Fused similarity of all captions of some tasks and their stored clips: [T, V], tasks in order on both sides.
 
     Every caption is encoded once for each task's prototype p and compared with block p alone; the blocks' columns are joined,
-    then word-frame and global scores are standardised per row over all of them and averaged.
+    then word-frame and global scores are standardised per row over all of them and averaged. A model that pools its videos
+    (FrameFusionMoE) is scored by global similarity alone.
     """
     device = model.logit_scale.device
     ids = torch.cat([q.ids for q in queries])
@@ -28,8 +29,11 @@ def stage_scores(model: Model, adapted: bool, database: list[Block], queries: li
         if text is None or adapted:
             text = model.encode_text(ids, number, adapted)
         frames = block.frames.to(device)
-        word_frame.append(word_frame_similarity(frames, text.words, text.lengths).T)
         global_.append(global_similarity(frames, text.text).T)
+        if not model.pooled:
+            word_frame.append(word_frame_similarity(frames, text.words, text.lengths).T)
+    if model.pooled:
+        return torch.cat(global_, 1).cpu()
     return fused_similarity(torch.cat(word_frame, 1), torch.cat(global_, 1)).cpu()
 
 

@@ -174,6 +174,7 @@ class Model(nn.Module):
         self.etf_text = nn.Parameter((torch.rand(self.dim, self.dim, generator=generator) * 2 - 1) * bound)
         self.etf_video = nn.Parameter((torch.rand(self.dim, self.dim, generator=generator) * 2 - 1) * bound)
         self.logit_scale = backbone.model.logit_scale
+        self.pooled = settings.similarity == "global"
 
     @property
     def scale(self) -> Tensor:
@@ -188,9 +189,10 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def encode_video(self, tokens: Tensor, adapted: bool = True, batch: int = 128) -> Tensor:
-        """Unit frame embeddings [V, N, D], as the video database stores them."""
-        parts = [self.video(part.to(self.logit_scale.device), adapted) for part in tokens.split(batch)]
-        return F.normalize(torch.cat(parts), dim=-1)
+        """Unit embeddings as the video database stores them: of every frame [V, N, D], or of the frames' mean [V, 1, D] where
+        similarity is global."""
+        frames = torch.cat([self.video(part.to(self.logit_scale.device), adapted) for part in tokens.split(batch)])
+        return F.normalize(frames.mean(1, keepdim=True) if self.pooled else frames, dim=-1)
 
     @torch.no_grad()
     def encode_text(self, ids: Tensor, task: int | None, adapted: bool = True, batch: int = 256) -> TextFeatures:

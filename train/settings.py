@@ -26,6 +26,7 @@ class Settings:
     top_k: int = 2
     dropout: float = 0.1
     words: Literal["real", "released"] = "real"
+    similarity: Literal["fused", "global"] = "fused"
     # the losses
     crp_weight: float = 10.0
     etf_weight: float = 0.1

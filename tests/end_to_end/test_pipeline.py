@@ -96,7 +96,18 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
 
 
 @pytest.mark.parametrize(
-    "method", ["finetune", "zeroshot", "joint", "structalign-released", "structalign-pretrained", "structalign-no-ffa", "crp-only", "etf-only"]
+    "method",
+    [
+        "finetune",
+        "zeroshot",
+        "joint",
+        "framefusionmoe",
+        "structalign-released",
+        "structalign-pretrained",
+        "structalign-no-ffa",
+        "crp-only",
+        "etf-only",
+    ],
 )
 def test_every_method_runs(shared: Cli, method: str) -> None:
     results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method)

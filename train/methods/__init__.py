@@ -3,15 +3,17 @@
 from cache.errors import unknown
 from train.methods.base import Method
 from train.methods.finetune import Finetune
+from train.methods.framefusionmoe import FrameFusionMoE
 from train.methods.joint import Joint
 from train.methods.structalign import StructAlign
 from train.methods.zeroshot import ZeroShot
 from train.model import Model
 from train.settings import Settings
 
-METHODS: dict[str, type[Finetune] | type[Joint] | type[StructAlign] | type[ZeroShot]] = {
+METHODS: dict[str, type[Finetune] | type[FrameFusionMoE] | type[Joint] | type[StructAlign] | type[ZeroShot]] = {
     "structalign": StructAlign,
     "finetune": Finetune,
+    "framefusionmoe": FrameFusionMoE,
     "joint": Joint,
     "zeroshot": ZeroShot,
 }
