@@ -189,13 +189,12 @@ def sweep(
 @_runs
 @_cache_root
 @_json
-@click.pass_context
-def demo(context: click.Context, seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, as_json: bool) -> None:
+def demo(seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, as_json: bool) -> None:
     """World, extraction, training and evaluation in one go."""
-    options = {parameter.name: parameter.get_default(context) for parameter in (*extract.params, *train.params)}
-    options |= {"seed": seed, "tasks": tasks, "out": out, "runs": runs, "cache_root": cache_root, "overrides": ()}
-    report = _extract(options, _Progress("extract", "clips", as_json))
-    results, path = _train(str(report.cache.path), options, as_json)
+    given = ["--seed", str(seed), "--cache-root", str(cache_root)]
+    report = _extract(extract.make_context("extract", given).params, _Progress("extract", "clips", as_json))
+    learning = train.make_context("train", [*given, "--tasks", str(tasks), "--runs", str(runs), *(["--out", str(out)] if out else [])])
+    results, path = _train(str(report.cache.path), learning.params, as_json)
     _print_results(results, path, as_json)
 
 
