@@ -4,7 +4,7 @@ Clips are rendered in memory; half of them move one way, half the other, and eac
 cut and a linear head on the mean frame embedding are trained with Adam; accuracy is measured on clips never seen. Without adapters the mean
 over frames is the same for a clip and its reversal, so 50% is what a tower without frame fusion reaches.
 
-    python tools/motion_probe.py --cut 0 --steps 2000
+    python -m tools.motion_probe --cut 0 --steps 2000
 """
 
 import time
@@ -13,13 +13,13 @@ from dataclasses import replace
 import click
 import numpy as np
 import torch
-from pretrain_demo_backbone import random_scene
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cache.backbone import Backbone, Stem, load_backbone
 from extract.demo_world.scene import render
 from extract.views import ViewRule, make_views
+from tools.pretrain_demo_backbone import random_scene
 from train.model import VideoTail
 from train.settings import Settings
 

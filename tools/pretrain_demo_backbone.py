@@ -3,7 +3,7 @@
 Writes ``cache/demo_backbone/``: the byte-pair merges of the world's vocabulary, open_clip's configuration
 and the float16 weights. About an hour on one core:
 
-    python tools/pretrain_demo_backbone.py --minutes 60
+    python -m tools.pretrain_demo_backbone --minutes 55
 """
 
 import gzip
