@@ -23,14 +23,15 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
     Returns:
         float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
     """
-    frames, words = _unit(frames), _unit(words)
+    frames = _unit(frames)
+    words = _unit(words).to(frames.dtype)
     lengths = lengths.to(words.device)
     videos, count = frames.shape[:2]
     if not len(words) or not videos:
-        return frames.new_zeros(videos, len(words))
+        return frames.new_zeros(videos, len(words), dtype=torch.float32)
     tile = max(1, TILE_BYTES // (4 * videos * count * max(1, words.shape[1])))
     parts = [_tile(frames, w, n) for w, n in zip(words.split(tile), lengths.split(tile), strict=True)]
-    return torch.cat(parts, dim=1)
+    return torch.cat(parts, dim=1).float()
 
 
 def _tile(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
@@ -47,7 +48,8 @@ def _tile(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
 
 def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     """The same by the formula, one pair at a time: slow, obvious, and what the fast path is tested against."""
-    frames, words = _unit(frames), _unit(words)
+    frames = _unit(frames)
+    words = _unit(words).to(frames.dtype)
     rows = []
     for video in frames:
         row = []
@@ -55,7 +57,7 @@ def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tens
             scores = video @ text[:length].T
             row.append(0.5 * (scores.amax(0).mean() + scores.amax(1).mean()) if length else scores.sum())
         rows.append(torch.stack(row))
-    return torch.stack(rows)
+    return torch.stack(rows).float()
 
 
 def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
