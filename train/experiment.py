@@ -10,7 +10,7 @@ from cache.errors import StructAlignError
 from cache.store import FeatureCache
 from train.methods import make_method
 from train.methods.base import Method
-from train.model import Model
+from train.model import Model, released_padding
 from train.seeds import generator
 from train.settings import Recipe, Settings, as_json
 from train.stream import TaskStream, Tokenize
@@ -57,4 +57,6 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
         for parameter in (model.video.projection, model.text.projection, model.logit_scale):
             parameter.requires_grad_(True)
     method = make_method(config["algorithm"], model, settings, len(cache.catalog.categories), config["seed"])
-    return Experiment(config, settings, cache, backbone, stream, backbone.tokenizer(), model, method)
+    tokenizer = backbone.tokenizer()
+    tokenize: Tokenize = (lambda texts: released_padding(tokenizer(texts))) if settings.words == "released" else tokenizer
+    return Experiment(config, settings, cache, backbone, stream, tokenize, model, method)

@@ -101,10 +101,10 @@ class TextTower(nn.Module):
             visible: bool [B, L], which positions may be attended to; only of interest where positions after the end are read.
         """
         end = ids.argmax(-1)
-        if visible is None and not self.padding_counts:
+        if visible is None:
             ids = ids[:, : int(end.max()) + 1]
-        if visible is None and self.padding_counts:
-            visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
+            if self.padding_counts:
+                visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
         x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
         prototype = self.prototypes[task - 1] if task is not None and task > 1 else None
         mask = None if visible is None else _causal(visible)
@@ -134,6 +134,12 @@ def released_words(ids: Tensor) -> Tensor:
     """The released code's rule: neither the row's first id, nor id 0, nor the first end of text. So padding by end ids counts."""
     place = torch.arange(ids.shape[1], device=ids.device)
     return (ids != ids[:, :1]) & (ids != 0) & (place != ids.argmax(-1)[:, None])
+
+
+def released_padding(ids: Tensor) -> Tensor:
+    """The released code's tokenizer fills a row up with its end id, which ``released_words`` then takes for words."""
+    after = torch.arange(ids.shape[1], device=ids.device) > ids.argmax(-1)[:, None]
+    return torch.where(after, ids.amax(-1, keepdim=True), ids)
 
 
 def _text_block(
