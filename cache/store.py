@@ -87,7 +87,3 @@ class FeatureCache:
             clip = clip_ids[int(np.argmin(finite))]
             raise StructAlignError(f"cache {self.path}: tokens of clip '{clip}', view {view}, are missing or not finite; extract again")
         return tokens
-
-    def size(self) -> int:
-        """Bytes of all files of the cache."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())

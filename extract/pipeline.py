@@ -50,7 +50,7 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """What came of it. ``quarantined`` holds (clip, outcome) of clips without tokens."""
+    """What came of it: the published cache, whether it was there already, and how long it took."""
 
     cache: FeatureCache
     reused: bool
