@@ -41,7 +41,8 @@ def run_continual(
         measured(scores)
         return scores
 
-    train(experiment.stream, experiment.tokenize, experiment.model, experiment.method, run, recipe.settings, evaluate, progress)
+    e = experiment
+    train(e.stream, e.tokenize, e.model, e.method, run, recipe.settings, evaluate, evaluator.score, progress)
     results = make_results(experiment, run.stages())
     write_results(out, results)
     return results
@@ -54,4 +55,4 @@ def write_results(run: Path, results: dict[str, Any]) -> None:
 
 def default_run_name(cache: FeatureCache, method: str, tasks: int, seed: int) -> str:
     """A folder name that says what is run."""
-    return f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{method}-k{tasks}-s{seed}"
+    return f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{method.replace(':', '+').replace('/', '_')}-k{tasks}-s{seed}"

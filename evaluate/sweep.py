@@ -24,7 +24,9 @@ FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "R@5": lambda final: final["t2v"]["R@5"],
     "R@10": lambda final: final["t2v"]["R@10"],
     "MedR": lambda final: final["t2v"]["MedR"],
-    "BWF": lambda final: final["BWF"],
+    "BWF": lambda final: final["BWF_stored"],
+    "BWF re-enc.": lambda final: final["BWF_reencoded"],
+    "FWT": lambda final: final["FWT"],
     "task_average": lambda final: final["task_average"],
     "twins": lambda final: final["twins"]["told_apart"] if final["twins"] else None,
 }
@@ -82,13 +84,13 @@ def summarise(methods: list[str], runs: list[dict[str, Any]]) -> dict[str, dict[
 def sweep_table(body: dict[str, Any]) -> str:
     """Mean ± sd per method."""
     width = max(len("method"), *map(len, body["methods"]))
-    lines = [f"{'method':<{width}}  runs  " + "".join(f"{name:>16}" for name in FIGURES)]
+    lines = [f"{'method':<{width}}  runs  " + "".join(f"{name:>15}" for name in FIGURES)]
     for method, figures in body["methods"].items():
         cells = ""
         for name in FIGURES:
             mean, sd = figures[name]["mean"], figures[name]["sd"]
             text = "" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
-            cells += f"{text:>16}"
+            cells += f"{text:>15}"
         lines.append(f"{method:<{width}}  {figures['runs']:>4}  {cells}")
     return "\n".join(lines)
 

@@ -14,17 +14,23 @@ from train.optimizer import build_optimizer, clip_gradients
 from train.runs import Run
 from train.schedule import learning_rate_factor
 from train.seeds import generator
+from train.selection import EpochChoice
 from train.settings import Settings
-from train.stream import Task, TaskStream, Tokenize
+from train.stream import Side, Task, TaskStream, Tokenize
 
 EvaluateStage = Callable[[int], dict[str, Any]]
+ScoreEpoch = Callable[[int], float]
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
 def train(
-    stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, run: Run, settings: Settings, evaluate: EvaluateStage, progress: Progress
-) -> None:
-    """Train every task that ``run`` has not finished; evaluate after each. ``evaluate(stage)`` measures stage 0, 1, ... K."""
+    stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, run: Run, settings: Settings,
+    evaluate: EvaluateStage, score: ScoreEpoch, progress: Progress,
+) -> None:  # fmt: skip
+    """Train every task that ``run`` has not finished; evaluate after each.
+
+    ``evaluate(stage)`` measures stage 0, 1, ... K; ``score(task)`` is what ``selection`` compares the epochs of a task by.
+    """
     finished = run.finished
     recorded = {stage["stage"] for stage in run.stages()}
     if 0 not in recorded:
@@ -37,16 +43,22 @@ def train(
         task = stream.task(number, tokenize, everything=method.joint and number == 1)
         method.begin_task(task)
         if method.trains and not (method.joint and number > 1):
-            learn(task, model, method, run, settings, progress)
+            learn(task, model, method, run, settings, score, progress)
             method.end_task(task)
             if number == 1:
                 model.text.copy_first_experts()
-        frames = model.encode_video(stream.query_tokens(task.queries), adapted=method.trains)
-        run.commit(number, model, method, Block(task.queries.clips, frames.cpu()))
+        run.commit(number, model, method, blocks(stream, tokenize, model, method, number, settings))
         run.record(evaluate(number))
 
 
-def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings, progress: Progress) -> None:
+def blocks(stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, number: int, settings: Settings) -> dict[Side, Block]:
+    """A finished task's blocks of the video database, by side: what is measured on, and what epochs are chosen by."""
+    sides: set[Side] = {settings.measured_on, "heldout"} if settings.selection == "heldout" else {settings.measured_on}
+    searched = {side: stream.queries(number, tokenize, side) for side in sides}
+    return {side: Block(q.clips, model.encode_video(stream.query_tokens(q), adapted=method.trains).cpu()) for side, q in searched.items()}
+
+
+def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings, score: ScoreEpoch, progress: Progress) -> None:
     """All epochs of one task, with an optimizer and a schedule of its own.
 
     Raises:
@@ -58,6 +70,7 @@ def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings
     noise = GeneratorNoise(generator(task.seed, "noise", task.number))
     total = task.steps * settings.epochs
     warmup = int(settings.warmup * total) if task.number == 1 else 0
+    choice = EpochChoice(settings.selection, model) if settings.selection != "last" else None
     step = 0
     for epoch in range(settings.epochs):
         for batch in task.batches(epoch):
@@ -71,5 +84,14 @@ def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings
             optimizer.zero_grad()
             step += 1
         measured = {name: float(value.detach()) for name, value in losses.items()}
+        going = True
+        if choice is not None:
+            measured["score"] = score(task.number)
+            going = choice.offer(epoch + 1, measured["score"])
         run.log({"task": task.number, "epoch": epoch + 1, **measured})
         progress(task.number, epoch + 1, measured)
+        if not going:
+            break
+    if choice is not None:
+        choice.restore()
+        run.log({"task": task.number, "kept_epoch": choice.epoch, "score": choice.best})

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from train.database import Block
 from train.methods.base import Method
 from train.model import Model
 from train.settings import differences
+from train.stream import Side
 
 
 class Run:
@@ -43,7 +45,7 @@ class Run:
             found = cls.open(path)
             if overwrite:
                 shutil.rmtree(path)
-            elif differs := differences(config, found.config):
+            elif differs := differences(_flat(config), _flat(found.config)):
                 raise StructAlignError(f"run {path} exists with another configuration ({'; '.join(differs[:4])}); give another --out, or --overwrite")
             else:
                 return found
@@ -61,16 +63,17 @@ class Run:
             count += 1
         return count
 
-    def commit(self, number: int, model: Model, method: Method, block: Block) -> None:
-        """Write a finished task; from here on it is never done again."""
+    def commit(self, number: int, model: Model, method: Method, blocks: Mapping[Side, Block]) -> None:
+        """Write a finished task with its blocks of the video database, one a side; from here on it is never done again."""
         folder = self.path / "tasks" / f"{number:02d}"
         building = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         save_file({name: p.detach().cpu().contiguous() for name, p in model.learnt().items()}, building / "model.safetensors")
         save_file({name: value.detach().cpu().contiguous() for name, value in method.state().items()}, building / "method.safetensors")
-        save_file({"frames": block.frames.cpu().contiguous()}, building / "database.safetensors")
-        (building / "database.json").write_text(json.dumps(block.clips) + "\n")
+        for side, block in blocks.items():
+            save_file({"frames": block.frames.contiguous()}, building / f"database-{side}.safetensors")
+            (building / f"database-{side}.json").write_text(json.dumps(block.clips) + "\n")
         os.rename(building, folder)
 
     def load(self, number: int, model: Model, method: Method) -> None:
@@ -86,10 +89,11 @@ class Run:
         for name, parameter in learnt.items():
             parameter.data.copy_(state[name])
 
-    def database(self, stage: int) -> list[Block]:
-        """The stored blocks of tasks 1 .. stage."""
-        folders = [self.path / "tasks" / f"{number:02d}" for number in range(1, stage + 1)]
-        return [Block(tuple(json.loads((f / "database.json").read_text())), load_file(f / "database.safetensors")["frames"]) for f in folders]
+    def database(self, stage: int, side: Side) -> list[Block]:
+        """The stored blocks of tasks 1 .. stage on a side."""
+        files = [self.path / "tasks" / f"{number:02d}" / f"database-{side}" for number in range(1, stage + 1)]
+        clips = [tuple(json.loads(file.with_suffix(".json").read_text())) for file in files]
+        return [Block(names, load_file(file.with_suffix(".safetensors"))["frames"]) for names, file in zip(clips, files, strict=True)]
 
     def record(self, stage: dict[str, Any]) -> None:
         """Keep what was measured after a stage."""
@@ -104,6 +108,10 @@ class Run:
         """Append a line to the training log."""
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    return {**config, **config.get("settings", {}), "settings": None}
 
 
 def newest_run(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import yaml
 from cache.errors import StructAlignError, unknown
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+HELDOUT_SHARE = 0.125  # two of the benchmark's sixteen training clips a category
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Settings:
     logits: Literal["fixed", "batch"] = "fixed"
     etf: Literal["simplex", "gaussian"] = "simplex"
     etf_projections: Literal["trained", "fixed_swapped"] = "trained"
+    prototypes: Literal["trained_path", "released"] = "trained_path"
+    prototype_labels: Literal["global", "within_task"] = "global"
+    negatives: Literal["train", "test"] = "train"
     # the optimisation
     epochs: int = 20
     batch: int = 32
@@ -48,17 +52,30 @@ class Settings:
     schedule: Literal["half_cosine", "full_cosine"] = "half_cosine"
     clip_norm: float = 1.0
     clip_scope: Literal["optimised", "all"] = "optimised"
-    # what is measured
-    selection: Literal["last"] = "last"
-    heldout: float = 0.0
+    # which epoch is kept, and what is measured
+    selection: Literal["last", "heldout", "reference"] = "last"
+    heldout: float | None = None
+    measured_on: Literal["test", "heldout"] = "test"
+    gallery: Literal["stored", "reencoded"] = "stored"
+    remainder: Literal["kept", "dropped"] = "kept"
+
+    @property
+    def heldout_share(self) -> float:
+        """Share of each category's training clips that is kept aside; 0 when nothing uses them."""
+        used = "heldout" in (self.selection, self.measured_on)
+        return (HELDOUT_SHARE if self.heldout is None else self.heldout) if used else 0.0
 
     def __post_init__(self) -> None:
         positive = ("experts", "rank", "top_k", "epochs", "batch", "lr_text", "lr_vision", "lr_other", "clip_norm")
         for name in positive:
             if getattr(self, name) <= 0:
                 raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
-        if not 0 <= self.heldout < 1 or not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
-            raise StructAlignError("settings heldout, dropout and warmup are fractions from 0 to below 1")
+        if not 0 <= self.dropout < 1 or not 0 <= self.warmup < 1:
+            raise StructAlignError("settings dropout and warmup are fractions from 0 to below 1")
+        if self.heldout is not None and not 0 < self.heldout < 1:
+            raise StructAlignError(f"setting heldout={self.heldout} is a share of the training clips, above 0 and below 1")
+        if self.heldout is not None and not self.heldout_share:
+            raise StructAlignError(f"heldout={self.heldout} keeps clips aside that nothing uses; set selection=heldout or measured_on=heldout too")
 
 
 @dataclass(frozen=True)
@@ -79,12 +96,17 @@ def recipes() -> list[str]:
 def resolve(dataset: str, name: str, overrides: Mapping[str, str]) -> Recipe:
     """The settings of method ``name`` on ``dataset`` with ``--set`` values on top.
 
+    ``name`` may carry changes of its own, ``structalign:teacher=pretrained:epochs=3``: a variant that keeps its whole name in results.
+
     Raises:
         StructAlignError: an unknown method or key (naming the nearest), or a value of the wrong kind.
     """
-    if name not in recipes():
-        raise unknown("method", name, recipes())
-    chain = [name]
+    method, *changes = name.split(":")
+    if method not in recipes():
+        raise unknown("method", method, recipes())
+    if wrong := [change for change in changes if "=" not in change]:
+        raise StructAlignError(f"method '{name}': '{wrong[0]}' is not KEY=VALUE")
+    chain = [method]
     while (base := _read(CONFIGS / "methods" / f"{chain[0]}.yaml").get("base")) is not None:
         chain.insert(0, base)
     on_dataset = _read(CONFIGS / "datasets" / f"{dataset}.yaml")
@@ -94,7 +116,8 @@ def resolve(dataset: str, name: str, overrides: Mapping[str, str]) -> Recipe:
     values: dict[str, Any] = {}
     for layer in layers:
         values |= {key: _coerce(key, value) for key, value in (layer or {}).items()}
-    values |= {key: _coerce(key, yaml.safe_load(text)) for key, text in overrides.items()}
+    on_top = [*(change.partition("=")[::2] for change in changes), *overrides.items()]
+    values |= {key: _coerce(key, yaml.safe_load(text)) for key, text in on_top}
     algorithm = next((own for link in reversed(chain) if (own := _read(CONFIGS / "methods" / f"{link}.yaml").get("algorithm"))), chain[0])
     return Recipe(name, algorithm, Settings(**values))
 

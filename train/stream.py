@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from cache.store import FeatureCache
 from train.seeds import generator
 from train.settings import Settings
 
+Side = Literal["test", "heldout"]
 Tokenize = Callable[[list[str]], Tensor]
 
 
@@ -48,6 +50,8 @@ class Task:
     ids: Tensor  # int64 [Q, L]
     caption_clip: Tensor  # int64 [Q]
     queries: Queries
+    negatives: Tensor  # float16 [R, N, P, C], what a method may store as later tasks' negatives; on the CPU or the device
+    first_class: int  # global index of the task's first category
     settings: Settings
     seed: int
 
@@ -107,11 +111,16 @@ class TaskStream:
         self.cache, self.tasks, self.settings, self.seed, self.device = cache, tasks, settings, seed, device
         size = len(categories) // tasks
         self.categories = [categories[size * index : size * (index + 1)] for index in range(tasks)]
+        sides: list[Side] = ["test"] if settings.selection != "heldout" else ["test", "heldout"]
         for number in range(1, tasks + 1):
-            train, test = self._sides(number)
-            if not train or not test:
-                side = "test" if train else "training"
-                raise StructAlignError(f"task {number} ({', '.join(self.categories[number - 1])}) has no usable {side} clip in this cache")
+            names = ", ".join(self.categories[number - 1])
+            if not self._trained(number):
+                raise StructAlignError(f"task {number} ({names}) has no usable training clip in this cache")
+            for side in {*sides, settings.measured_on}:
+                if not self._searched(number, side):
+                    raise StructAlignError(
+                        f"task {number} ({names}) has no usable {'test' if side == 'test' else 'held-out training'} clip in this cache"
+                    )
 
     def class_index(self) -> dict[str, int]:
         """Global class index of every category."""
@@ -119,11 +128,12 @@ class TaskStream:
 
     def task(self, number: int, tokenize: Tokenize, everything: bool = False) -> Task:
         """Task ``number`` (1-based) with its training tokens on the device; with ``everything`` those of all tasks."""
-        train = [clip for n in (range(1, self.tasks + 1) if everything else (number,)) for clip in self._sides(n)[0]]
+        train = [clip for n in (range(1, self.tasks + 1) if everything else (number,)) for clip in self._trained(n)]
         index = self.class_index()
         ids = [clip.id for clip in train]
         tokens = torch.stack([torch.from_numpy(self.cache.tokens(ids, view)) for view in range(self.cache.spec.views)])
         captions = [(row, text) for row, clip in enumerate(train) for text in clip.captions]
+        queries = self.queries(number, tokenize)
         return Task(
             number,
             self.categories[number - 1],
@@ -131,39 +141,52 @@ class TaskStream:
             torch.tensor([index[clip.category] for clip in train], device=self.device),
             tokenize([text for _, text in captions]).to(self.device),
             torch.tensor([row for row, _ in captions], device=self.device),
-            self.queries(number, tokenize),
+            queries,
+            self.query_tokens(queries) if self.settings.negatives == "test" else tokens[0],
+            index[self.categories[number - 1][0]],
             self.settings,
             self.seed,
         )
 
-    def queries(self, number: int, tokenize: Tokenize) -> Queries:
-        """What task ``number`` is evaluated on: its test clips, or with ``heldout`` a seeded part of its training clips."""
-        _, test = self._sides(number)
-        captions = [(row, text) for row, clip in enumerate(test) for text in clip.captions]
+    def queries(self, number: int, tokenize: Tokenize, side: Side | None = None) -> Queries:
+        """Captions and clips of task ``number`` on a side: its test clips, or the training clips kept aside. By default what is measured on."""
+        clips = self._searched(number, side or self.settings.measured_on)
+        captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         ids = tokenize([text for _, text in captions])
-        return Queries(tuple(clip.id for clip in test), ids, torch.tensor([row for row, _ in captions]))
+        return Queries(tuple(clip.id for clip in clips), ids, torch.tensor([row for row, _ in captions]))
 
     def query_tokens(self, queries: Queries) -> Tensor:
         """Tokens of the clips that are searched, view 0: float16 [V, N, P, C], on the CPU."""
         return torch.from_numpy(self.cache.tokens(queries.clips))
 
     def coverage(self) -> float:
-        """Clips evaluated over clips the catalog has on that side."""
-        wanted = [clip for names in self.categories for clip in self.cache.catalog.select("test", names)]
-        if self.settings.heldout:
-            return 1.0
-        return len(self.cache.ok(wanted)) / len(wanted)
+        """Clips that are searched over clips the catalog has for it."""
+        side = self.settings.measured_on
+        numbers = range(1, self.tasks + 1)
+        searched = sum(len(self._searched(number, side)) for number in numbers)
+        if side == "test":
+            return searched / sum(len(self.cache.catalog.select("test", self.categories[number - 1])) for number in numbers)
+        return searched / sum(len(self._kept_aside(self.cache.catalog.select("train", self.categories[number - 1]))[1]) for number in numbers)
 
-    def _sides(self, number: int) -> tuple[list[Clip], list[Clip]]:
+    def _trained(self, number: int) -> list[Clip]:
+        return self.cache.ok(self._kept_aside(self.cache.catalog.select("train", self.categories[number - 1]))[0])
+
+    def _searched(self, number: int, side: Side) -> list[Clip]:
         names = self.categories[number - 1]
-        train = self.cache.ok(self.cache.catalog.select("train", names))
-        if not self.settings.heldout:
-            return train, self.cache.ok(self.cache.catalog.select("test", names))
+        if side == "heldout":
+            return self.cache.ok(self._kept_aside(self.cache.catalog.select("train", names))[1])
+        clips = self.cache.ok(self.cache.catalog.select("test", names))
+        whole = len(clips) - len(clips) % self.settings.batch
+        return clips[:whole] if self.settings.remainder == "dropped" else clips
+
+    def _kept_aside(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+        """Training clips parted by category, with a seed of its own, into those to train on and the held-out share."""
         kept, aside = [], []
-        for name in names:
-            clips = [clip for clip in train if clip.category == name]
-            order = torch.randperm(len(clips), generator=generator(0, f"heldout/{name}")).tolist()
-            cut = round(len(clips) * self.settings.heldout)
-            aside += [clips[i] for i in sorted(order[:cut])]
-            kept += [clips[i] for i in sorted(order[cut:])]
+        for name in dict.fromkeys(clip.category for clip in clips):
+            mine = [clip for clip in clips if clip.category == name]
+            order = torch.randperm(len(mine), generator=generator(0, f"heldout/{name}")).tolist()
+            share = self.settings.heldout_share
+            cut = max(1, round(len(mine) * share)) if share and len(mine) > 1 else 0
+            aside += [mine[i] for i in sorted(order[:cut])]
+            kept += [mine[i] for i in sorted(order[cut:])]
         return kept, aside

@@ -75,7 +75,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(shared: Cli, trained: di
     (target / "results.json").unlink()
     resumed = shared.json("train", *QUICK, "--out", target)
     assert without_seconds(resumed) == without_seconds(trained)
-    for name in ("model", "method", "database"):
+    for name in ("model", "method", "database-test"):
         assert (target / "tasks" / "02" / f"{name}.safetensors").read_bytes() == (source / "tasks" / "02" / f"{name}.safetensors").read_bytes()
 
 
@@ -102,7 +102,9 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
         "zeroshot",
         "joint",
         "framefusionmoe",
-        "structalign-released",
+        "framefusionmoe-released",
+        "structalign-released:batch=8",
+        "structalign:selection=heldout:experts=1",
         "structalign-pretrained",
         "structalign-no-ffa",
         "crp-only",
@@ -110,8 +112,9 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
     ],
 )
 def test_every_method_runs(shared: Cli, method: str) -> None:
-    results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method)
+    results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method.replace(":", "+"))
     assert results["method"] == method
+    assert results["selection"] == ("reference" if "released:" in method else "heldout" if "heldout" in method else "last")
     if method == "zeroshot":
         rows = results["matrix"]["r1"]
         assert rows[1][0] is not None and rows[2][0] is not None

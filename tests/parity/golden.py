@@ -17,7 +17,7 @@ from torch import Tensor
 from cache.backbone import Backbone, Preprocessing
 from train.adapters import GeneratorNoise
 from train.model import Model
-from train.settings import Settings
+from train.settings import Settings, resolve
 
 SLOTS = ("q", "k", "v", "out")
 ACTIVATION = 1e-5  # absolute, for activations of order 1
@@ -57,12 +57,11 @@ class Golden:
 
     @property
     def settings(self) -> Settings:
-        """The released code's choices at the set's sizes."""
+        """The preset ``structalign-released`` at the set's sizes."""
         c = self.config
-        return Settings(
-            adapted_blocks=c["adapter_applied_layer"], experts=c["lora_nums"], rank=c["lora_r"], lora_alpha=c["lora_alpha"], top_k=c["topk"],
-            dropout=c["lora_dropout"], words="released", logits="batch", etf="gaussian", etf_projections="fixed_swapped",
-            schedule="full_cosine", clip_scope="all", batches="pairs",
+        return replace(
+            resolve("msrvtt", "structalign-released", {}).settings, adapted_blocks=c["adapter_applied_layer"], experts=c["lora_nums"],
+            rank=c["lora_r"], lora_alpha=c["lora_alpha"], top_k=c["topk"], dropout=c["lora_dropout"],
         )  # fmt: skip
 
     def backbone(self, weights: dict[str, Tensor], cut: int) -> Backbone:

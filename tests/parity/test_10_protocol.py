@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from cache.backbone import Stem
 from evaluate.matrix import backward_forgetting
 from evaluate.metrics import text_to_video_ranks
-from evaluate.protocol import stage_scores
+from evaluate.protocol import StageScores, stage_scores
 from tests.parity.golden import Golden, close
 from train.database import Block
 from train.model import Model
@@ -35,6 +35,10 @@ class TwoTasks:
         self.fresh1 = Block(names, self._encode(self.new, self.tokens1))
         self.fresh2 = Block(names, self._encode(self.new, self.tokens2))
 
+    def second_stage(self) -> StageScores:
+        """Task 1 stored, task 2 just encoded; and task 1's own block encoded again."""
+        return stage_scores(self.new, [self.stored1, self.fresh2], self.queries, [1, 2], {1: self.fresh1})
+
     @staticmethod
     def _tokens(golden: Golden, pixels: Tensor) -> Tensor:
         cut = golden.model().video.cut
@@ -57,12 +61,12 @@ def test_stored_block(golden: Golden, two: TwoTasks) -> None:
 
 def test_scores_of_every_stage(golden: Golden, two: TwoTasks) -> None:
     n = two.size
-    close(stage_scores(two.old, True, [two.stored1], two.queries[:1]), golden.get(FILE, "t1_final_sims").squeeze(1))
-    overall = stage_scores(two.new, True, [two.stored1, two.fresh2], two.queries)
+    close(stage_scores(two.old, [two.stored1], two.queries[:1], [1]).stored, golden.get(FILE, "t1_final_sims").squeeze(1))
+    stage = two.second_stage()
+    overall = stage.stored
     close(overall, golden.get(FILE, "overall_sims").squeeze(1))
     close(overall[n:, n:], golden.get(FILE, "task_sims").squeeze(1))
-    again = stage_scores(two.new, True, [two.fresh1, two.fresh2], two.queries)  # task 1's own block encoded again, the others as stored
-    close(again[:n, :n], golden.get(FILE, "final_sims_task1").squeeze(1))
+    close(stage.reencoded[1], golden.get(FILE, "final_sims_task1").squeeze(1))
     close(overall[n:, n:], golden.get(FILE, "final_sims_task2").squeeze(1))
 
 
@@ -83,10 +87,10 @@ def test_recall_and_forgetting(golden: Golden, two: TwoTasks) -> None:
     def r1(scores: Tensor) -> float:
         return text_to_video_ranks(scores, index).recall(1)
 
-    first = r1(stage_scores(two.old, True, [two.stored1], two.queries[:1]))
-    again = stage_scores(two.new, True, [two.fresh1, two.fresh2], two.queries)
-    overall = stage_scores(two.new, True, [two.stored1, two.fresh2], two.queries)
-    after, second = r1(again[:n, :n]), r1(overall[n:, n:])
+    first = r1(stage_scores(two.old, [two.stored1], two.queries[:1], [1]).stored)
+    stage = two.second_stage()
+    overall = stage.stored
+    after, second = r1(stage.reencoded[1]), r1(overall[n:, n:])
     assert first == pytest.approx(float(golden.get(FILE, "t1_r1")))
     assert second == pytest.approx(float(golden.get(FILE, "t2_r1")))
     assert after == pytest.approx(float(golden.get(FILE, "t1_r1_after_t2")))

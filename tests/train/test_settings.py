@@ -36,7 +36,9 @@ def test_layers() -> None:
         ("epochs", "0", "must be above 0"),
         ("frame_fusion", "3", "is not true or false"),
         ("teacher", "me", "choose one of"),
-        ("heldout", "1.0", "fractions"),
+        ("dropout", "1.0", "fractions"),
+        ("heldout", "1.0", "above 0 and below 1"),
+        ("heldout", "0.25", "nothing uses"),
     ],
 )
 def test_refused(key: str, value: str, message: str) -> None:
@@ -44,3 +46,19 @@ def test_refused(key: str, value: str, message: str) -> None:
         resolve("demo", "structalign", {key: value})
     with pytest.raises(StructAlignError, match="unknown method 'structalgn'; did you mean 'structalign'"):
         resolve("demo", "structalgn", {})
+
+
+def test_a_variant_carries_its_changes_in_its_name() -> None:
+    variant = resolve("demo", "structalign:teacher=pretrained:epochs=3", {"epochs": "4"})
+    assert variant.name == "structalign:teacher=pretrained:epochs=3" and variant.algorithm == "structalign"
+    assert (variant.settings.teacher, variant.settings.epochs) == ("pretrained", 4)
+    with pytest.raises(StructAlignError, match="'teacher' is not KEY=VALUE"):
+        resolve("demo", "structalign:teacher", {})
+    with pytest.raises(StructAlignError, match="did you mean 'teacher'"):
+        resolve("demo", "structalign:teachr=pretrained", {})
+
+
+def test_a_held_out_share_is_kept_only_when_it_is_used() -> None:
+    assert resolve("demo", "structalign", {}).settings.heldout_share == 0
+    assert resolve("demo", "structalign", {"selection": "heldout"}).settings.heldout_share == 0.125
+    assert resolve("demo", "structalign", {"measured_on": "heldout", "heldout": "0.25"}).settings.heldout_share == 0.25

@@ -58,12 +58,30 @@ def test_seeds_decide_the_order(cache: FeatureCache) -> None:
 
 
 def test_held_out_clips_are_training_clips_that_are_not_trained_on(cache: FeatureCache) -> None:
-    whole, part = stream(cache), stream(cache, heldout=0.25)
-    trained, searched = part.task(1, ids), part.queries(1, ids)
+    aside = {"heldout": 0.25, "selection": "heldout"}
+    whole, part = stream(cache), stream(cache, **aside)
+    trained, searched = part.task(1, ids), part.queries(1, ids, "heldout")
     assert trained.tokens.shape[1] == 6 and len(searched.clips) == 2
     assert all(cache.catalog[clip].split == "train" for clip in searched.clips)
+    assert part.queries(1, ids).clips == whole.queries(1, ids).clips
     assert len(whole.task(1, ids).clip_labels) == 8
-    assert part.queries(1, ids).clips == stream(cache, seed=9, heldout=0.25).queries(1, ids).clips
+    assert searched.clips == stream(cache, seed=9, **aside).queries(1, ids, "heldout").clips
+    tuned = stream(cache, heldout=0.25, measured_on="heldout")
+    assert tuned.queries(1, ids).clips == searched.clips and tuned.coverage() == 1
+
+
+def test_the_released_loader_drops_the_remainder(cache: FeatureCache) -> None:
+    """Eight test clips a task in batches of five: released, three are neither queries nor candidates."""
+    assert len(stream(cache).queries(1, ids).clips) == 8
+    dropped = stream(cache, remainder="dropped")
+    assert dropped.queries(1, ids).clips == stream(cache).queries(1, ids).clips[:5]
+    assert dropped.coverage() == 5 / 8
+
+
+def test_negatives_come_from_the_training_side_unless_asked_otherwise(cache: FeatureCache) -> None:
+    ours, released = stream(cache).task(2, ids), stream(cache, negatives="test").task(2, ids)
+    assert torch.equal(ours.negatives, ours.tokens[0])
+    assert torch.equal(released.negatives, stream(cache).query_tokens(released.queries))
 
 
 def test_k_must_fit(cache: FeatureCache) -> None:

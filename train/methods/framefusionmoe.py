@@ -14,7 +14,7 @@ from train.stream import Batch, Task
 class FrameFusionMoE:
     """L = NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new videos and stored old ones; unit global embeddings.
 
-    The stored videos are old tasks' training clips. (The released code takes old test clips.)
+    The stored videos are old tasks' training clips; with ``negatives: test``, as released, their test clips.
     """
 
     trains, joint = True, False
@@ -35,8 +35,8 @@ class FrameFusionMoE:
         return {"cross_task": cross_task_contrastive(video, text, self.stored if len(self.stored) else None, self.model.scale)}
 
     def end_task(self, task: Task) -> None:
-        """Store the task's training clips as the model now sees them."""
-        self.stored = torch.cat([self.stored, self.model.encode_video(task.tokens[0]).squeeze(1)])
+        """Store the task's clips as the model now sees them."""
+        self.stored = torch.cat([self.stored, self.model.encode_video(task.negatives).squeeze(1)])
 
     def state(self) -> dict[str, Tensor]:
         """The stored videos."""

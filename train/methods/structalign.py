@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cache.errors import StructAlignError
 from train.adapters import Noise
 from train.etf import gaussian_frame, simplex_etf
 from train.features import PairFeatures, logit_factor, pair_features
@@ -98,12 +99,29 @@ class StructAlign:
         return prototype_replay(pooled_unit(pairs.frames), pooled_unit(pairs.words, pairs.lengths), video, text, self.model.scale)
 
     def end_task(self, task: Task) -> None:
-        """Remember mean and radius of the task's classes, on the path that was trained."""
+        """Remember mean and radius of the task's classes."""
+        text, video, labels = self._trained_path(task) if self.settings.prototypes == "trained_path" else self._released_path(task)
+        if self.settings.prototype_labels == "within_task":
+            labels = labels - task.first_class
+        self.prototypes = self.prototypes.with_classes(labels, text, video)
+
+    @torch.no_grad()
+    def _trained_path(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit text and video features and class of every pair, by the path that was trained, from view 0."""
         text = self.model.encode_text(task.ids, task.number)
-        with torch.no_grad():
-            video = pooled_unit(torch.cat([self.model.video(part) for part in task.tokens[0].split(128)]))
-        labels = task.clip_labels[task.caption_clip]
-        self.prototypes = self.prototypes.with_classes(labels, pooled_unit(text.words, text.lengths), video[task.caption_clip])
+        video = pooled_unit(torch.cat([self.model.video(part) for part in task.tokens[0].split(128)]))
+        return pooled_unit(text.words, text.lengths), video[task.caption_clip], task.clip_labels[task.caption_clip]
+
+    @torch.no_grad()
+    def _released_path(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        """The same as the released code has it: routed without prototype (at task 1 through experts that are still zero), from one more
+        epoch of training batches, incomplete ones left out."""
+        whole = [batch for batch in task.batches(self.settings.epochs) if len(batch.ids) == self.settings.batch]
+        if not whole:
+            raise StructAlignError(f"prototypes=released needs a whole batch of {self.settings.batch} pairs; task {task.number} has none")
+        texts = [self.model.encode_text(batch.ids, None) for batch in whole]
+        video = torch.cat([pooled_unit(self.model.video(batch.tokens))[batch.place] for batch in whole])
+        return torch.cat([pooled_unit(t.words, t.lengths) for t in texts]), video, torch.cat([batch.labels for batch in whole])
 
     def state(self) -> dict[str, Tensor]:
         """The class prototypes."""
