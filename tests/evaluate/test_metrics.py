@@ -1,10 +1,9 @@
-"""Ranks by hand, ties by expectation, and forgetting by its formula."""
+"""Ranks by hand, and ties by expectation."""
 
 import pytest
 import torch
 
 from cache.errors import StructAlignError
-from evaluate.matrix import backward_forgetting, task_average
 from evaluate.metrics import text_to_video_ranks, video_to_text_ranks
 
 
@@ -31,14 +30,3 @@ def test_video_to_text_takes_the_best_caption() -> None:
 def test_nan_is_refused() -> None:
     with pytest.raises(StructAlignError, match="not a finite number"):
         text_to_video_ranks(torch.tensor([[float("nan")]]), torch.tensor([0]))
-
-
-def test_backward_forgetting() -> None:
-    matrix = [[10.0, 20.0, 30.0], [50.0, None, None], [40.0, 60.0, None], [45.0, 50.0, 70.0]]
-    assert backward_forgetting(matrix, [2, 2, 2], 0) is None
-    assert backward_forgetting(matrix, [2, 2, 2], 1) is None
-    assert backward_forgetting(matrix, [2, 2, 2], 2) == 10
-    assert backward_forgetting(matrix, [2, 2, 2], 3) == pytest.approx(7.5)
-    assert backward_forgetting(matrix, [1, 3, 2], 3) == pytest.approx((5 + 3 * 10) / 4)
-    assert task_average(matrix, 3) == pytest.approx(55)
-    assert task_average(matrix, 0) == 20

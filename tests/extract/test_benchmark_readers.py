@@ -9,13 +9,18 @@ import shutil
 import warnings
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from cache import StructAlignError
 from extract.datasets.actnet import read_actnet
 from extract.datasets.msrvtt import read_msrvtt
 from extract.splits import read_split
+from train.settings import resolve
+from train.stream import TaskStream
 
 CTVR = Path(os.environ.get("STRUCTALIGN_CTVR") or Path(__file__).parents[3] / "shared" / "ctvr")
 pytestmark = pytest.mark.skipif(not CTVR.is_dir(), reason="needs CTVR's split files (STRUCTALIGN_CTVR)")
@@ -81,6 +86,20 @@ def test_actnet(root: Path) -> None:
         step = 200 // tasks
         for first in range(0, 200, step):
             assert len(catalog.select("train", catalog.categories[first : first + step])) == size
+
+
+@pytest.mark.parametrize(("tasks", "searched"), [(10, 4768), (20, 4576)])
+def test_the_released_test_loader_drops_part_of_actnet(root: Path, tasks: int, searched: int) -> None:
+    """With ``remainder: dropped`` as many test clips are searched as the released code searches, and the coverage says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        catalog = read_actnet(root).catalog
+    cache: Any = SimpleNamespace(catalog=catalog, ok=lambda clips: clips)
+    for recipe, count in (("structalign-released", searched), ("structalign", 4910)):
+        stream = TaskStream(cache, tasks, resolve("actnet", recipe, {}).settings, 0, torch.device("cpu"))
+        found = sum(len(stream.queries(number, lambda texts: torch.zeros(len(texts), 2)).clips) for number in range(1, tasks + 1))
+        assert found == count
+        assert stream.coverage() == count / 4910
 
 
 def test_one_split_file_is_enough(tmp_path: Path, root: Path) -> None:
