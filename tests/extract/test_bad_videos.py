@@ -1,0 +1,79 @@
+"""Every kind of bad video ends in quarantine with its reason, every odd one works, and neighbours never notice."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cache import FeatureCache
+from extract.decoder import Decoder
+from extract.errors import ClipError
+from tests.conftest import EXTRACT, Cli, write_manifest
+from tests.extract import corpus
+from tests.extract.test_engines import INLINE
+
+
+def test_odd_files_work(tmp_path: Path) -> None:
+    with Decoder(60) as decoder:
+        shapes = {name: decoder.frames(path, None, None, 4).shape for name, path in corpus.good(tmp_path).items()}
+    expected = dict.fromkeys(shapes, (4, 96, 128, 3)) | {"rotated": (4, 128, 96, 3), "very wide": (4, 16, 4096, 3), "tiny": (4, 48, 64, 3)}
+    assert shapes == expected
+
+
+def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
+    found = {}
+    files = corpus.bad(tmp_path)
+    with Decoder(60) as decoder:
+        for name, (_, path) in files.items():
+            decoder.timeout = 3 if path.is_fifo() else 60
+            try:
+                decoder.frames(path, None, None, 12)
+                found[name] = "decoded"
+            except ClipError as error:
+                found[name] = error.reason
+    assert found == {name: reason for name, (reason, _) in files.items()}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damage_that_shows_in_h264_is_found_or_changes_nothing_much(tmp_path: Path, seed: int) -> None:
+    """Random damage: an error, or frames that are as they were. (A valid stream of other pictures cannot be told from the right one.)"""
+    source = corpus.write(tmp_path / "a.mp4", movflags="faststart")
+    with Decoder(60) as decoder:
+        whole = decoder.frames(source, None, None, 12).astype(int)
+        try:
+            frames = decoder.frames(corpus.damaged(tmp_path / "b.mp4", source, 40, seed), None, None, 12).astype(int)
+        except ClipError as error:
+            assert error.reason in ("substituted_frames", "decode_error")
+        else:
+            assert np.abs(frames - whole).mean() < 40
+
+
+@pytest.mark.slow
+def test_frames_of_absurd_size_end_the_decoder_and_not_the_machine(tmp_path: Path, videos: Path) -> None:
+    huge = corpus.write(tmp_path / "huge.mp4", "mpeg4", frames=1, size=(8176, 8176))
+    with Decoder(120) as decoder:
+        with pytest.raises(ClipError) as error:
+            decoder.frames(huge, None, None, 60)
+        assert error.value.reason in ("worker_crash", "decode_error")
+        assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 2)) == 2
+
+
+def test_good_clips_do_not_notice_bad_neighbours(shared: Cli, cli: Cli, videos: Path, tmp_path: Path, world_clips: list) -> None:  # type: ignore[type-arg]
+    root = Path(shutil.copytree(videos, tmp_path / "videos"))
+    (tmp_path / "bad").mkdir()
+    files = [(reason, path) for reason, path in corpus.bad(tmp_path / "bad").values() if reason != "timeout"]
+    chosen = world_clips[::2]
+    for clip, (_, path) in zip(chosen, files, strict=False):
+        target = root / f"{clip.name}.mp4"
+        target.unlink()
+        if path.exists():
+            shutil.copyfile(path, target)
+    write_manifest(root / "manifest.csv", world_clips)
+    report = cli.json(*EXTRACT, "--root", root, "--cut", "4", "--max-bad", "0.6", code=3)
+    wanted = {clip.name: reason for clip, (reason, _) in zip(chosen, files, strict=False)}
+    assert {entry["clip"]: entry["reason"] for entry in report["quarantined"]} == wanted
+    whole, rest = FeatureCache.open(shared.json(*INLINE, "--root", videos, "--cut", "4")["path"]), FeatureCache.open(report["path"])
+    for clip in rest.ok(list(rest.catalog)):
+        for view in range(rest.rows.views(clip.id)):
+            assert np.array_equal(rest.tokens([clip.id], view), whole.tokens([clip.id], view))
