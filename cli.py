@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,121 @@ def sweep(
     click.echo(json.dumps(body) if as_json else f"{sweep_table(body)}\n\n{folder / 'sweep.json'}")
 
 
+@main.group("cache")
+def cache_group() -> None:
+    """List, check, share and remove caches."""
+
+
+@cache_group.command("ls")
+@_cache_root
+@_json
+def cache_ls(cache_root: Path, as_json: bool) -> None:
+    """What is under the cache root, the newest first, unfinished caches last."""
+    from cache.inventory import inventory, inventory_table
+    from cache.root import CacheRoot
+
+    entries = inventory(CacheRoot(cache_root.expanduser()))
+    click.echo(json.dumps({"caches": entries}) if as_json else inventory_table(entries))
+
+
+@cache_group.command("info")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@_cache_root
+@_json
+def cache_info(reference: str | None, cache_root: Path, as_json: bool) -> None:
+    """Everything that is known of a cache."""
+    from cache.inventory import describe, description
+    from cache.root import CacheRoot
+
+    body = describe(CacheRoot(cache_root.expanduser()), reference)
+    click.echo(json.dumps(body) if as_json else description(body))
+
+
+@cache_group.command("verify")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@click.option("--deep", is_flag=True, help="Also extract a seeded sample of clips again and compare.")
+@click.option("--root", type=click.Path(path_type=Path), help="Where the videos are now, for --deep.  [default: where they were]")
+@_cache_root
+@_json
+@click.pass_context
+def cache_verify(context: click.Context, reference: str | None, deep: bool, root: Path | None, cache_root: Path, as_json: bool) -> None:
+    """Read every byte of a cache and compare it with its checksums; exit code 4 if damage is found."""
+    from cache.root import CacheRoot
+    from cache.verify import verify
+
+    path = CacheRoot(cache_root.expanduser()).locate(reference)
+    found = verify(path)
+    body: dict[str, Any] = {
+        "ok": found.ok, "path": str(path), "damaged": [{"clip": clip, "view": view} for clip, view in found.damaged],
+        "missing": [{"clip": clip, "view": view} for clip, view in found.missing], "files": found.files,
+    }  # fmt: skip
+    if deep and found.ok:
+        from extract.reextract import compare_sample
+
+        body["deep"] = compare_sample(path, root)
+        body["ok"] = not body["deep"]["differing"]
+    if as_json:
+        click.echo(json.dumps(body))
+    else:
+        lines = [f"{kind}: clip {row['clip']}, view {row['view']}" for kind in ("damaged", "missing") for row in body[kind]]
+        lines += [f"damaged: {name}" for name in found.files]
+        if "deep" in body:
+            lines += [f"differs when extracted again: clip {clip}" for clip in body["deep"]["differing"]]
+            lines.append(f"{body['deep']['clips']} clips extracted again, smallest cosine of a token {body['deep']['min_cosine']:.6f}")
+        click.echo("\n".join([*lines, f"cache {path}: {'every byte is as it was written' if body['ok'] else 'damaged; extract it again'}"]))
+    context.exit(0 if body["ok"] else 4)
+
+
+@cache_group.command("export")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("reference", metavar="[CACHE]", required=False)
+@_cache_root
+@_json
+def cache_export(file: Path, reference: str | None, cache_root: Path, as_json: bool) -> None:
+    """Write a cache into one HDF5 file."""
+    from cache.bundle import export_bundle
+
+    cache = _find_cache(reference, cache_root)
+    export_bundle(cache, file)
+    body = {"fingerprint": cache.fingerprint, "file": str(file), "bytes": file.stat().st_size}
+    click.echo(json.dumps(body) if as_json else f"cache {cache.fingerprint[:12]}: {file}, {body['bytes'] / 1e6:.1f} MB")
+
+
+@cache_group.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@_cache_root
+@_json
+def cache_import(file: Path, cache_root: Path, as_json: bool) -> None:
+    """Check a bundle and publish it under the cache root."""
+    from cache.bundle import import_bundle
+    from cache.root import CacheRoot
+
+    root = CacheRoot(cache_root.expanduser())
+    root.open_for_writing()
+    cache = import_bundle(file, root)
+    body = {"fingerprint": cache.fingerprint, "path": str(cache.path)}
+    click.echo(json.dumps(body) if as_json else f"cache {cache.fingerprint[:12]}: {cache.path}")
+
+
+@cache_group.command("rm")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_cache_root
+@_json
+def cache_rm(reference: str | None, yes: bool, cache_root: Path, as_json: bool) -> None:
+    """Remove a cache, after asking."""
+    from cache.root import CacheRoot
+
+    root = CacheRoot(cache_root.expanduser())
+    path = root.locate(reference)
+    if isinstance(path, str):
+        raise StructAlignError(f"{path} is not on this machine; remove it where it is")
+    if not yes and not click.confirm(f"Remove cache {path}?", err=True):
+        raise StructAlignError("nothing was removed")
+    root.remove(path)
+    click.echo(json.dumps({"removed": str(path)}) if as_json else f"removed {path}")
+
+
 @main.command()
 @click.option("--seed", default=0, show_default=True, help="Seed of the world and of the training.")
 @click.option("--tasks", type=click.IntRange(min=1), default=10, show_default=True, help="K, the number of tasks.")
@@ -201,18 +317,13 @@ def demo(seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, 
 def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
     from cache.root import CacheRoot
     from extract.datasets import read_dataset
+    from extract.datasets.source import Source
+    from extract.plan import ExtractSettings, ViewRule, make_plan, what_changed
     from train.settings import extraction_defaults
 
     root = CacheRoot(options["cache_root"].expanduser())
+    root.open_for_writing()
     source = read_dataset(options["dataset"], options["root"], options["splits"], root.path, options["seed"])
-
-    from extract.datasets.source import Source  # what follows imports torch: what is wrong with the input is said before
-    from extract.pipeline import ExtractSettings, limit_catalog
-    from extract.pipeline import extract as run_extract
-    from extract.views import ViewRule
-
-    if options["limit"]:
-        source = Source(limit_catalog(source.catalog, options["limit"]), source.root)
     defaults = extraction_defaults(options["dataset"])
     own_backbone = options["backbone"] in (None, defaults["backbone"])
     chosen = options if options["cut"] is not None or options["adapted_blocks"] is not None else defaults
@@ -223,7 +334,7 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
         adapted_blocks=chosen.get("adapted_blocks"),
         frames=options["frames"] or defaults["frames"],
         views=ViewRule(options["views"] or defaults["views"], options["seed"], defaults["view_scale"], defaults["view_flip"]),
-        device=_torch_device(options["device"]).type,
+        device=options["device"],
         engine=options["engine"],
         workers=options["workers"],
         ray_address=options["ray_address"],
@@ -231,7 +342,25 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
         retry_bad=options["retry_bad"],
         decode_timeout=options["decode_timeout"],
     )
-    return run_extract(source, settings, root, progress)
+    began = time.monotonic()
+    if options["limit"]:
+        from extract.limit import limit_catalog
+
+        source = Source(limit_catalog(source.catalog, options["limit"]), source.root)
+    plan = make_plan(source, settings, root)
+    fingerprint = plan.spec.fingerprint()
+    if root.is_published(fingerprint) and not settings.retry_bad:
+        from cache.store import FeatureCache
+        from extract.plan import ExtractReport
+
+        return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)
+    if (changed := what_changed(plan, source.catalog, root)) and not progress.quiet:
+        click.echo(changed, err=True)
+
+    from extract.pipeline import extract as run_extract  # torch: only once there is something to do
+
+    settings = replace(settings, device=_torch_device(settings.device).type)
+    return run_extract(source, plan, settings, root, progress, lambda line: click.echo(line, err=True))
 
 
 def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple[dict[str, Any], Path]:

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cache.errors import StructAlignError, unknown
+from cache.files import share_mode
+from cache.identity import BackboneIdentity, Preprocessing
 
 DEMO_FOLDER = Path(__file__).parent / "demo_backbone"
 BPE_FILE = "bpe.txt.gz"
@@ -24,20 +26,11 @@ RANDOM = re.compile(r"random:(\d+)")
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """How a frame becomes the tower's input: shorter side to ``size``, centre crop, [0, 1], normalised."""
-
-    size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bicubic"
-
-
-@dataclass(frozen=True)
 class Backbone:
     """A CLIP with frozen weights in evaluation mode.
 
     After a cache is opened its ``model`` has no vision blocks before ``cut`` and no embedding: the stem's work is in the tokens.
+    ``file`` is where the weights were read, None where they came from no file.
     """
 
     name: str
@@ -48,6 +41,12 @@ class Backbone:
     bpe: Path | None
     weights: str
     cut: int = 0
+    file: Path | None = None
+
+    @property
+    def identity(self) -> BackboneIdentity:
+        """What it is, without the weights themselves."""
+        return BackboneIdentity(self.name, self.weights, self.blocks, self.preprocessing)
 
     @property
     def blocks(self) -> int:
@@ -105,9 +104,10 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
             raise unknown("backbone", name, [*open_clip.list_models(), "demo"])
     seed = RANDOM.fullmatch(pretrained)
     model = build_model(name, config, seed=int(seed[1]) if seed else 0)
+    file = None
     if not seed:
-        state, tag_preprocess = _weights(name, pretrained)
-        preprocess = {**preprocess, **tag_preprocess}
+        file, tag_preprocess = _weights_file(name, pretrained)
+        state, preprocess = _read_state(file), {**preprocess, **tag_preprocess}
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
@@ -118,7 +118,7 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
         std=tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
         interpolation=preprocess.get("interpolation") or "bicubic",
     )
-    return Backbone(name, pretrained, config, preprocessing, model, bpe, hash_weights(model.state_dict()))
+    return Backbone(name, pretrained, config, preprocessing, model, bpe, hash_weights(model.state_dict()), file=file)
 
 
 def build_model(name: str, config: dict[str, Any], seed: int = 0) -> open_clip.CLIP:
@@ -155,13 +155,13 @@ def _cannot_cut(model: open_clip.CLIP | None) -> str:
     return ""
 
 
-def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A state dict on the CPU in float32 and the tag's own preprocessing. Nothing in a file is executed."""
+def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
+    """Where the weights are, downloaded if need be, and the tag's own preprocessing."""
     if name == "demo" and pretrained == "demo":
-        return _read_state(DEMO_FOLDER / "open_clip_model.safetensors"), {}
+        return DEMO_FOLDER / "open_clip_model.safetensors", {}
     path = Path(pretrained).expanduser()
     if path.is_file():
-        return _read_state(path), {}
+        return path.resolve(), {}
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:
         raise unknown("weights", pretrained, [*tags, "random:0", *(["demo"] if name == "demo" else [])])
@@ -175,10 +175,11 @@ def _weights(name: str, pretrained: str) -> tuple[dict[str, Tensor], dict[str, A
             f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
             f"fetch {where} elsewhere and pass its file with --pretrained FILE"
         ) from error
-    return _read_state(path), source
+    return path, source
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict on the CPU in float32. Nothing in the file is executed."""
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -221,12 +222,13 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
             half = value.half()
             state[name] = (half if torch.equal(half.float(), value) else value).contiguous()
     save_file(state, folder / "frozen.safetensors")
+    share_mode(folder / "frozen.safetensors")
     body = {
         "name": backbone.name,
         "pretrained": backbone.pretrained,
         "weights": backbone.weights,
         "cut": cut,
-        "preprocessing": asdict(backbone.preprocessing),
+        "preprocessing": backbone.preprocessing.as_json(),
         "config": backbone.config,
     }
     (folder / "backbone.json").write_text(json.dumps(body, indent=1) + "\n")
@@ -247,8 +249,6 @@ def load_frozen(folder: Path) -> Backbone:
     for index in range(cut):
         model.visual.transformer.resblocks[index] = nn.Identity()
     model.visual.conv1 = nn.Identity()
-    preprocessing = Preprocessing(
-        **{**body["preprocessing"], "mean": tuple(body["preprocessing"]["mean"]), "std": tuple(body["preprocessing"]["std"])}
-    )
+    preprocessing = Preprocessing.from_json(body["preprocessing"])
     bpe = folder / BPE_FILE
     return Backbone(body["name"], body["pretrained"], body["config"], preprocessing, model, bpe if bpe.is_file() else None, body["weights"], cut)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cache.errors import StructAlignError
+from cache.files import write_text
 
 Split = Literal["train", "test"]
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
@@ -90,17 +91,25 @@ class Catalog:
     def save(self, path: Path) -> None:
         """Write the catalog as JSON."""
         body = {"dataset": self.dataset, "categories": self.categories, "clips": [asdict(clip) for clip in self.clips]}
-        path.write_text(json.dumps(body, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
         """Read what ``save`` wrote. Raises StructAlignError for a file that is not a catalog."""
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise StructAlignError(f"{path} is not a catalog: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Catalog":
+        """The catalog in a text that comes from ``where``. Raises StructAlignError for one that is not a catalog."""
+        try:
+            body = json.loads(text)
             clips = tuple(Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"])
             return cls(body["dataset"], tuple(body["categories"]), clips)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StructAlignError(f"{path} is not a catalog: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StructAlignError(f"{where} is not a catalog: {error}") from error
 
 
 def _check(clip: Clip, categories: set[str]) -> None:

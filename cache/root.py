@@ -1,68 +1,127 @@
 """The cache root: a folder that a lab shares, with published caches and those being made."""
 
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
+from cache import seal
+from cache.claim import Claim
 from cache.errors import StructAlignError
+from cache.identity import KnownBackbones
+from cache.known import KnownHashes
+from cache.sharing import make_read_only, make_root, make_writable, open_to_group
 from cache.staging import StagedCache
-from cache.store import FeatureCache
+from cache.store import FeatureCache, is_remote
+
+CACHE_FILES = {seal.NAME, "spec.json", "catalog.json", "sources.json", "backbone.json", "frozen.safetensors", "bpe.txt.gz", "tokens"}
 
 
 class CacheRoot:
-    """``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``datasets/`` generated videos."""
+    """``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/`` who works on them, ``known/`` hashes of
+    files, ``datasets/`` generated videos."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def open_for_writing(self) -> None:
+        """Make the root if it is not there; what this process writes from now on is open to the group if the root is."""
+        make_root(self.path)
+        open_to_group(self.path)
+
     def published(self) -> list[Path]:
         """Folders of complete caches, the newest first."""
-        found = [file.parent for file in self.path.glob("caches/*/complete.json")]
-        return sorted(found, key=lambda folder: (folder / "complete.json").stat().st_mtime_ns, reverse=True)
+        found = [file.parent for file in self.path.glob(f"caches/*/{seal.NAME}")]
+        return sorted(found, key=lambda folder: (folder / seal.NAME).stat().st_mtime_ns, reverse=True)
+
+    def unfinished(self) -> list[Path]:
+        """Folders of caches that are being made, or were when something ended them."""
+        return sorted(file.parent for file in self.path.glob("staging/*/spec.json"))
 
     def folder(self, fingerprint: str) -> Path:
         """Where the cache with this fingerprint is, or would be."""
         return self.path / "caches" / fingerprint[:32]
 
+    def is_published(self, fingerprint: str) -> bool:
+        """Whether it is there and complete."""
+        return (self.folder(fingerprint) / seal.NAME).is_file()
+
     def stage(self, fingerprint: str) -> StagedCache:
         """The staging folder for a fingerprint, new or as an interrupted extraction left it."""
         return StagedCache(self.path / "staging" / fingerprint[:32])
 
+    def claim(self, fingerprint: str) -> Claim:
+        """The right to work on a cache."""
+        return Claim(self.path / "claims", fingerprint[:32])
+
+    def known_hashes(self, folder: Path) -> KnownHashes:
+        """Hashes of source files below ``folder``."""
+        absolute = folder.resolve()
+        name = hashlib.sha256(str(absolute).encode()).hexdigest()[:16]
+        return KnownHashes(self.path / "known" / f"{name}.json", absolute)
+
+    def known_backbones(self) -> KnownBackbones:
+        """Identities of backbones."""
+        return KnownBackbones(self.path / "known" / "backbones.json")
+
     def publish(self, staged: StagedCache, fingerprint: str) -> Path:
-        """Make a sealed cache visible with one rename. If somebody else published the same, theirs stands."""
+        """Make a sealed cache visible with one rename, read-only from then on; what was published before gives way."""
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.rename(staged.path, target)
-        except OSError:
-            if not (target / "complete.json").is_file():
-                raise
-            shutil.rmtree(staged.path, ignore_errors=True)
+        for path in staged.path.iterdir():
+            make_read_only(path)
+        if target.exists():
+            self.remove(target)
+        os.rename(staged.path, target)
+        make_read_only(target)
         return target
 
+    def remove(self, folder: Path) -> None:
+        """Delete a published cache: unseen in one step, then gone.
+
+        Raises:
+            StructAlignError: it is not a cache, or holds something that no cache holds.
+        """
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() and not folder.is_symlink() else set()
+        if not {"spec.json", "tokens"} <= names:
+            raise StructAlignError(f"{folder} is not a cache; nothing was removed")
+        if foreign := sorted(names - CACHE_FILES):
+            raise StructAlignError(f"{folder} also holds {', '.join(foreign[:5])}, which is no part of a cache; nothing was removed")
+        make_writable(folder)
+        leaving = folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
+        os.rename(folder, leaving)
+        shutil.rmtree(leaving)
+
     def find(self, reference: str | None) -> FeatureCache:
-        """A cache by path, by (the beginning of) its fingerprint, by dataset name, or, without reference, the newest.
+        """A cache by path or URL, by (the beginning of) its fingerprint, by dataset name, or, without reference, the newest.
 
         Raises:
             StructAlignError: none fits, or several fingerprints begin so.
         """
-        if reference and (Path(reference) / "spec.json").is_file():
-            return FeatureCache.open(reference)
+        return FeatureCache.open(self.locate(reference))
+
+    def locate(self, reference: str | None) -> str | Path:
+        """The same, without opening it."""
+        if reference and (is_remote(reference) or (Path(reference) / "spec.json").is_file()):
+            return reference if is_remote(reference) else Path(reference)
         folders = self.published()
         if reference is None:
             if not folders:
                 raise StructAlignError(f"no complete cache under {self.path}; run 'extract' first, or name one with --cache")
-            return FeatureCache.open(folders[0])
-        if len(reference) >= 4 and (matches := [folder for folder in folders if _fingerprint(folder).startswith(reference)]):
+            return folders[0]
+        if matches := [folder for folder in folders if len(reference) >= 4 and folder.name.startswith(reference[:32])]:
             if len(matches) > 1:
                 raise StructAlignError(f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint")
-            return FeatureCache.open(matches[0])
+            return matches[0]
         for folder in folders:
-            if json.loads((folder / "spec.json").read_text()).get("dataset") == reference:
-                return FeatureCache.open(folder)
+            if _dataset(folder) == reference:
+                return folder
         raise StructAlignError(f"no cache '{reference}' under {self.path} and no such folder; 'cache ls' lists what is there")
 
 
-def _fingerprint(folder: Path) -> str:
-    return str(json.loads((folder / "complete.json").read_text())["fingerprint"])
+def _dataset(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / "spec.json").read_text())["dataset"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

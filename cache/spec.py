@@ -8,7 +8,7 @@ from typing import Any
 
 from cache.errors import StructAlignError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
+from cache import seal
 from cache.catalog import Catalog
 from cache.errors import StructAlignError
+from cache.files import sha256_of, share_mode, write_text
 from cache.rows import RowTable
 from cache.spec import CacheSpec
 
@@ -33,31 +36,34 @@ class StagedCache:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def prepare(self, spec: CacheSpec, catalog: Catalog, token_shape: tuple[int, int], save_frozen: Callable[[Path], None]) -> None:
+    def prepare(
+        self, spec: CacheSpec, catalog: Catalog, sources: dict[str, str], token_shape: tuple[int, int], save_frozen: Callable[[Path], None]
+    ) -> None:
         """Lay out the folder; what an interrupted extraction left is kept.
 
-        ``token_shape`` is (1 + patches, width); ``save_frozen`` writes the frozen weights after the cut into a folder.
+        Args:
+            sources: hash of every source file by its path.
+            token_shape: (1 + patches, width).
+            save_frozen: writes the frozen weights after the cut into a folder.
         """
         if (self.path / "prepared").is_file():
             return
         (self.path / "receipts").mkdir(parents=True, exist_ok=True)
         write_text(self.path / "spec.json", json.dumps(asdict(spec), indent=1, sort_keys=True) + "\n")
+        write_text(self.path / "sources.json", json.dumps(sources, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         catalog.save(self.path / "catalog.json")
         save_frozen(self.path)
-        shape = (len(RowTable(catalog, spec.views)), spec.frames, *token_shape)
-        zarr.create_array(
-            self.path / "tokens",
-            shape=shape,
-            chunks=(1, *shape[1:]),
-            dtype=spec.token_dtype,
-            serializer=BytesCodec(),
-            compressors=Crc32cCodec(),
-            fill_value=float("nan"),  # a chunk that is missing reads as NaN, which is refused
-            chunk_key_encoding={"name": "default", "separator": "."},
-            config={"write_empty_chunks": True},
-            overwrite=True,
-        )
+        create_tokens(self.path, catalog, spec, token_shape)
         write_text(self.path / "prepared", "")
+
+    def make_empty(self) -> None:
+        """An empty folder, whatever was there."""
+        self.discard()
+        self.path.mkdir(parents=True)
+
+    def discard(self) -> None:
+        """Remove all of it, if it is still here."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def open_tokens(self) -> zarr.Array[Any]:
         """The token array, for writing."""
@@ -74,26 +80,73 @@ class StagedCache:
         """Declare a unit finished; its tokens must have been written."""
         write_text(self._receipt(unit), json.dumps([asdict(outcome) for outcome in outcomes]))
 
-    def forget(self, unit: int) -> None:
-        """Have a unit done again."""
-        self._receipt(unit).unlink(missing_ok=True)
+    def link_tokens(self, published: Path) -> None:
+        """Take over the token chunks of a published cache without copying them; its files are never written to, only replaced."""
+        for chunk in (published / "tokens").glob("c.*"):
+            target = self.path / "tokens" / chunk.name
+            try:
+                os.link(chunk, target)
+            except FileExistsError:
+                continue
+            except OSError:  # a file system without links
+                shutil.copyfile(chunk, target)
 
     def seal(self, spec: CacheSpec, outcomes: list[ClipOutcome], provenance: dict[str, Any]) -> None:
-        """Read every chunk back and write the file that makes the folder a complete cache."""
+        """Read every chunk back, remove what does not belong, and write the file that makes the folder a complete cache.
+
+        Raises:
+            StructAlignError: a chunk does not read back.
+        """
         catalog = Catalog.load(self.path / "catalog.json")
         rows, array = RowTable(catalog, spec.views), self.open_tokens()
+        chunks = set()
         for outcome in outcomes:
-            if outcome.reason is None:
-                for view in range(rows.views(outcome.clip)):
-                    read = np.asarray(array[rows.row(outcome.clip, view)])
-                    if not np.isfinite(read).all():
-                        raise StructAlignError(f"{self.path}: clip '{outcome.clip}', view {view}, did not reach the disk; run extract again")
-        quarantine = {o.clip: {"reason": o.reason, "message": o.message} for o in outcomes if o.reason is not None}
-        body = {"fingerprint": spec.fingerprint(), "quarantine": quarantine, "provenance": provenance}
-        write_text(self.path / "complete.json", json.dumps(body, indent=1) + "\n")
+            for view in range(rows.views(outcome.clip)) if outcome.reason is None else ():
+                row = rows.row(outcome.clip, view)
+                if not _reads(array, row):
+                    raise StructAlignError(
+                        f"{self.path}: clip '{outcome.clip}', view {view}, did not reach the disk; delete the folder and run again"
+                    )
+                chunks.add(f"c.{row}.0.0.0")
+        for file in (self.path / "tokens").iterdir():
+            if file.name not in chunks and file.name != "zarr.json":
+                file.unlink()
+        shutil.rmtree(self.path / "receipts", ignore_errors=True)
+        for name in ("prepared", seal.NAME):
+            (self.path / name).unlink(missing_ok=True)
+        for file in self.path.glob(".*.tmp"):
+            file.unlink()
+        names = sorted(
+            file.relative_to(self.path).as_posix() for file in [*self.path.iterdir(), self.path / "tokens" / "zarr.json"] if file.is_file()
+        )
+        body = {
+            "fingerprint": spec.fingerprint(),
+            "quarantine": {o.clip: {"reason": o.reason, "message": o.message} for o in outcomes if o.reason is not None},
+            "provenance": provenance,
+            "files": {name: sha256_of(self.path / name) for name in names},
+        }
+        write_text(self.path / seal.NAME, seal.sealed_text(body))
 
     def _receipt(self, unit: int) -> Path:
         return self.path / "receipts" / f"{unit:06d}.json"
+
+
+def create_tokens(folder: Path, catalog: Catalog, spec: CacheSpec, token_shape: tuple[int, int]) -> None:
+    """An empty token array under ``folder``: float16 [rows, frames, 1 + patches, width], a chunk a (clip, view), each with its checksum."""
+    shape = (len(RowTable(catalog, spec.views)), spec.frames, *token_shape)
+    zarr.create_array(
+        folder / "tokens",
+        shape=shape,
+        chunks=(1, *shape[1:]),
+        dtype=spec.token_dtype,
+        serializer=BytesCodec(),
+        compressors=Crc32cCodec(),
+        fill_value=float("nan"),  # a chunk that is missing reads as NaN, which is refused
+        chunk_key_encoding={"name": "default", "separator": "."},
+        config={"write_empty_chunks": True},
+        overwrite=True,
+    )
+    share_mode(folder / "tokens" / "zarr.json")
 
 
 def write_tokens(array: zarr.Array[Any], row: int, tokens: NDArray[np.float16]) -> None:
@@ -101,8 +154,8 @@ def write_tokens(array: zarr.Array[Any], row: int, tokens: NDArray[np.float16]) 
     array[row] = tokens
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _reads(array: zarr.Array[Any], row: int) -> bool:
+    try:
+        return bool(np.isfinite(np.asarray(array[row])).all())
+    except (ValueError, OSError, RuntimeError):
+        return False

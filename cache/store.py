@@ -1,6 +1,8 @@
-"""A published cache: a folder with tokens in Zarr, a status for each clip, and all that training needs beside them."""
+"""A published cache: tokens in Zarr, a status for each clip, and all that training needs beside them; in a folder or behind a URL."""
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +12,18 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from cache import seal
 from cache.catalog import Catalog, Clip
 from cache.errors import StructAlignError
 from cache.rows import RowTable
 from cache.spec import CacheSpec
+
+FROZEN_FILES = ("backbone.json", "frozen.safetensors", "bpe.txt.gz")
+
+
+def is_remote(reference: str | Path) -> bool:
+    """Whether a cache is named by a URL (s3://, http://, https:// and what fsspec knows) instead of a folder."""
+    return "://" in str(reference)
 
 
 class FeatureCache:
@@ -22,45 +32,81 @@ class FeatureCache:
     ``catalog`` is what was asked for; ``quarantine`` maps the clips without tokens to (reason, message).
     """
 
-    def __init__(self, path: Path, spec: CacheSpec, catalog: Catalog, quarantine: dict[str, tuple[str, str]], provenance: dict[str, Any]) -> None:
+    def __init__(self, path: Path, spec: CacheSpec, catalog: Catalog, sealed: dict[str, Any]) -> None:
         self.path = path
         self.spec = spec
         self.catalog = catalog
-        self.quarantine = quarantine
-        self.provenance = provenance
+        self.sealed = sealed
+        self.quarantine = {clip: (str(row["reason"]), str(row["message"])) for clip, row in sealed["quarantine"].items()}
+        self.provenance: dict[str, Any] = sealed["provenance"]
         self.fingerprint = spec.fingerprint()
         self.rows = RowTable(catalog, spec.views)
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureCache":
-        """Open the cache in folder ``path``.
+        """Open the cache in folder ``path``, or at a URL.
 
         Raises:
-            StructAlignError: not a cache, not complete, of another schema, or not what its name says.
+            StructAlignError: not a cache, not complete, of another schema, damaged, or not what its name says.
         """
-        folder = Path(path)
-        if not (folder / "complete.json").is_file():
+        cache = cls.describe(path)
+        _checked(cache.path, "tokens/zarr.json", cache.sealed)
+        return cache
+
+    @classmethod
+    def describe(cls, path: str | Path) -> "FeatureCache":
+        """Everything but the tokens, which may not be there. Raises as ``open`` does."""
+        folder = _location(path)
+        text = _read(folder, seal.NAME)
+        if text is None:
             raise StructAlignError(f"{folder} is not a complete cache; run extract, or name another with --cache")
         try:
-            spec = CacheSpec.from_json(json.loads((folder / "spec.json").read_text()))
-            complete = json.loads((folder / "complete.json").read_text())
-            quarantine = {clip: (row["reason"], row["message"]) for clip, row in complete["quarantine"].items()}
-            provenance, fingerprint = complete["provenance"], complete["fingerprint"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StructAlignError(f"cache {folder} is damaged ({error}); extract it again") from error
-        if fingerprint != spec.fingerprint():
+            sealed = seal.read_sealed(text, str(folder))
+        except StructAlignError:
+            CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))  # another schema may be sealed otherwise: then say so
+            raise
+        for name in ("spec.json", "catalog.json", "sources.json"):
+            _checked(folder, name, sealed)
+        spec = CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
+        if sealed["fingerprint"] != spec.fingerprint():
             raise StructAlignError(f"cache {folder} is damaged: its specification does not give its fingerprint; extract it again")
-        catalog = Catalog.load(folder / "catalog.json")
+        catalog = Catalog.parse(_read(folder, "catalog.json") or "", f"{folder}/catalog.json")
         if catalog.hash() != spec.catalog:
             raise StructAlignError(f"cache {folder} is damaged: its catalog is not the one it was made with; extract it again")
-        return cls(folder, spec, catalog, quarantine, provenance)
+        return cls(folder, spec, catalog, sealed)
 
     @cached_property
-    def _array(self) -> zarr.Array[Any]:
-        array = zarr.open_array(self.path / "tokens", mode="r")
+    def array(self) -> zarr.Array[Any]:
+        """The token array: float16 [rows, frames, 1 + patches, width]."""
+        try:
+            array = zarr.open_array(_zarr_store(self.path), mode="r")
+        except (OSError, ValueError) as error:
+            raise StructAlignError(f"cache {self.path} is damaged: its tokens cannot be opened ({error}); extract it again") from error
         if array.shape[0] != len(self.rows) or array.dtype != np.dtype(self.spec.token_dtype):
             raise StructAlignError(f"cache {self.path} is damaged: its tokens are {array.shape} {array.dtype}; extract it again")
         return array
+
+    @cached_property
+    def frozen(self) -> Path:
+        """A local folder with the frozen weights after the cut, their checksums proven; fetched first where the cache is remote."""
+        names = [name for name in FROZEN_FILES if name in self.sealed["files"]]
+        bodies = {name: _checked(self.path, name, self.sealed) for name in names}
+        if isinstance(self.path, Path) and not is_remote(self.path):
+            return self.path
+        self._fetched = tempfile.TemporaryDirectory(prefix="structalign-")
+        for name, body in bodies.items():
+            (Path(self._fetched.name) / name).write_bytes(body)
+        return Path(self._fetched.name)
+
+    @property
+    def bytes(self) -> int:
+        """Size of its tokens."""
+        return int(self.array.nbytes)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Hash of every source file by its path relative to the dataset's root."""
+        return dict(_json(_read(self.path, "sources.json"), self.path))
 
     def ok(self, clips: Sequence[Clip]) -> list[Clip]:
         """Those of ``clips`` that have tokens, in order."""
@@ -77,9 +123,9 @@ class FeatureCache:
                 raise StructAlignError(f"clip '{clip}' has no tokens: {self.quarantine[clip][0]}, {self.quarantine[clip][1]}")
         rows = [self.rows.row(clip, view) for clip in clip_ids]
         if not rows:
-            return np.empty((0, *self._array.shape[1:]), np.float16)
+            return np.empty((0, *self.array.shape[1:]), np.float16)
         try:
-            tokens = np.asarray(self._array.oindex[np.asarray(rows)])
+            tokens = np.asarray(self.array.oindex[np.asarray(rows)])
         except (ValueError, OSError, RuntimeError) as error:
             raise StructAlignError(f"cache {self.path} is damaged ({error}); 'cache verify' names the clips") from error
         finite = np.isfinite(tokens).reshape(len(rows), -1).all(axis=1)
@@ -87,3 +133,53 @@ class FeatureCache:
             clip = clip_ids[int(np.argmin(finite))]
             raise StructAlignError(f"cache {self.path}: tokens of clip '{clip}', view {view}, are missing or not finite; extract again")
         return tokens
+
+
+def _location(path: str | Path) -> Path:
+    if not is_remote(path):
+        return Path(path)
+    try:
+        from upath import UPath
+    except ImportError as error:
+        raise StructAlignError(f"reading {path} needs the extra 'remote': pip install 'structalign[remote]'") from error
+    return UPath(str(path))
+
+
+def _zarr_store(folder: Path) -> Any:
+    if not is_remote(folder):
+        return folder / "tokens"
+    return zarr.storage.FsspecStore.from_upath(folder / "tokens", read_only=True)
+
+
+def _read_bytes(folder: Path, name: str) -> bytes | None:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        if isinstance(error, OSError) and not is_remote(folder):
+            raise
+        raise StructAlignError(f"cannot read {folder / name}: {type(error).__name__}: {error}") from error
+
+
+def _read(folder: Path, name: str) -> str | None:
+    body = _read_bytes(folder, name)
+    try:
+        return None if body is None else body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise StructAlignError(f"cache {folder} is damaged: {name} is not text; extract it again") from error
+
+
+def _json(text: str | None, folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text or ""))
+    except (ValueError, TypeError) as error:
+        raise StructAlignError(f"cache {folder} is damaged ({error}); extract it again") from error
+
+
+def _checked(folder: Path, name: str, sealed: dict[str, Any]) -> bytes:
+    """A file's bytes, their checksum proven."""
+    body = _read_bytes(folder, name)
+    if body is None or hashlib.sha256(body).hexdigest() != sealed["files"].get(name):
+        raise StructAlignError(f"cache {folder} is damaged: {name} is {'missing' if body is None else 'not as it was written'}; extract it again")
+    return body

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cache.staging import write_text
+from cache.files import write_text
 from cache.store import FeatureCache
 from evaluate.results import make_results
 from evaluate.stages import StageEvaluator

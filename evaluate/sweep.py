@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cache.staging import write_text
+from cache.files import write_text
 from cache.store import FeatureCache
 from evaluate.continual import default_run_name, run_continual
 from train.settings import Recipe, resolve

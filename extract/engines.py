@@ -1,7 +1,9 @@
 """Two ways to run the same units: in this process, or streamed through Ray Data."""
 
 import logging
+import platform
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -10,7 +12,8 @@ from cache.backbone import Backbone, Stem, load_backbone
 from cache.catalog import Catalog, Clip
 from cache.errors import StructAlignError
 from cache.rows import RowTable
-from cache.staging import ClipOutcome, StagedCache
+from cache.sharing import open_to_group
+from cache.staging import StagedCache
 from extract.ray_session import ray_session
 from extract.stages import UnitRunner, Work
 
@@ -18,14 +21,18 @@ Unit = tuple[int, list[Clip]]
 ATTEMPTS = 3  # how often a unit is tried whose worker died
 
 
-def run_inline(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit]) -> Iterator[list[ClipOutcome]]:
-    """Units one after another in this process, on one thread, as each Ray worker does: so the bytes are the same."""
+def run_inline(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit]) -> Iterator[tuple[int, int]]:
+    """Units one after another in this process, on one thread, as each Ray worker does: so the bytes are the same.
+
+    Yields (unit, clips done).
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     runner = UnitRunner(work, Stem(backbone, work.cut), backbone.preprocessing, RowTable(catalog, work.views.count))
     try:
         for number, clips in units:
-            yield runner.run(number, clips)
+            runner.run(number, clips)
+            yield number, len(clips)
     finally:
         runner.close()
         torch.set_num_threads(threads)
@@ -36,7 +43,12 @@ class RayWorker:
 
     def __init__(self, work: Work) -> None:
         torch.set_num_threads(1)
+        open_to_group(work.staging)
+        if (decoder := f"decord2 {version('decord2')}") != work.decoder:
+            raise StructAlignError(f"{platform.node()} has {decoder}, this cache is made with {work.decoder}; install the same on all Ray nodes")
         backbone = load_backbone(work.backbone, work.pretrained)
+        if backbone.weights != work.weights:
+            raise StructAlignError(f"'{work.pretrained}' on {platform.node()} holds other weights than where extract was started")
         catalog = Catalog.load(work.staging / "catalog.json")
         self.catalog = catalog
         self.runner = UnitRunner(work, Stem(backbone, work.cut), backbone.preprocessing, RowTable(catalog, work.views.count))
@@ -44,11 +56,11 @@ class RayWorker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Do one unit."""
         self.runner.run(int(row["unit"]), [self.catalog[str(clip)] for clip in row["clips"]])
-        return {"unit": row["unit"]}
+        return {"unit": row["unit"], "clips": len(row["clips"])}
 
 
-def run_ray(work: Work, units: list[Unit], workers: int, address: str | None) -> Iterator[list[ClipOutcome]]:
-    """Units through Ray Data; tokens go from the worker to the store and never through Ray.
+def run_ray(work: Work, units: list[Unit], workers: int, address: str | None) -> Iterator[tuple[int, int]]:
+    """Units through Ray Data; tokens go from the worker to the store and never through Ray. Yields (unit, clips done).
 
     Raises:
         StructAlignError: no such cluster, or a unit that failed ``ATTEMPTS`` times.
@@ -74,9 +86,8 @@ def run_ray(work: Work, units: list[Unit], workers: int, address: str | None) ->
         staged = StagedCache(work.staging)
         try:
             for row in stream.iter_rows():
-                outcomes = staged.receipt(int(row["unit"]))
-                if outcomes is None:
+                if staged.receipt(int(row["unit"])) is None:
                     raise StructAlignError(f"unit {row['unit']} left no receipt under {work.staging}; is the cache root shared by all Ray nodes?")
-                yield outcomes
+                yield int(row["unit"]), int(row["clips"])
         except RayError as error:
             raise StructAlignError(f"a Ray worker failed: {str(error).strip().splitlines()[-1]}; what is done is kept, run extract again") from error

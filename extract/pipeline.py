@@ -1,146 +1,97 @@
-"""From a dataset to a published cache."""
+"""From a plan to a published cache."""
 
-import hashlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
 from importlib.metadata import version
-from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from cache.backbone import Backbone, Stem, load_backbone, save_frozen
 from cache.catalog import Catalog, Clip
+from cache.claim import Claim
 from cache.errors import StructAlignError
 from cache.root import CacheRoot
-from cache.spec import CacheSpec, hash_sources
 from cache.staging import ClipOutcome, StagedCache
 from cache.store import FeatureCache
 from extract.datasets.source import Source
 from extract.engines import Unit, run_inline, run_ray
+from extract.plan import ExtractReport, ExtractSettings, Note, Plan, Progress
 from extract.stages import UNIT, Work, encode
-from extract.views import ViewRule
 
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """What the user may choose. ``cut`` wins over ``adapted_blocks``; workers None means one a core."""
-
-    backbone: str
-    pretrained: str
-    cut: int | None
-    adapted_blocks: int | None
-    frames: int
-    views: ViewRule
-    device: Literal["cpu", "cuda"]
-    engine: Literal["ray", "inline"]
-    workers: int | None
-    ray_address: str | None
-    max_bad: float
-    retry_bad: bool
-    decode_timeout: float
+POLL = 0.5  # seconds between two looks at somebody else's work
 
 
-@dataclass(frozen=True)
-class ExtractReport:
-    """What came of it: the published cache, whether it was there already, and how long it took."""
-
-    cache: FeatureCache
-    reused: bool
-    seconds: float
-
-    def quarantined(self) -> list[dict[str, str]]:
-        """One entry a clip: clip, reason, path, message."""
-        bad = self.cache.quarantine
-        return [{"clip": clip, "reason": why, "path": self.cache.catalog[clip].path, "message": text} for clip, (why, text) in bad.items()]
-
-
-def extract(source: Source, settings: ExtractSettings, root: CacheRoot, progress: Progress) -> ExtractReport:
-    """Extract what is not there yet and publish it.
+def extract(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, progress: Progress, note: Note) -> ExtractReport:
+    """Extract what is not there yet and publish it; or wait while somebody else does.
 
     Raises:
-        StructAlignError: bad settings, more bad clips than allowed, or a full disk.
+        StructAlignError: more bad clips than allowed, or files or weights that are no longer what was planned.
     """
     began = time.monotonic()
-    backbone = load_backbone(settings.backbone, settings.pretrained)
-    cut = _cut(backbone, settings)
-    spec = make_spec(source, backbone, cut, settings)
-    fingerprint = spec.fingerprint()
-    if (root.folder(fingerprint) / "complete.json").is_file():
-        return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)
+    fingerprint = plan.spec.fingerprint()
+    told = False
+    while True:
+        claim = root.claim(fingerprint)
+        while not claim.try_acquire():
+            if not told:
+                note(f"{claim.holder()} is extracting this cache; waiting for it")
+                told = True
+            time.sleep(POLL)
+        with claim:
+            if root.is_published(fingerprint) and not (settings.retry_bad and FeatureCache.open(root.folder(fingerprint)).quarantine):
+                return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)
+            try:
+                path = _make(source, plan, settings, root, claim, progress, note)
+            except (StructAlignError, OSError):
+                if claim.superseded:  # this process stood still so long that another took over; what it does now counts
+                    continue
+                raise
+        return ExtractReport(FeatureCache.open(path), False, time.monotonic() - began)
 
+
+def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, claim: Claim, progress: Progress, note: Note) -> Path:
+    backbone = load_backbone(settings.backbone, settings.pretrained)
+    if backbone.weights != plan.spec.weights:
+        raise StructAlignError(f"the weights '{settings.pretrained}' changed while this cache was planned; run extract again")
+    fingerprint, cut = plan.spec.fingerprint(), plan.spec.cut
     staged = root.stage(fingerprint)
-    staged.prepare(spec, source.catalog, _token_shape(backbone, cut), lambda folder: save_frozen(backbone, cut, folder))
+    staged.prepare(plan.spec, source.catalog, plan.sources, _token_shape(backbone, cut), lambda folder: save_frozen(backbone, cut, folder))
     units = _units(source.catalog)
-    outcomes = _finished(staged, units, settings.retry_bad)
-    todo = [unit for unit in units if unit[0] not in outcomes]
-    done = sum(map(len, outcomes.values()))
+    if root.is_published(fingerprint):
+        _take_over(staged, FeatureCache.open(root.folder(fingerprint)), units)
+    outcomes = {number: staged.receipt(number) or [] for number, _ in units}
+    todo = _todo(units, outcomes, settings.retry_bad)
+    done = len(source.catalog) - sum(len(clips) for _, clips in todo)
     progress(done, len(source.catalog))
     work = Work(
-        staged.path.resolve(), source.root.resolve(), settings.backbone, _absolute(settings.pretrained), cut, settings.frames, settings.views,
-        settings.device, settings.decode_timeout,
+        staged.path.resolve(), source.root.resolve(), settings.backbone, _absolute(settings.pretrained), plan.spec.weights, plan.spec.decoder, cut,
+        settings.frames, settings.views, settings.device, settings.decode_timeout,
     )  # fmt: skip
-    for result in _run(work, backbone, source.catalog, todo, settings):
-        done += len(result)
+    for number, clips in _run(work, backbone, source.catalog, todo, settings):
+        done += clips
+        outcomes[number] = staged.receipt(number) or []
         progress(done, len(source.catalog))
-    by_unit = _finished(staged, units, retry_bad=False)
-    everything = [outcome for number, _ in units for outcome in by_unit[number]]
-    _refuse_too_many(everything, settings.max_bad, source)
-    staged.seal(spec, everything, _provenance(settings, backbone, source))
-    path = root.publish(staged, fingerprint)
-    return ExtractReport(FeatureCache.open(path), False, time.monotonic() - began)
+    everything = [outcome for number, _ in units for outcome in outcomes[number]]
+    _refuse_too_many(everything, settings.max_bad, source, note)
+    if root.known_hashes(source.root).of(plan.sources) != plan.sources:
+        raise StructAlignError(f"files under {source.root} changed while they were being extracted; run extract again")
+    if claim.superseded:
+        raise StructAlignError("another process took over this cache")
+    staged.seal(plan.spec, everything, _provenance(settings, backbone, source))
+    return root.publish(staged, fingerprint)
 
 
-def make_spec(source: Source, backbone: Backbone, cut: int, settings: ExtractSettings) -> CacheSpec:
-    """The specification of the cache that these settings ask for."""
-    return CacheSpec(
-        dataset=source.catalog.dataset,
-        sources=hash_sources(_source_rows(source)),
-        catalog=source.catalog.hash(),
-        backbone=backbone.name,
-        weights=backbone.weights,
-        cut=cut,
-        frames=settings.frames,
-        views=settings.views.count,
-        view_seed=settings.views.seed,
-        view_scale=settings.views.scale,
-        view_flip=settings.views.flip,
-        preprocessing={key: list(value) if isinstance(value, tuple) else value for key, value in asdict(backbone.preprocessing).items()},
-        decoder=f"decord2 {version('decord2')}",
-    )
-
-
-def limit_catalog(catalog: Catalog, limit: int) -> Catalog:
-    """At most ``limit`` clips, dealt evenly over categories and sides, so that a small part can still be trained on."""
-    piles = [catalog.select(split, (category,)) for category in catalog.categories for split in ("train", "test")]
-    dealt = [clip for layer in zip_longest(*piles) for clip in layer if clip is not None]
-    chosen = {clip.id for clip in dealt[:limit]}
-    clips = tuple(replace(clip, twin=clip.twin if clip.twin in chosen else None) for clip in catalog if clip.id in chosen)
-    present = {clip.category for clip in clips}
-    return Catalog(catalog.dataset, tuple(name for name in catalog.categories if name in present), clips)
-
-
-def _run(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit], settings: ExtractSettings) -> Iterable[list[ClipOutcome]]:
+def _run(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit], settings: ExtractSettings) -> Iterable[tuple[int, int]]:
     if not units:
         return ()
     if settings.engine == "inline":
         return run_inline(work, backbone, catalog, units)
     workers = min(settings.workers or (1 if settings.device == "cuda" else os.cpu_count() or 1), len(units))
     return run_ray(work, units, workers, settings.ray_address)
-
-
-def _cut(backbone: Backbone, settings: ExtractSettings) -> int:
-    if settings.cut is not None:
-        return settings.cut
-    adapted = min(settings.adapted_blocks, backbone.blocks) if settings.adapted_blocks else max(1, round(backbone.blocks * 10 / 12))
-    return backbone.blocks - adapted
 
 
 def _token_shape(backbone: Backbone, cut: int) -> tuple[int, int]:
@@ -154,41 +105,33 @@ def _units(catalog: Catalog) -> list[Unit]:
     return [(start // UNIT, clips[start : start + UNIT]) for start in range(0, len(clips), UNIT)]
 
 
-def _finished(staged: StagedCache, units: list[Unit], retry_bad: bool) -> dict[int, list[ClipOutcome]]:
-    """Outcomes of the units that have a receipt; with ``retry_bad`` those with a bad clip are to be done again."""
-    finished = {}
-    for number, _ in units:
-        outcomes = staged.receipt(number)
-        if outcomes is not None and retry_bad and any(outcome.reason for outcome in outcomes):
-            staged.forget(number)
-        elif outcomes is not None:
-            finished[number] = outcomes
-    return finished
+def _todo(units: list[Unit], outcomes: dict[int, list[ClipOutcome]], retry_bad: bool) -> list[Unit]:
+    """Clips without an outcome, and with ``retry_bad`` those that are bad."""
+    todo = []
+    for number, clips in units:
+        settled = {outcome.clip for outcome in outcomes[number] if not (retry_bad and outcome.reason)}
+        if left := [clip for clip in clips if clip.id not in settled]:
+            todo.append((number, left))
+    return todo
 
 
-def _refuse_too_many(outcomes: list[ClipOutcome], max_bad: float, source: Source) -> None:
+def _take_over(staged: StagedCache, published: FeatureCache, units: list[Unit]) -> None:
+    """Begin where a published cache is: its tokens, and its quarantine as receipts."""
+    staged.link_tokens(published.path)
+    for number, clips in units:
+        staged.write_receipt(number, [ClipOutcome(clip.id, *published.quarantine.get(clip.id, ())) for clip in clips])
+
+
+def _refuse_too_many(outcomes: list[ClipOutcome], max_bad: float, source: Source, note: Note) -> None:
     bad = [outcome for outcome in outcomes if outcome.reason]
     if len(bad) > max_bad * len(outcomes):
-        listing = "; ".join(f"{o.clip} ({source.catalog[o.clip].path}): {o.reason}" for o in bad[:10])
-        more = f"; and {len(bad) - 10} more" if len(bad) > 10 else ""
+        for outcome in bad:
+            note(f"  bad: {outcome.clip} ({source.catalog[outcome.clip].path}): {outcome.reason}, {outcome.message}")
+        listing = ", ".join(f"{o.clip}: {o.reason}" for o in bad[:3]) + (", ..." if len(bad) > 3 else "")
         raise StructAlignError(
-            f"{len(bad)} of {len(outcomes)} clips are bad, more than --max-bad {max_bad:g} allows, so nothing is published: "
-            f"{listing}{more}. Mend them and run again with --retry-bad, or raise --max-bad"
+            f"{len(bad)} of {len(outcomes)} clips are bad ({listing}), more than --max-bad {max_bad:g} allows, so nothing is published. "
+            "Mend them and run again with --retry-bad, or raise --max-bad"
         )
-
-
-def _source_rows(source: Source) -> list[tuple[str, str, float | None, float | None]]:
-    paths = sorted({clip.path for clip in source.catalog})
-    with ThreadPoolExecutor() as pool:
-        hashes = dict(zip(paths, pool.map(_hash_file, [source.root / path for path in paths]), strict=True))
-    return [(clip.id, hashes[clip.path], clip.start, clip.end) for clip in source.catalog]
-
-
-def _hash_file(path: Path) -> str:
-    if not path.is_file():
-        return "missing"
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _absolute(pretrained: str) -> str:

@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cache.backbone import Preprocessing, Stem
+from cache.backbone import Stem
 from cache.catalog import Clip
+from cache.identity import Preprocessing
 from cache.rows import RowTable
 from cache.staging import ClipOutcome, StagedCache, write_tokens
 from extract.decoder import Decoder
 from extract.errors import ClipError
-from extract.views import ViewRule, make_views
+from extract.plan import ViewRule
+from extract.views import make_views
 
 UNIT = 16  # clips that one worker takes at a time
 
@@ -25,6 +27,8 @@ class Work:
     root: Path
     backbone: str
     pretrained: str
+    weights: str
+    decoder: str
     cut: int
     frames: int
     views: ViewRule
@@ -44,11 +48,11 @@ class UnitRunner:
         self.array = self.staged.open_tokens()
         self.decoder = Decoder(work.decode_timeout)
 
-    def run(self, unit: int, clips: list[Clip]) -> list[ClipOutcome]:
-        """Do a unit, write its receipt, and tell how each clip ended."""
-        outcomes = [self._one(clip) for clip in clips]
-        self.staged.write_receipt(unit, outcomes)
-        return outcomes
+    def run(self, unit: int, clips: list[Clip]) -> None:
+        """Do clips of a unit and write its receipt; what an earlier receipt says of its other clips stands."""
+        outcomes = {outcome.clip: outcome for outcome in self.staged.receipt(unit) or ()}
+        outcomes |= {clip.id: self._one(clip) for clip in clips}
+        self.staged.write_receipt(unit, list(outcomes.values()))
 
     def _one(self, clip: Clip) -> ClipOutcome:
         try:

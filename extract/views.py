@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,17 +10,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
-from cache.backbone import Preprocessing
-
-
-@dataclass(frozen=True)
-class ViewRule:
-    """How training views are drawn: area of the crop in [scale, 1], horizontal flip with probability one half if ``flip``."""
-
-    count: int
-    seed: int
-    scale: float
-    flip: bool
+from cache.identity import Preprocessing
+from extract.plan import ViewRule
 
 
 def make_views(frames: NDArray[np.uint8], clip_id: str, count: int, rule: ViewRule, preprocessing: Preprocessing) -> Tensor:

@@ -64,6 +64,11 @@ class Cli:
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.home, check=False)
 
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start ``cli.py`` and do not wait for it; stderr is piped."""
+        command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment, cwd=self.home)
+
     def json(self, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
         """Run with --json, expect ``code``, and read the one object on stdout."""
         done = self(*arguments, "--json")

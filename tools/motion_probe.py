@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from cache.backbone import Backbone, Stem, load_backbone
 from extract.demo_world.scene import render
-from extract.views import ViewRule, make_views
+from extract.plan import ViewRule
+from extract.views import make_views
 from tools.pretrain_demo_backbone import random_scene
 from train.model import VideoTail
 from train.settings import Settings

@@ -51,7 +51,7 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
         )
     settings = Settings(**config["settings"])
     stream = TaskStream(cache, config["tasks"], settings, config["seed"], device)
-    backbone = load_frozen(cache.path)
+    backbone = load_frozen(cache.frozen)
     model = Model(backbone, settings, config["tasks"], generator(config["seed"], "initialisation")).to(device)
     if settings.clip_scope == "all":
         for parameter in (model.video.projection, model.text.projection, model.logit_scale):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cache.errors import StructAlignError
-from cache.staging import write_text
+from cache.files import write_text
 from train.database import Block
 from train.methods.base import Method
 from train.model import Model

@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as V
 from cache import StructAlignError
 from cache.backbone import DEMO_FOLDER, load_backbone
 from extract.demo_world.language import vocabulary
-from extract.views import ViewRule, make_views
+from extract.plan import ViewRule
+from extract.views import make_views
 
 
 def test_open_clips_factory_loads_the_demo_backbone() -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from cache.backbone import Preprocessing
-from extract.views import ViewRule, make_views
+from cache.identity import Preprocessing
+from extract.plan import ViewRule
+from extract.views import make_views
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cache.backbone import Backbone, Preprocessing
+from cache.backbone import Backbone
+from cache.identity import Preprocessing
 from train.adapters import GeneratorNoise
 from train.model import Model
 from train.settings import Settings, resolve

@@ -25,7 +25,7 @@ def cache(shared: Cli) -> FeatureCache:
 
 def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Task]:
     settings = replace(BASE, **changes)  # type: ignore[arg-type]
-    backbone = load_frozen(cache.path)
+    backbone = load_frozen(cache.frozen)
     model = Model(backbone, settings, 2, torch.Generator().manual_seed(0))
     for experts in model.text.experts:
         experts.up.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr, operator]

@@ -1,0 +1,68 @@
+"""Finding every damaged or missing byte of a published cache."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache import seal
+from cache.errors import StructAlignError
+from cache.files import sha256_of
+from cache.store import FeatureCache, is_remote
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``damaged`` and ``missing`` list (clip, view); ``files`` names whatever else is not as it was written, or does not belong there."""
+
+    damaged: list[tuple[str, int]]
+    missing: list[tuple[str, int]]
+    files: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.damaged or self.missing or self.files)
+
+
+def verify(path: str | Path) -> Findings:
+    """Read all of a cache. Raises StructAlignError when it is no cache at all, or of another schema."""
+    if not is_remote(path) and not (Path(path) / seal.NAME).is_file():
+        raise StructAlignError(f"{path} is not a complete cache; name another")
+    try:
+        cache = FeatureCache.open(path)
+    except StructAlignError as error:
+        if "is damaged" not in str(error):
+            raise
+        return Findings([], [], [_named(str(error)), *_other_files(Path(path))])
+    damaged, missing = [], []
+    for clip in cache.ok(list(cache.catalog)):
+        for view in range(cache.rows.views(clip.id)):
+            try:
+                tokens = np.asarray(cache.array[cache.rows.row(clip.id, view)])
+            except (ValueError, OSError, RuntimeError):
+                damaged.append((clip.id, view))
+                continue
+            if np.isnan(tokens).all():
+                missing.append((clip.id, view))
+            elif not np.isfinite(tokens).all():
+                damaged.append((clip.id, view))
+    return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache.path))
+
+
+def _named(message: str) -> str:
+    return message.rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
+
+
+def _other_files(folder: Path) -> list[str]:
+    """Files that differ from their checksum, are gone, or that no cache of this specification has."""
+    try:
+        cache = FeatureCache.open(folder)
+    except StructAlignError:
+        return []
+    expected: dict[str, str] = cache.sealed["files"]
+    changed = [name for name, digest in expected.items() if not (folder / name).is_file() or sha256_of(folder / name) != digest]
+    rows = {cache.rows.row(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))}
+    known = {seal.NAME, *expected, *(f"tokens/c.{row}.0.0.0" for row in rows)}
+    foreign = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    return [*changed, *(f"{name} (does not belong here)" for name in foreign if name not in known)]
