@@ -88,7 +88,7 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
     report = _extract(options, _Progress("extract", "clips", quiet=as_json))
-    quarantined = report.quarantined()
+    quarantined = report.cache.quarantined()
     clips, ok = len(report.cache.catalog), len(report.cache.catalog) - len(quarantined)
     rate = 0.0 if report.reused else clips / report.seconds
     body = {

@@ -29,7 +29,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
     return {
         **_summary(cache),
         "spec": asdict(cache.spec),
-        "quarantined": [{"clip": clip, "reason": reason, "message": message} for clip, (reason, message) in cache.quarantine.items()],
+        "quarantined": cache.quarantined(),
         "provenance": cache.provenance,
     }
 
@@ -89,6 +89,7 @@ def _unfinished(folder: Path) -> dict[str, Any]:
 
 def _line(entry: dict[str, Any]) -> str:
     bad = entry.get("quarantined", "")
-    cells = f"{entry['fingerprint'][:12]:<14}{entry.get('dataset', ''):<10}{entry.get('backbone', ''):<22}{entry.get('cut', ''):>4}{entry.get('frames', ''):>8}"
-    cells += f"{entry.get('views', ''):>7}{entry.get('clips', ''):>8}{bad if isinstance(bad, int) else len(bad):>6}"
-    return f"{cells}{entry.get('bytes', 0) / 1e6:>10.1f}  {entry.get('error', 'complete')}"
+    widths = {"dataset": "<10", "backbone": "<22", "cut": ">4", "frames": ">8", "views": ">7", "clips": ">8"}
+    cells = "".join(format(str(entry.get(name, "")), width) for name, width in widths.items())
+    count = bad if isinstance(bad, int) else len(bad)
+    return f"{entry['fingerprint'][:12]:<14}{cells}{count:>6}{entry.get('bytes', 0) / 1e6:>10.1f}  {entry.get('error', 'complete')}"

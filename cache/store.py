@@ -108,6 +108,11 @@ class FeatureCache:
         """Hash of every source file by its path relative to the dataset's root."""
         return dict(_json(_read(self.path, "sources.json"), self.path))
 
+    def quarantined(self) -> list[dict[str, str]]:
+        """The clips without tokens, one entry each: clip, reason, path, message."""
+        bad = self.quarantine.items()
+        return [{"clip": clip, "reason": reason, "path": self.catalog[clip].path, "message": message} for clip, (reason, message) in bad]
+
     def ok(self, clips: Sequence[Clip]) -> list[Clip]:
         """Those of ``clips`` that have tokens, in order."""
         return [clip for clip in clips if clip.id not in self.quarantine]

@@ -63,11 +63,6 @@ class ExtractReport:
     reused: bool
     seconds: float
 
-    def quarantined(self) -> list[dict[str, str]]:
-        """One entry a clip: clip, reason, path, message."""
-        bad = self.cache.quarantine
-        return [{"clip": clip, "reason": why, "path": self.cache.catalog[clip].path, "message": text} for clip, (why, text) in bad.items()]
-
 
 def make_plan(source: Source, settings: ExtractSettings, root: CacheRoot) -> Plan:
     """Hash the files and put the specification together.
