@@ -1,0 +1,140 @@
+"""One file there and back to the same fingerprint; a bundle from a stranger is checked before anything of it is used."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cache import CacheRoot, FeatureCache, StructAlignError
+from cache.bundle import export_bundle, import_bundle
+from cache.verify import verify
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def cache(shared: Cli) -> FeatureCache:
+    return CacheRoot(shared.home / "cache").find(None)
+
+
+@pytest.fixture
+def bundle(cache: FeatureCache, tmp_path: Path) -> Path:
+    export_bundle(cache, tmp_path / "bundle.h5")
+    return tmp_path / "bundle.h5"
+
+
+def test_round_trip(cache: FeatureCache, bundle: Path, tmp_path: Path) -> None:
+    root = CacheRoot(tmp_path / "root")
+    again = import_bundle(bundle, root)
+    assert again.fingerprint == cache.fingerprint and verify(again.path).ok
+    for clip in cache.catalog:
+        for view in range(cache.rows.views(clip.id)):
+            assert np.array_equal(again.tokens([clip.id], view), cache.tokens([clip.id], view))
+    assert again.catalog.clips == cache.catalog.clips and again.sources == cache.sources
+    assert (again.frozen / "frozen.safetensors").read_bytes() == (cache.frozen / "frozen.safetensors").read_bytes()
+    assert import_bundle(bundle, root).path == again.path
+    assert not list((tmp_path / "root" / "staging").iterdir())
+    with pytest.raises(StructAlignError, match="exists"):
+        export_bundle(cache, bundle)
+
+
+def test_reads_in_parts(cache: FeatureCache, bundle: Path) -> None:
+    with h5py.File(bundle) as file:
+        clip = cache.catalog.clips[3].id
+        assert np.array_equal(file["tokens"][cache.rows.row(clip, 0)], cache.tokens([clip])[0])
+
+
+def corrupted(bundle: Path, change: Callable[[h5py.File], None]) -> Path:
+    target = bundle.with_name("changed.h5")
+    shutil.copyfile(bundle, target)
+    with h5py.File(target, "r+") as file:
+        change(file)
+    return target
+
+
+def replace(name: str, body: bytes) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        file.create_dataset(name, data=np.frombuffer(body, np.uint8))
+
+    return change
+
+
+def other_spec(file: h5py.File) -> None:
+    spec = json.loads(file["files/spec.json"][...].tobytes())
+    replace("files/spec.json", json.dumps({**spec, "frames": 9}).encode())(file)
+
+
+def external_data(file: h5py.File) -> None:
+    shape = file["tokens"].shape
+    del file["tokens"]
+    file.create_dataset("tokens", shape, "float16", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+
+
+def external_link(file: h5py.File) -> None:
+    del file["files/backbone.json"]
+    file["files/backbone.json"] = h5py.ExternalLink("/tmp/other.h5", "/x")
+
+
+def soft_link(file: h5py.File) -> None:
+    del file["files/spec.json"]
+    file["files/spec.json"] = h5py.SoftLink("/files/catalog.json")
+
+
+def fewer_rows(file: h5py.File) -> None:
+    tokens = file["tokens"][:-1]
+    del file["tokens"]
+    file.create_dataset("tokens", data=tokens)
+
+
+def other_tokens(file: h5py.File) -> None:
+    file["tokens"][0] = np.nan
+
+
+def not_ours(file: h5py.File) -> None:
+    file.attrs["format"] = "something else"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_spec, r"spec\.json is not as it was written"),
+        (replace("files/frozen.safetensors", b"other weights"), r"frozen\.safetensors is not as it was written"),
+        (replace("files/complete.json", b"{}"), "cannot be read"),
+        (external_data, "not plain data"),
+        (external_link, "points outside"),
+        (soft_link, "points outside"),
+        (fewer_rows, "not what its specification says"),
+        (other_tokens, "did not reach the disk"),
+        (not_ours, "is not a StructAlign bundle"),
+    ],
+)
+def test_a_strangers_bundle_is_refused(bundle: Path, tmp_path: Path, change: Callable[[h5py.File], None], message: str) -> None:
+    root = CacheRoot(tmp_path / "root")
+    with pytest.raises(StructAlignError, match=message):
+        import_bundle(corrupted(bundle, change), root)
+    assert root.published() == [] and not list((tmp_path / "root").glob("staging/*"))
+
+
+def test_damage_on_the_way_is_found(bundle: Path, tmp_path: Path) -> None:
+    """Every tenth of the token bytes, and the end cut off."""
+    body = bundle.read_bytes()
+    root = CacheRoot(tmp_path / "root")
+    with h5py.File(bundle) as file:
+        places = [file["tokens"].id.get_chunk_info(n).byte_offset + 1000 for n in range(0, file["tokens"].shape[0], 6)]
+    for at in places:
+        changed = bytearray(body)
+        changed[at] ^= 4
+        bundle.write_bytes(changed)
+        with pytest.raises(StructAlignError, match="is not a whole bundle"):
+            import_bundle(bundle, root)
+    bundle.write_bytes(body[: len(body) // 2])
+    with pytest.raises(StructAlignError, match="is not a whole bundle"):
+        import_bundle(bundle, root)
+    bundle.write_text("a letter")
+    with pytest.raises(StructAlignError, match="is not a whole bundle"):
+        import_bundle(bundle, root)
+    assert root.published() == []
