@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint fast clean
+.PHONY: install demo test lint fast soak clean
 
 install: $(STAMP)
 
@@ -25,7 +25,10 @@ test: lint
 	$(BIN)/python -m pytest
 
 fast: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not soak"
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -n 0 -s -m soak tests/soak
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

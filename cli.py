@@ -114,6 +114,14 @@ def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.  [default: named after what is run, under --runs]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting; may be given again.")
 @click.option("--overwrite", is_flag=True, help="Begin anew where a run exists.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Keep the state inside a task at the end of an epoch, at most so often.",
+)
 @_runs
 @_cache_root
 @_json
@@ -383,7 +391,7 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
 
     results = run_continual(
         cache, recipe, options["tasks"], options["seed"], _torch_device(options["device"]), out, options["overwrite"],
-        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured,
+        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured, options["checkpoint_every"],
     )  # fmt: skip
     return results, out
 

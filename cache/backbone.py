@@ -13,12 +13,12 @@ import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cache.errors import StructAlignError, unknown
-from cache.files import share_mode
 from cache.identity import BackboneIdentity, Preprocessing
+from cache.tensors import load_tensors, save_tensors
 
 DEMO_FOLDER = Path(__file__).parent / "demo_backbone"
 BPE_FILE = "bpe.txt.gz"
@@ -220,9 +220,8 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
     for name, value in backbone.model.state_dict().items():
         if _after_cut(name, cut):
             half = value.half()
-            state[name] = (half if torch.equal(half.float(), value) else value).contiguous()
-    save_file(state, folder / "frozen.safetensors")
-    share_mode(folder / "frozen.safetensors")
+            state[name] = half if torch.equal(half.float(), value) else value
+    save_tensors(folder / "frozen.safetensors", state)
     body = {
         "name": backbone.name,
         "pretrained": backbone.pretrained,
@@ -241,7 +240,7 @@ def load_frozen(folder: Path) -> Backbone:
     body = json.loads((folder / "backbone.json").read_text())
     cut = int(body["cut"])
     model = build_model(body["name"], body["config"])
-    state = {name: value.float() for name, value in load_file(folder / "frozen.safetensors").items()}
+    state = {name: value.float() for name, value in load_tensors(folder / "frozen.safetensors").items()}
     wanted = {name for name in model.state_dict() if _after_cut(name, cut)}
     if set(state) != wanted:
         raise StructAlignError(f"{folder / 'frozen.safetensors'} does not hold the backbone after cut {cut}; extract again")

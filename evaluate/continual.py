@@ -16,6 +16,7 @@ from train.loop import Progress, train
 from train.runs import Run
 from train.settings import Recipe
 
+CHECKPOINT_EVERY = 60.0  # seconds
 Measured = Callable[[dict[str, Any]], None]
 
 
@@ -29,8 +30,12 @@ def run_continual(
     overwrite: bool,
     progress: Progress,
     measured: Measured,
+    checkpoint_every: float = CHECKPOINT_EVERY,
 ) -> dict[str, Any]:
-    """Train (or go on with) the run in folder ``out``, measuring every stage; returns and writes its results."""
+    """Train (or go on with) the run in folder ``out``, measuring every stage; returns and writes its results.
+
+    The state inside a task is kept at the end of an epoch, at most every ``checkpoint_every`` seconds.
+    """
     config = make_config(cache, recipe, tasks, seed)
     experiment = make_experiment(cache, config, device)
     run = Run.create_or_resume(out, config, overwrite)
@@ -42,7 +47,7 @@ def run_continual(
         return scores
 
     e = experiment
-    train(e.stream, e.tokenize, e.model, e.method, run, recipe.settings, evaluate, evaluator.score, progress)
+    train(e.stream, e.tokenize, e.model, e.method, run, recipe.settings, evaluate, evaluator.score, progress, checkpoint_every)
     results = make_results(experiment, run.stages())
     write_results(out, results)
     return results

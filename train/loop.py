@@ -7,6 +7,7 @@ import torch
 
 from cache.errors import StructAlignError
 from train.adapters import GeneratorNoise
+from train.checkpoint import EpochCheckpoints
 from train.database import Block
 from train.methods.base import Method
 from train.model import Model
@@ -25,13 +26,14 @@ Progress = Callable[[int, int, dict[str, float]], None]
 
 def train(
     stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, run: Run, settings: Settings,
-    evaluate: EvaluateStage, score: ScoreEpoch, progress: Progress,
+    evaluate: EvaluateStage, score: ScoreEpoch, progress: Progress, checkpoint_every: float,
 ) -> None:  # fmt: skip
-    """Train every task that ``run`` has not finished; evaluate after each.
+    """Train every task that ``run`` has not finished, from its last checkpoint on; evaluate after each.
 
     ``evaluate(stage)`` measures stage 0, 1, ... K; ``score(task)`` is what ``selection`` compares the epochs of a task by.
     """
     finished = run.finished
+    checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
     recorded = {stage["stage"] for stage in run.stages()}
     if 0 not in recorded:
         run.record(evaluate(0))
@@ -43,11 +45,12 @@ def train(
         task = stream.task(number, tokenize, everything=method.joint and number == 1)
         method.begin_task(task)
         if method.trains and not (method.joint and number > 1):
-            learn(task, model, method, run, settings, score, progress)
+            learn(task, model, method, run, settings, score, progress, checkpoints)
             method.end_task(task)
             if number == 1:
                 model.text.copy_first_experts()
         run.commit(number, model, method, blocks(stream, tokenize, model, method, number, settings))
+        checkpoints.clear()
         run.record(evaluate(number))
 
 
@@ -58,7 +61,9 @@ def blocks(stream: TaskStream, tokenize: Tokenize, model: Model, method: Method,
     return {side: Block(q.clips, model.encode_video(stream.query_tokens(q), adapted=method.trains).cpu()) for side, q in searched.items()}
 
 
-def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings, score: ScoreEpoch, progress: Progress) -> None:
+def learn(
+    task: Task, model: Model, method: Method, run: Run, settings: Settings, score: ScoreEpoch, progress: Progress, checkpoints: EpochCheckpoints
+) -> None:
     """All epochs of one task, with an optimizer and a schedule of its own.
 
     Raises:
@@ -68,11 +73,13 @@ def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings
     optimised = optimizer.parameters()
     clipped = optimised if settings.clip_scope == "optimised" else list(model.parameters())
     noise = GeneratorNoise(generator(task.seed, "noise", task.number))
+    generators = {"noise": noise.generator, **method.generators()}
     total = task.steps * settings.epochs
     warmup = int(settings.warmup * total) if task.number == 1 else 0
     choice = EpochChoice(settings.selection, model) if settings.selection != "last" else None
-    step = 0
-    for epoch in range(settings.epochs):
+    done = checkpoints.restore(task.number, model, optimizer, generators, choice)
+    step = done * task.steps
+    for epoch in range(done if choice is None or choice.going else settings.epochs, settings.epochs):
         for batch in task.batches(epoch):
             losses = method.losses(batch, noise)
             loss = torch.stack(list(losses.values())).sum()
@@ -84,13 +91,13 @@ def learn(task: Task, model: Model, method: Method, run: Run, settings: Settings
             optimizer.zero_grad()
             step += 1
         measured = {name: float(value.detach()) for name, value in losses.items()}
-        going = True
         if choice is not None:
             measured["score"] = score(task.number)
-            going = choice.offer(epoch + 1, measured["score"])
+            choice.offer(epoch + 1, measured["score"])
         run.log({"task": task.number, "epoch": epoch + 1, **measured})
         progress(task.number, epoch + 1, measured)
-        if not going:
+        checkpoints.save(task.number, epoch + 1, model, optimizer, generators, choice)
+        if choice is not None and not choice.going:
             break
     if choice is not None:
         choice.restore()

@@ -44,6 +44,18 @@ class ExpertAdamW:
         for p in self.parameters():
             p.grad = None
 
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Moments and step counts by the parameter's place among ``parameters``, for a checkpoint."""
+        places = {p: index for index, p in enumerate(self.parameters())}
+        return {f"{places[p]}.{name}": value for p, state in self.state.items() for name, value in zip("mvt", state, strict=True)}
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what ``state_tensors`` gave."""
+        for index, p in enumerate(self.parameters()):
+            if f"{index}.m" in tensors:
+                m, v, t = (tensors[f"{index}.{name}"].to(p.device) for name in "mvt")
+                self.state[p] = (m, v, t)
+
     def _update(self, p: nn.Parameter, grad: Tensor, lr: float) -> None:
         rows = p.shape[:2] if p in self.rowwise else torch.Size(())
         if p not in self.state:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cache.errors import StructAlignError
 from cache.files import write_text
+from cache.tensors import load_tensors, save_tensors
 from train.database import Block
 from train.methods.base import Method
 from train.model import Model
@@ -49,7 +49,7 @@ class Run:
                 raise StructAlignError(f"run {path} exists with another configuration ({'; '.join(differs[:4])}); give another --out, or --overwrite")
             else:
                 return found
-        elif path.exists() and any(path.iterdir()):
+        elif path.exists() and any(entry for entry in path.iterdir() if not entry.name.startswith(".config.json.")):
             raise StructAlignError(f"{path} is a folder with something else in it; give another --out")
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / "config.json", json.dumps(config, indent=1) + "\n")
@@ -69,18 +69,18 @@ class Run:
         building = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        save_file({name: p.detach().cpu().contiguous() for name, p in model.learnt().items()}, building / "model.safetensors")
-        save_file({name: value.detach().cpu().contiguous() for name, value in method.state().items()}, building / "method.safetensors")
+        save_tensors(building / "model.safetensors", model.learnt())
+        save_tensors(building / "method.safetensors", method.state())
         for side, block in blocks.items():
-            save_file({"frames": block.frames.contiguous()}, building / f"database-{side}.safetensors")
+            save_tensors(building / f"database-{side}.safetensors", {"frames": block.frames})
             (building / f"database-{side}.json").write_text(json.dumps(block.clips) + "\n")
         os.rename(building, folder)
 
     def load(self, number: int, model: Model, method: Method) -> None:
         """Put model and method into the state after task ``number``."""
         folder = self.path / "tasks" / f"{number:02d}"
-        self._fill(model, load_file(folder / "model.safetensors"))
-        method.load_state(load_file(folder / "method.safetensors"))
+        self._fill(model, load_tensors(folder / "model.safetensors"))
+        method.load_state(load_tensors(folder / "method.safetensors"))
 
     def _fill(self, model: Model, state: dict[str, Tensor]) -> None:
         learnt = model.learnt()
@@ -93,7 +93,7 @@ class Run:
         """The stored blocks of tasks 1 .. stage on a side."""
         files = [self.path / "tasks" / f"{number:02d}" / f"database-{side}" for number in range(1, stage + 1)]
         clips = [tuple(json.loads(file.with_suffix(".json").read_text())) for file in files]
-        return [Block(names, load_file(file.with_suffix(".safetensors"))["frames"]) for names, file in zip(clips, files, strict=True)]
+        return [Block(names, load_tensors(file.with_suffix(".safetensors"))["frames"]) for names, file in zip(clips, files, strict=True)]
 
     def record(self, stage: dict[str, Any]) -> None:
         """Keep what was measured after a stage."""

@@ -19,20 +19,24 @@ class EpochChoice:
     def __init__(self, rule: Literal["heldout", "reference"], model: Model) -> None:
         self.rule, self.model = rule, model
         self.best, self.epoch, self.bad = float("-inf"), 0, 0
-        self._kept: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
 
-    def offer(self, epoch: int, score: float) -> bool:
-        """Take up the model after ``epoch`` (1-based) with its score; returns whether to go on."""
+    @property
+    def going(self) -> bool:
+        """Whether another epoch is worth it."""
+        return self.rule == "heldout" or self.bad < PATIENCE
+
+    def offer(self, epoch: int, score: float) -> None:
+        """Take up the model after ``epoch`` (1-based) with its score."""
         if score > self.best:
             self.bad = 0
         elif epoch >= FIRST_COUNTED:
             self.bad += 1
         if score >= self.best:
             self.best, self.epoch = score, epoch
-            self._kept = {name: p.detach().clone() for name, p in self.model.learnt().items()}
-        return self.rule == "heldout" or self.bad < PATIENCE
+            self.kept = {name: p.detach().clone() for name, p in self.model.learnt().items()}
 
     def restore(self) -> None:
         """Put the model back into the state of the best epoch."""
         for name, parameter in self.model.learnt().items():
-            parameter.data.copy_(self._kept[name])
+            parameter.data.copy_(self.kept[name])

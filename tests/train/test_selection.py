@@ -17,7 +17,8 @@ def choose(rule: str, scores: list[float]) -> tuple[int, int, float]:
     for epoch, score in enumerate(scores, 1):
         weight.data.fill_(epoch)
         ran = epoch
-        if not choice.offer(epoch, score):
+        choice.offer(epoch, score)
+        if not choice.going:
             break
     choice.restore()
     return ran, choice.epoch, float(weight.detach())

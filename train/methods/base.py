@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from train.adapters import Noise
 from train.model import Model
@@ -26,6 +26,9 @@ class Method(Protocol):
 
     def end_task(self, task: Task) -> None:
         """After the last epoch: what is to be remembered."""
+
+    def generators(self) -> dict[str, Generator]:
+        """What it draws from within a task, for a checkpoint."""
 
     def state(self) -> dict[str, Tensor]:
         """What it remembers, for a checkpoint."""

@@ -1,6 +1,6 @@
 """Finetune: the same adapters, the contrastive loss alone."""
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from train.adapters import Noise
 from train.features import logit_factor, pair_features
@@ -30,6 +30,10 @@ class Finetune:
 
     def end_task(self, task: Task) -> None:
         """Nothing is remembered."""
+
+    def generators(self) -> dict[str, Generator]:
+        """It draws nothing."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """Nothing."""

@@ -1,7 +1,7 @@
 """FrameFusionMoE: global similarity and CTVR's cross-task loss, in which old videos are negatives (SIGIR 2025)."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from train.adapters import Noise
@@ -37,6 +37,10 @@ class FrameFusionMoE:
     def end_task(self, task: Task) -> None:
         """Store the task's clips as the model now sees them."""
         self.stored = torch.cat([self.stored, self.model.encode_video(task.negatives).squeeze(1)])
+
+    def generators(self) -> dict[str, Generator]:
+        """It draws nothing."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """The stored videos."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from cache.errors import StructAlignError
 from train.adapters import Noise
@@ -122,6 +122,10 @@ class StructAlign:
         texts = [self.model.encode_text(batch.ids, None) for batch in whole]
         video = torch.cat([pooled_unit(self.model.video(batch.tokens))[batch.place] for batch in whole])
         return torch.cat([pooled_unit(t.words, t.lengths) for t in texts]), video, torch.cat([batch.labels for batch in whole])
+
+    def generators(self) -> dict[str, Generator]:
+        """Where replayed prototypes are drawn from."""
+        return {"replay": self.draws}
 
     def state(self) -> dict[str, Tensor]:
         """The class prototypes."""

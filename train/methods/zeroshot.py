@@ -1,6 +1,6 @@
 """Zero-shot: the pre-trained towers as they are."""
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 from train.adapters import Noise
 from train.model import Model
@@ -25,6 +25,10 @@ class ZeroShot:
 
     def end_task(self, task: Task) -> None:
         """Nothing is remembered."""
+
+    def generators(self) -> dict[str, Generator]:
+        """It draws nothing."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """Nothing."""
