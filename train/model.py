@@ -202,8 +202,13 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def encode_text(self, ids: Tensor, task: int | None, adapted: bool = True, batch: int = 256) -> TextFeatures:
-        """Captions by the path of ``task``, evaluation mode; words are padded to the longest caption."""
-        parts = [self.text(part, task, adapted=adapted) for part in ids.to(self.logit_scale.device).split(batch)]
+        """Captions by the path of ``task``, evaluation mode; words are padded to the longest caption.
+
+        Captions of like length are encoded together, so that little of the work is padding.
+        """
+        order = ids.argmax(-1).argsort(stable=True)
+        parts = [self.text(part, task, adapted=adapted) for part in ids[order].to(self.logit_scale.device).split(batch)]
         longest = max(part.words.shape[1] for part in parts)
         words = torch.cat([F.pad(part.words, (0, 0, 0, longest - part.words.shape[1])) for part in parts])
-        return TextFeatures(words, torch.cat([part.lengths for part in parts]), torch.cat([part.text for part in parts]))
+        back = order.argsort().to(words.device)
+        return TextFeatures(words[back], torch.cat([part.lengths for part in parts])[back], torch.cat([part.text for part in parts])[back])
