@@ -58,6 +58,8 @@ class FeatureCache:
         """Everything but the tokens, which may not be there. Raises as ``open`` does."""
         folder = _location(path)
         text = _read(folder, seal.NAME)
+        if text is None and is_remote(folder):
+            raise StructAlignError(f"no complete cache can be read at {folder}; check the address, the server and your rights")
         if text is None:
             raise StructAlignError(f"{folder} is not a complete cache; run extract, or name another with --cache")
         try:
@@ -153,7 +155,7 @@ def _location(path: str | Path) -> Path:
 def _zarr_store(folder: Path) -> Any:
     if not is_remote(folder):
         return folder / "tokens"
-    return zarr.storage.FsspecStore.from_upath(folder / "tokens", read_only=True)
+    return zarr.storage.FsspecStore.from_url(str(folder / "tokens"), read_only=True)
 
 
 def _read_bytes(folder: Path, name: str) -> bytes | None:

@@ -1,0 +1,57 @@
+"""Several Ray nodes on this machine: the same bytes as one process, also when a node is killed in the middle."""
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from cache.verify import verify
+from tests.conftest import EXTRACT, Cli
+from tests.extract.test_engines import RAY, digest
+
+COPIES = 4  # of the 32 clips: eight units
+
+
+@pytest.fixture
+def many(videos: Path, tmp_path: Path) -> Path:
+    """A manifest that names every video several times, as so many clips."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for file in videos.glob("*.mp4"):
+        (folder / file.name).symlink_to(file)
+    with (videos / "manifest.csv").open() as source, (folder / "manifest.csv").open("w") as target:
+        rows = csv.DictReader(source)
+        table = csv.DictWriter(target, rows.fieldnames or ())
+        table.writeheader()
+        for row in rows:
+            table.writerows({**row, "clip_id": f"{row['clip_id']}_{n}"} for n in range(COPIES))
+    return folder
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_node_killed_in_the_middle_costs_time_and_no_clip(shared: Cli, cli: Cli, many: Path, cluster: Cluster) -> None:
+    whole = cli.json(*EXTRACT, "--root", many, "--cut", "4")
+    expected = digest(Path(whole["path"]))
+    cli.json("cache", "rm", whole["path"], "--yes")
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
+    cluster.wait_for_nodes()
+    process = cli.start(*RAY, "--root", many, "--cut", "4", "--workers", "2", "--ray-address", cluster.address, "--json")
+    receipts = cli.home / "cache" / "staging"
+    while not list(receipts.glob("*/receipts/0*.json")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    cluster.remove_node(nodes[0], allow_graceful=False)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    (path,) = (cli.home / "cache" / "caches").iterdir()
+    assert verify(path).ok and digest(path) == expected
