@@ -18,7 +18,7 @@ from extract.ray_session import ray_session
 from extract.stages import UnitRunner, Work
 
 Unit = tuple[int, list[Clip]]
-ATTEMPTS = 3  # how often a unit is tried whose worker died
+ATTEMPTS = 3  # how often a unit is tried whose worker died, and how often all is started again when that does not help
 
 
 def run_inline(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit]) -> Iterator[tuple[int, int]]:
@@ -62,32 +62,51 @@ class RayWorker:
 def run_ray(work: Work, units: list[Unit], workers: int, address: str | None) -> Iterator[tuple[int, int]]:
     """Units through Ray Data; tokens go from the worker to the store and never through Ray. Yields (unit, clips done).
 
+    When workers or whole nodes are lost, what is left is started again; a unit that was nearly done is done twice, with the same bytes.
+
     Raises:
-        StructAlignError: no such cluster, or a unit that failed ``ATTEMPTS`` times.
+        StructAlignError: no such cluster, an error in a worker, or workers lost ``ATTEMPTS`` times.
     """
     with ray_session(address, workers):
-        import ray.data as ray_data
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, RayTaskError
 
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        context = ray_data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        rows = [{"unit": number, "clips": [clip.id for clip in clips]} for number, clips in units]
-        stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
-            RayWorker,
-            fn_constructor_args=[work],
-            compute=ray_data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-            num_cpus=1,
-            num_gpus=1 / workers if work.device == "cuda" else 0,
-            max_restarts=ATTEMPTS,
-            max_task_retries=ATTEMPTS,
-        )
-        staged = StagedCache(work.staging)
-        try:
-            for row in stream.iter_rows():
-                if staged.receipt(int(row["unit"])) is None:
-                    raise StructAlignError(f"unit {row['unit']} left no receipt under {work.staging}; is the cache root shared by all Ray nodes?")
-                yield int(row["unit"]), int(row["clips"])
-        except RayError as error:
-            raise StructAlignError(f"a Ray worker failed: {str(error).strip().splitlines()[-1]}; what is done is kept, run extract again") from error
+        left = dict(units)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                for number, count in _stream(work, left, workers):
+                    del left[number]
+                    yield number, count
+                return
+            except RayTaskError as error:
+                raise StructAlignError(f"a Ray worker failed: {_last_line(error)}; what is done is kept, run extract again") from error
+            except RayError as error:
+                if attempt == ATTEMPTS:
+                    raise StructAlignError(f"Ray lost workers {ATTEMPTS} times: {_last_line(error)}; what is done is kept, run again") from error
+
+
+def _stream(work: Work, units: dict[int, list[Clip]], workers: int) -> Iterator[tuple[int, int]]:
+    import ray.data as ray_data
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray_data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    rows = [{"unit": number, "clips": [clip.id for clip in clips]} for number, clips in units.items()]
+    stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
+        RayWorker,
+        fn_constructor_args=[work],
+        compute=ray_data.ActorPoolStrategy(size=min(workers, len(rows)), max_tasks_in_flight_per_actor=2),
+        num_cpus=1,
+        num_gpus=1 / workers if work.device == "cuda" else 0,
+        max_restarts=ATTEMPTS,
+        max_task_retries=ATTEMPTS,
+    )
+    staged = StagedCache(work.staging)
+    for row in stream.iter_rows():
+        if staged.receipt(int(row["unit"])) is None:
+            raise StructAlignError(f"unit {row['unit']} left no receipt under {work.staging}; is the cache root shared by all Ray nodes?")
+        yield int(row["unit"]), int(row["clips"])
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
