@@ -115,6 +115,8 @@ class Catalog:
 def _check(clip: Clip, categories: set[str]) -> None:
     if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id):
         raise StructAlignError(f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @")
+    if not isinstance(clip.path, str) or not clip.path or clip.path.startswith("/") or ".." in clip.path.split("/"):
+        raise StructAlignError(f"clip '{clip.id}': path {clip.path!r} must be relative and stay below the dataset's root")
     if clip.split not in get_args(Split):
         raise StructAlignError(f"clip '{clip.id}': split is {clip.split!r}; it must be train or test")
     if clip.category not in categories:

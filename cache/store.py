@@ -101,6 +101,11 @@ class FeatureCache:
         return Path(self._fetched.name)
 
     @property
+    def reference(self) -> str:
+        """What another process opens it by: its absolute path, or its URL."""
+        return str(self.path) if is_remote(self.path) else str(self.path.resolve())
+
+    @property
     def bytes(self) -> int:
         """Size of its tokens."""
         return int(self.array.nbytes)

@@ -47,9 +47,7 @@ def sweep(
     with session() as ray:
         remote = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=1)(_one)
         pending = {
-            remote.remote(
-                cache.path.resolve(), recipe, tasks, seed, device, (out / default_run_name(cache, recipe.name, tasks, seed)).resolve()
-            ): index
+            remote.remote(cache.reference, recipe, tasks, seed, device, (out / default_run_name(cache, recipe.name, tasks, seed)).resolve()): index
             for index, (cache, recipe, seed) in enumerate(plan)
         }
         rows: dict[int, dict[str, Any]] = {}
@@ -95,12 +93,12 @@ def sweep_table(body: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _one(path: Path, recipe: Recipe, tasks: int, seed: int, device: str, out: Path) -> dict[str, Any]:
+def _one(reference: str, recipe: Recipe, tasks: int, seed: int, device: str, out: Path) -> dict[str, Any]:
     """One run in a worker; its figures as one row."""
     if device == "cpu":
         torch.set_num_threads(1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    cache = FeatureCache.open(path)
+    cache = FeatureCache.open(reference)
     quiet: Callable[..., None] = lambda *_: None  # noqa: E731
     results = run_continual(cache, recipe, tasks, seed, torch.device(device), out, False, quiet, quiet)
     figures = {name: read(results["final"]) for name, read in FIGURES.items()}

@@ -49,7 +49,10 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
         raise StructAlignError(
             f"this run was trained on cache {config['fingerprint'][:12]}, not on {cache.fingerprint[:12]}; name the right one with --cache"
         )
-    settings = Settings(**config["settings"])
+    try:
+        settings = Settings(**config["settings"])
+    except TypeError as error:
+        raise StructAlignError(f"this run's settings are not those of this version ({error}); train it again") from error
     stream = TaskStream(cache, config["tasks"], settings, config["seed"], device)
     backbone = load_frozen(cache.frozen)
     model = Model(backbone, settings, config["tasks"], generator(config["seed"], "initialisation")).to(device)

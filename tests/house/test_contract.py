@@ -7,30 +7,54 @@ from cli import main
 
 OPTIONS = {
     "extract": {
-        "--dataset", "--root", "--seed", "--frames", "--views", "--cut", "--adapted-blocks", "--backbone", "--pretrained", "--device", "--workers",
-        "--ray-address", "--engine", "--limit", "--max-bad", "--retry-bad", "--decode-timeout", "--cache-root", "--json",
+        "--dataset", "--root", "--splits", "--seed", "--frames", "--views", "--cut", "--adapted-blocks", "--backbone", "--pretrained", "--device",
+        "--workers", "--ray-address", "--engine", "--limit", "--max-bad", "--retry-bad", "--decode-timeout", "--cache-root", "--json",
     },
     "train": {"--cache", "--tasks", "--method", "--seed", "--device", "--out", "--set", "--overwrite", "--runs", "--cache-root", "--json"},
     "eval": {"run", "--cache", "--device", "--runs", "--cache-root", "--json"},
     "sweep": {"--methods", "--seeds", "--tasks", "--caches", "--set", "--out", "--ray-address", "--device", "--runs", "--cache-root", "--json"},
     "demo": {"--seed", "--tasks", "--out", "--runs", "--cache-root", "--json"},
 }  # fmt: skip
+CACHE = {
+    "ls": {"--cache-root", "--json"},
+    "info": {"reference", "--cache-root", "--json"},
+    "verify": {"reference", "--deep", "--cache-root", "--json"},
+    "export": {"file", "reference", "--cache-root", "--json"},
+    "import": {"file", "--cache-root", "--json"},
+    "rm": {"reference", "--cache-root", "--json"},
+}
 
 
-@pytest.mark.parametrize("verb", OPTIONS)
-def test_options(verb: str) -> None:
+def names(command: click.Command) -> set[str]:
+    """Long options and arguments of a command."""
     found: set[str] = set()
-    for parameter in main.commands[verb].params:
+    for parameter in command.params:
         found |= {name for name in parameter.opts if name.startswith("--")} if isinstance(parameter, click.Option) else {str(parameter.name)}
-    assert found >= OPTIONS[verb]
+    return found
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its name, those of the cache as "cache ls"."""
+    cache = main.commands["cache"]
+    assert isinstance(cache, click.Group)
+    plain = {name: command for name, command in main.commands.items() if name != "cache"}
+    return {**plain, **{f"cache {name}": command for name, command in cache.commands.items()}}
+
+
+FROZEN = {**OPTIONS, **{f"cache {name}": options for name, options in CACHE.items()}}
+
+
+@pytest.mark.parametrize("verb", FROZEN)
+def test_options(verb: str) -> None:
+    assert names(commands()[verb]) >= FROZEN[verb]
 
 
 def test_every_verb_is_frozen() -> None:
-    assert set(main.commands) == set(OPTIONS)
+    assert set(commands()) == set(FROZEN)
 
 
 def test_every_option_has_help() -> None:
-    for verb, command in main.commands.items():
+    for verb, command in commands().items():
         assert command.help, verb
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, (verb, parameter.name)
