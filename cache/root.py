@@ -12,10 +12,8 @@ from cache.errors import StructAlignError
 from cache.identity import KnownBackbones
 from cache.known import KnownHashes
 from cache.sharing import make_read_only, make_root, make_writable, open_to_group
-from cache.staging import StagedCache
+from cache.staging import CACHE_FILES, StagedCache
 from cache.store import FeatureCache, is_remote
-
-CACHE_FILES = {seal.NAME, "spec.json", "catalog.json", "sources.json", "backbone.json", "frozen.safetensors", "bpe.txt.gz", "tokens"}
 
 
 class CacheRoot:
@@ -69,6 +67,7 @@ class CacheRoot:
         """Make a sealed cache visible with one rename, read-only from then on; what was published before gives way."""
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
+        staged.strip()
         for path in staged.path.iterdir():
             make_read_only(path)
         if target.exists():

@@ -20,6 +20,8 @@ from cache.files import sha256_of, share_mode, write_text
 from cache.rows import RowTable
 from cache.spec import CacheSpec
 
+CACHE_FILES = {seal.NAME, "spec.json", "catalog.json", "sources.json", "backbone.json", "frozen.safetensors", "bpe.txt.gz", "tokens"}
+
 
 @dataclass(frozen=True)
 class ClipOutcome:
@@ -99,26 +101,15 @@ class StagedCache:
         """
         catalog = Catalog.load(self.path / "catalog.json")
         rows, array = RowTable(catalog, spec.views), self.open_tokens()
-        chunks = set()
-        for outcome in outcomes:
-            for view in range(rows.views(outcome.clip)) if outcome.reason is None else ():
-                row = rows.row(outcome.clip, view)
-                if not _reads(array, row):
-                    raise StructAlignError(
-                        f"{self.path}: clip '{outcome.clip}', view {view}, did not reach the disk; delete the folder and run again"
-                    )
-                chunks.add(f"c.{row}.0.0.0")
+        wanted = [(o.clip, rows.row(o.clip, view)) for o in outcomes if o.reason is None for view in range(rows.views(o.clip))]
+        if lost := {clip for clip, row in wanted if not _reads(array, row)}:
+            self._forget(lost)
+            raise StructAlignError(f"{self.path}: the tokens of {len(lost)} clips did not reach the disk; run extract again, only they are redone")
+        chunks = {f"c.{row}.0.0.0" for _, row in wanted}
         for file in (self.path / "tokens").iterdir():
             if file.name not in chunks and file.name != "zarr.json":
                 file.unlink()
-        shutil.rmtree(self.path / "receipts", ignore_errors=True)
-        for name in ("prepared", seal.NAME):
-            (self.path / name).unlink(missing_ok=True)
-        for file in self.path.glob(".*.tmp"):
-            file.unlink()
-        names = sorted(
-            file.relative_to(self.path).as_posix() for file in [*self.path.iterdir(), self.path / "tokens" / "zarr.json"] if file.is_file()
-        )
+        names = sorted(name for name in (*CACHE_FILES, "tokens/zarr.json") if name != seal.NAME and (self.path / name).is_file())
         body = {
             "fingerprint": spec.fingerprint(),
             "quarantine": {o.clip: {"reason": o.reason, "message": o.message} for o in outcomes if o.reason is not None},
@@ -126,6 +117,22 @@ class StagedCache:
             "files": {name: sha256_of(self.path / name) for name in names},
         }
         write_text(self.path / seal.NAME, seal.sealed_text(body))
+
+    @property
+    def sealed(self) -> bool:
+        """Whether it is complete and only has to be published."""
+        return (self.path / seal.NAME).is_file()
+
+    def strip(self) -> None:
+        """Remove what was needed in the making alone."""
+        for path in self.path.iterdir():
+            if path.name not in CACHE_FILES:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _forget(self, clips: set[str]) -> None:
+        for file in (self.path / "receipts").glob("[0-9]*.json"):
+            kept = [row for row in json.loads(file.read_text()) if row["clip"] not in clips]
+            write_text(file, json.dumps(kept))
 
     def _receipt(self, unit: int) -> Path:
         return self.path / "receipts" / f"{unit:06d}.json"

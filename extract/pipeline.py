@@ -59,6 +59,8 @@ def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot
         raise StructAlignError(f"the weights '{settings.pretrained}' changed while this cache was planned; run extract again")
     fingerprint, cut = plan.spec.fingerprint(), plan.spec.cut
     staged = root.stage(fingerprint)
+    if staged.sealed:  # killed between the last check and the rename
+        return root.publish(staged, fingerprint)
     staged.prepare(plan.spec, source.catalog, plan.sources, _token_shape(backbone, cut), lambda folder: save_frozen(backbone, cut, folder))
     units = _units(source.catalog)
     if root.is_published(fingerprint):
