@@ -300,8 +300,8 @@ def cache_rm(reference: str | None, yes: bool, cache_root: Path, as_json: bool) 
     path = root.locate(reference)
     if isinstance(path, str):
         raise StructAlignError(f"{path} is not on this machine; remove it where it is")
-    if not yes and not click.confirm(f"Remove cache {path}?", err=True):
-        raise StructAlignError("nothing was removed")
+    if not yes and not _confirmed(f"Remove cache {path}?"):
+        raise StructAlignError("nothing was removed; answer y, or give --yes")
     root.remove(path)
     click.echo(json.dumps({"removed": str(path)}) if as_json else f"removed {path}")
 
@@ -394,6 +394,14 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
         lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured, options["checkpoint_every"],
     )  # fmt: skip
     return results, out
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # nobody is there to answer
+        click.echo(err=True)
+        return False
 
 
 def _find_cache(reference: str | None, cache_root: Path) -> Any:

@@ -31,6 +31,7 @@ def test_asking_again_reads_nothing_and_imports_no_model(shared: Cli, videos: Pa
     assert "cache.store" in imported and not imported & {"torch", "open_clip", "ray", "decord", "extract.pipeline"}
 
 
+@pytest.mark.slow
 def test_changed_files_make_another_cache_and_are_named(cli: Cli, videos: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(videos, tmp_path / "videos"))
     first = cli.json(*ARGS, "--root", root)
@@ -82,6 +83,7 @@ def test_a_groups_root_stays_the_groups_and_what_is_published_is_read_only(cli: 
             assert mode & stat.S_ISGID and mode & stat.S_IXGRP, entry
 
 
+@pytest.mark.slow
 def test_bad_clips_are_tried_again_only_when_asked(cli: Cli, videos: Path, tmp_path: Path) -> None:
     """A pipe times out; it is not tried again until --retry-bad, which keeps the good clips' chunks."""
     root = Path(shutil.copytree(videos, tmp_path / "videos"))
@@ -148,6 +150,7 @@ def test_verify_tells_what_is_damaged(cli: Cli, videos: Path) -> None:
     assert str(path) in refused and ("damaged" in refused or "missing" in refused)
 
 
+@pytest.mark.slow
 def test_deep_verification_needs_the_videos_and_notices_other_tokens(cli: Cli, videos: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(videos, tmp_path / "videos"))
     path = Path(cli.json(*ARGS, "--root", root)["path"])
