@@ -166,11 +166,13 @@ def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
     if pretrained not in tags:
         raise unknown("weights", pretrained, [*tags, "random:0", *(["demo"] if name == "demo" else [])])
     source = open_clip.get_pretrained_cfg(name, pretrained)
-    logging.getLogger("open_clip").setLevel(logging.ERROR)
+    for chatty in ("open_clip", "huggingface_hub"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
     try:
         path = Path(open_clip.download_pretrained(source))
     except Exception as error:
-        where = source.get("hf_hub") or source.get("url")
+        hub = source.get("hf_hub")
+        where = f"https://huggingface.co/{hub.rstrip('/')}/resolve/main/open_clip_model.safetensors" if hub else source.get("url")
         raise StructAlignError(
             f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
             f"fetch {where} elsewhere and pass its file with --pretrained FILE"

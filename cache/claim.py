@@ -66,6 +66,8 @@ class Claim:
         if not self.superseded:
             for number in range(1, self.number + 1):
                 self._file(number).unlink(missing_ok=True)
+            for left in self.folder.glob(f".{self.name}.*.tmp"):
+                left.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         count = 0

@@ -67,6 +67,14 @@ def test_backbones(cli: Cli, shared: Cli, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("hacked"))
 
 
+def test_weights_that_cannot_be_downloaded(cli: Cli, shared: Cli) -> None:
+    cli.environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cli.home / "hub")}
+    done = cli(*EXTRACT[:3], "--backbone", "ViT-B-32-quickgelu", "--pretrained", "openai", "--root", shared.home.parent / "videos0")
+    assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    where = "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors"
+    assert f"cannot be downloaded (FileNotFoundError); fetch {where} elsewhere and pass its file with --pretrained FILE" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("fly",), ("extract", "--engine", "steam"), ("train", "--tasks", "two")])
 def test_wrong_usage(cli: Cli, arguments: tuple[str, ...]) -> None:
     done = cli(*arguments)
