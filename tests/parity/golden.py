@@ -46,6 +46,12 @@ class Golden:
         tensors = self.file(file)
         return tensors[f"{name}.f64"] if f"{name}.f64" in tensors else tensors[name]
 
+    def meaning(self, file: str, name: str) -> str:
+        """What the manifest says of a tensor."""
+        rows = self.manifest["files"][f"{file}.safetensors"]
+        listed = rows if isinstance(rows, list) else next(value for value in rows.values() if isinstance(value, list))
+        return str(next(row["meaning"] for row in listed if row["name"] == name))
+
     @cached_property
     def weights(self) -> dict[str, Tensor]:
         """The whole state dict, HF names."""

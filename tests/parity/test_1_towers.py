@@ -1,11 +1,13 @@
 """Topic 1: both towers compute what the released code computes, from the tokens of every cut."""
 
+import re
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from cache.backbone import Stem
-from tests.parity.golden import Golden, RecordedNoise, close
+from tests.parity.golden import SLOTS, Golden, RecordedNoise, close
 from train.model import released_words
 
 IO = "1_model_io"
@@ -106,8 +108,10 @@ def test_edge_captions(golden: Golden) -> None:
 
 
 def test_noisy_gating(golden: Golden) -> None:
-    experts = golden.model().text.experts[3]
+    where = re.search(r"text layer (\d+), (\w+)_lora", golden.meaning(IO, "gating.x"))
+    assert where is not None
+    experts, slot = golden.model().text.experts[int(where[1])], SLOTS.index(where[2])
     x, noise = golden.get(IO, "gating.x"), golden.get(IO, "gating.noise")
     with torch.no_grad():
-        close(experts.gates(x, slice(1, 2), None)[0], golden.get(IO, "gating.gates_eval"))
-        close(experts.gates(x, slice(1, 2), RecordedNoise(noise[None]))[0], golden.get(IO, "gating.gates_train"))
+        close(experts.gates(x, slice(slot, slot + 1), None)[0], golden.get(IO, "gating.gates_eval"))
+        close(experts.gates(x, slice(slot, slot + 1), RecordedNoise(noise[None]))[0], golden.get(IO, "gating.gates_train"))
