@@ -37,14 +37,15 @@ def backward_transfer(matrix: Matrix, stage: int) -> float | None:
     return sum(_at(matrix, stage, i) - _at(matrix, i, i) for i in range(1, stage)) / (stage - 1)
 
 
-def forward_transfer(ahead: Matrix, matrix: Matrix, stage: int) -> float | None:
-    """FWT(t) = mean over 1 < i <= t of A[i-1, i] - R[0, i]: what a task gained over zero-shot before it was learnt itself (GEM).
+def forward_transfer(ahead: Matrix, stage: int) -> float | None:
+    """FWT(t) = mean over 1 < i <= t of A[i-1, i] - A[0, i]: what a task gained over zero-shot before it was learnt itself (GEM).
 
-    ``ahead`` holds A: each task measured one stage before it is learnt. None before task 2, or where that was not measured.
+    ``ahead`` holds A: row 0 each task zero-shot, row t the task after t, measured among its own clips alone. None before task 2, or
+    where that was not measured.
     """
     if stage < 2 or ahead[1][1] is None:
         return None
-    return sum(_at(ahead, i - 1, i) - _at(matrix, 0, i) for i in range(2, stage + 1)) / (stage - 1)
+    return sum(_at(ahead, i - 1, i) - _at(ahead, 0, i) for i in range(2, stage + 1)) / (stage - 1)
 
 
 def task_average(matrix: Matrix, stage: int) -> float:
@@ -54,7 +55,7 @@ def task_average(matrix: Matrix, stage: int) -> float:
 
 
 def _first_task(figure: str, stage: int) -> int:
-    return stage + 1 if "/ahead/" in figure else 1
+    return stage + 1 if "/ahead/" in figure and stage else 1
 
 
 def _row(cells: Sequence[Mapping[str, float]], metric: str, first: int, tasks: int) -> list[float | None]:

@@ -27,7 +27,7 @@ def make_results(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[s
             "BWF_stored": backward_forgetting(stored, classes, index),
             "BWF_reencoded": backward_forgetting(reencoded, classes, index),
             "BWT": backward_transfer(matrix["R@1"], index),
-            "FWT": forward_transfer(ahead, stored, index),
+            "FWT": forward_transfer(ahead, index),
             "task_average": task_average(matrix["R@1"], index),
             "ties": stage["ties"],
             "twins": stage["twins"],

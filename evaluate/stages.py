@@ -75,13 +75,17 @@ class StageEvaluator:
         return text_to_video_ranks(scores.stored, _targets(database, queries)).recall(1)
 
     def _ahead(self, stage: int, adapted: bool) -> list[dict[str, float]]:
-        """The next task's figures before it is learnt, by the newest path; none after the last task, nor where all is learnt at once."""
+        """The next task before it is learnt, by the newest path, among its own clips; at stage 0 every task. None where all is learnt at once."""
         e = self.experiment
-        if stage == e.stream.tasks or (e.method.joint and stage):
+        if e.method.joint and stage:
             return []
-        queries = self._of_task(stage + 1, self.side)
-        scores = stage_scores(e.model, [self._encode(queries, adapted)], [queries], [stage] if adapted else None)
-        return [text_to_video_ranks(scores.stored, queries.target).summary()]
+        numbers = range(stage + 1, stage + 2) if stage else range(1, e.stream.tasks + 1)
+        found = []
+        for number in numbers if stage < e.stream.tasks else ():
+            queries = self._of_task(number, self.side)
+            scores = stage_scores(e.model, [self._encode(queries, adapted)], [queries], [stage] if adapted else None)
+            found.append(text_to_video_ranks(scores.stored, queries.target).summary())
+        return found
 
     def _encode(self, queries: Queries, adapted: bool) -> Block:
         e = self.experiment

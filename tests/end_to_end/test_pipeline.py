@@ -118,6 +118,8 @@ def test_every_method_runs(shared: Cli, method: str) -> None:
     if method == "zeroshot":
         rows = results["matrix"]["r1"]
         assert rows[1][0] is not None and rows[2][0] is not None
+        assert results["final"]["FWT"] == 0 and results["final"]["BWF_stored"] == results["final"]["BWF_reencoded"]
+    assert set(results["figures"]) == {f"t2v/{name}" for name in ("stored/task", "reencoded/task", "stored/seen", "ahead/task")} | {"v2t/stored/task"}
 
 
 def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from evaluate.matrix import backward_forgetting, backward_transfer, forward_transfer, task_average, task_matrices
 
 MATRIX = [[10.0, 20.0, 30.0], [50.0, None, None], [40.0, 60.0, None], [45.0, 50.0, 70.0]]
-AHEAD = [[10.0, None, None], [None, 25.0, None], [None, None, 28.0], [None, None, None]]
+AHEAD = [[10.0, 20.0, 30.0], [None, 25.0, None], [None, None, 28.0], [None, None, None]]
 
 
 def test_backward_forgetting() -> None:
@@ -21,11 +21,11 @@ def test_backward_forgetting() -> None:
 
 
 def test_transfer() -> None:
-    assert backward_transfer(MATRIX, 1) is None and forward_transfer(AHEAD, MATRIX, 1) is None
+    assert backward_transfer(MATRIX, 1) is None and forward_transfer(AHEAD, 1) is None
     assert backward_transfer(MATRIX, 3) == pytest.approx(-7.5)
-    assert forward_transfer(AHEAD, MATRIX, 2) == 5
-    assert forward_transfer(AHEAD, MATRIX, 3) == pytest.approx((5 - 2) / 2)
-    assert forward_transfer([[None] * 3] * 4, MATRIX, 3) is None
+    assert forward_transfer(AHEAD, 2) == 5
+    assert forward_transfer(AHEAD, 3) == pytest.approx((5 - 2) / 2)
+    assert forward_transfer([[None] * 3] * 4, 3) is None
 
 
 @given(st.lists(st.lists(st.floats(0, 100), min_size=5, max_size=5), min_size=6, max_size=6))
@@ -40,10 +40,10 @@ def test_rows_become_matrices_with_gaps_where_nothing_was_measured() -> None:
         return dict.fromkeys(("R@1", "R@5", "R@10", "MedR", "MeanR"), value)
 
     stages = [
-        {"stage": 0, "row": {"t2v/stored/task": [cell(1), cell(2)], "t2v/ahead/task": [cell(1)]}},
+        {"stage": 0, "row": {"t2v/stored/task": [cell(1), cell(2)], "t2v/ahead/task": [cell(1), cell(2)]}},
         {"stage": 1, "row": {"t2v/stored/task": [cell(3)], "t2v/ahead/task": [cell(5)]}},
         {"stage": 2, "row": {"t2v/stored/task": [cell(6), cell(7)], "t2v/ahead/task": []}},
     ]
     found = task_matrices(stages, 2)
     assert found["t2v/stored/task"]["R@1"] == [[1, 2], [3, None], [6, 7]]
-    assert found["t2v/ahead/task"]["MedR"] == [[1, None], [None, 5], [None, None]]
+    assert found["t2v/ahead/task"]["MedR"] == [[1, 2], [None, 5], [None, None]]
