@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from cache.claim import Claim
+from cache.errors import StructAlignError
 from cache.files import write_text
 from cache.store import FeatureCache
 from evaluate.results import make_results
@@ -47,7 +49,11 @@ def run_continual(
         return scores
 
     e = experiment
-    train(e.stream, e.tokenize, e.model, e.method, run, recipe.settings, evaluate, evaluator.score, progress, checkpoint_every)
+    claim = Claim(out, "claim")
+    if not claim.try_acquire():
+        raise StructAlignError(f"run {out} is being trained by {claim.holder()}; wait for it, or give another --out")
+    with claim:
+        train(e.stream, e.tokenize, e.model, e.method, run, recipe.settings, evaluate, evaluator.score, progress, checkpoint_every)
     results = make_results(experiment, run.stages())
     write_results(out, results)
     return results

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,23 @@ def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
     assert "RANDOM WEIGHTS" in done.stdout
     results = json.loads(next((cli.home / "runs").glob("*/results.json")).read_text())
     assert results["backbone"]["random_weights"] is True
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) -> None:
+    arguments = ("train", *QUICK, "--set", "epochs=500", "--out", tmp_path / "run")
+    first = shared.start(*arguments)
+    while not (tmp_path / "run" / "claim.0001").exists():
+        assert first.poll() is None
+        time.sleep(0.01)
+    assert f"is being trained by process {first.pid} on " in shared.error(*arguments)
+    first.kill()
+    first.communicate()
+    second = shared.start(*arguments)  # the first is dead: its claim is taken over at once
+    while not (tmp_path / "run" / "claim.0002").exists():
+        assert second.poll() is None
+        time.sleep(0.01)
+    second.kill()
+    second.communicate()
 
 
 @pytest.mark.slow
