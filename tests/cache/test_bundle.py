@@ -76,7 +76,7 @@ def external_data(file: h5py.File) -> None:
 
 def external_link(file: h5py.File) -> None:
     del file["files/backbone.json"]
-    file["files/backbone.json"] = h5py.ExternalLink("/tmp/other.h5", "/x")
+    file["files/backbone.json"] = h5py.ExternalLink("elsewhere.h5", "/x")
 
 
 def soft_link(file: h5py.File) -> None:
