@@ -362,7 +362,7 @@ def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
         from extract.plan import ExtractReport
 
         return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)
-    if (changed := what_changed(plan, source.catalog, root)) and not progress.quiet:
+    if (changed := what_changed(plan, root)) and not progress.quiet:
         click.echo(changed, err=True)
 
     from extract.pipeline import extract as run_extract  # torch: only once there is something to do

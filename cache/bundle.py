@@ -29,6 +29,7 @@ def export_bundle(cache: FeatureCache, file: Path) -> None:
     if file.exists():
         raise StructAlignError(f"{file} exists; give another name, or remove it first")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    _ = cache.frozen  # proves the weights' checksums
     good = [cache.rows.row(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))]
     try:
         with h5py.File(temporary, "w") as bundle:

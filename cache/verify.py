@@ -34,7 +34,7 @@ def verify(path: str | Path) -> Findings:
     except StructAlignError as error:
         if "is damaged" not in str(error):
             raise
-        return Findings([], [], [_named(str(error)), *_other_files(Path(path))])
+        return Findings([], [], [_named(str(error))])
     damaged, missing = [], []
     for clip in cache.ok(list(cache.catalog)):
         for view in range(cache.rows.views(clip.id)):
@@ -47,20 +47,16 @@ def verify(path: str | Path) -> Findings:
                 missing.append((clip.id, view))
             elif not np.isfinite(tokens).all():
                 damaged.append((clip.id, view))
-    return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache.path))
+    return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache))
 
 
 def _named(message: str) -> str:
     return message.rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
 
 
-def _other_files(folder: Path) -> list[str]:
+def _other_files(cache: FeatureCache) -> list[str]:
     """Files that differ from their checksum, are gone, or that no cache of this specification has."""
-    try:
-        cache = FeatureCache.open(folder)
-    except StructAlignError:
-        return []
-    expected: dict[str, str] = cache.sealed["files"]
+    folder, expected = cache.path, cache.sealed["files"]
     changed = [name for name, digest in expected.items() if not (folder / name).is_file() or sha256_of(folder / name) != digest]
     rows = {cache.rows.row(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))}
     known = {seal.NAME, *expected, *(f"tokens/c.{row}.0.0.0" for row in rows)}

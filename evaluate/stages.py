@@ -68,7 +68,7 @@ class StageEvaluator:
         On the test side under ``selection: reference``, on held-out training clips under ``heldout``.
         """
         e = self.experiment
-        side: Side = "test" if e.settings.selection == "reference" else "heldout"
+        side: Side = e.settings.chosen_on or self.side
         queries = [self._of_task(number, side) for number in range(1, task + 1)]
         database = [*self.run.database(task - 1, side), self._encode(queries[-1], adapted=True)]
         scores = stage_scores(e.model, database, queries, list(range(1, task + 1)))

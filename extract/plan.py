@@ -6,7 +6,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from cache.catalog import Catalog
 from cache.errors import StructAlignError
 from cache.identity import BackboneIdentity
 from cache.root import CacheRoot
@@ -90,7 +89,7 @@ def make_plan(source: Source, settings: ExtractSettings, root: CacheRoot) -> Pla
     return Plan(spec, hashes)
 
 
-def what_changed(plan: Plan, catalog: Catalog, root: CacheRoot) -> str | None:
+def what_changed(plan: Plan, root: CacheRoot) -> str | None:
     """Why a cache that was asked for before is not the one that is asked for now, if nothing but its files or captions changed."""
     wanted = asdict(plan.spec)
     for folder in root.published():

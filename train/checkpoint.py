@@ -34,6 +34,7 @@ class EpochCheckpoints:
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         save_tensors(building / "model.safetensors", model.learnt())
+        save_tensors(building / "gradients.safetensors", model.uncleared())
         save_tensors(building / "optimizer.safetensors", optimizer.state_tensors())
         save_tensors(building / "generators.safetensors", {name: generator.get_state() for name, generator in generators.items()})
         if choice is not None:
@@ -54,6 +55,7 @@ class EpochCheckpoints:
         state = load_tensors(folder / "model.safetensors")
         for name, parameter in model.learnt().items():
             parameter.data.copy_(state[name])
+        model.take_uncleared(load_tensors(folder / "gradients.safetensors"))
         optimizer.load_state_tensors(load_tensors(folder / "optimizer.safetensors"))
         for name, value in load_tensors(folder / "generators.safetensors").items():
             generators[name].set_state(value)

@@ -56,7 +56,7 @@ def train(
 
 def blocks(stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, number: int, settings: Settings) -> dict[Side, Block]:
     """A finished task's blocks of the video database, by side: what is measured on, and what epochs are chosen by."""
-    sides: set[Side] = {settings.measured_on, "heldout"} if settings.selection == "heldout" else {settings.measured_on}
+    sides: set[Side] = {settings.measured_on, settings.chosen_on or settings.measured_on}
     searched = {side: stream.queries(number, tokenize, side) for side in sides}
     return {side: Block(q.clips, model.encode_video(stream.query_tokens(q), adapted=method.trains).cpu()) for side, q in searched.items()}
 

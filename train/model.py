@@ -187,6 +187,15 @@ class Model(nn.Module):
         """exp(logit_scale), a scalar."""
         return self.logit_scale.exp()
 
+    def uncleared(self) -> dict[str, Tensor]:
+        """Gradients that stand after an optimizer's step and clearing: with ``clip_scope: all``, as released, they enter every later norm."""
+        return {name: p.grad for name, p in self.named_parameters() if p.grad is not None}
+
+    def take_uncleared(self, gradients: dict[str, Tensor]) -> None:
+        """Put them back, from a checkpoint."""
+        for name, p in self.named_parameters():
+            p.grad = gradients[name].to(p.device) if name in gradients else None
+
     def learnt(self) -> dict[str, nn.Parameter]:
         """Every parameter that does not come from the backbone, by name: what a checkpoint holds."""
         frozen = ("video.blocks.", "video.ln_post.", "text.token_embedding", "text.positional", "text.blocks.", "text.ln_final.")

@@ -70,6 +70,7 @@ class Run:
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
         save_tensors(building / "model.safetensors", model.learnt())
+        save_tensors(building / "gradients.safetensors", model.uncleared())
         save_tensors(building / "method.safetensors", method.state())
         for side, block in blocks.items():
             save_tensors(building / f"database-{side}.safetensors", {"frames": block.frames})
@@ -80,6 +81,7 @@ class Run:
         """Put model and method into the state after task ``number``."""
         folder = self.path / "tasks" / f"{number:02d}"
         self._fill(model, load_tensors(folder / "model.safetensors"))
+        model.take_uncleared(load_tensors(folder / "gradients.safetensors"))
         method.load_state(load_tensors(folder / "method.safetensors"))
 
     def _fill(self, model: Model, state: dict[str, Tensor]) -> None:

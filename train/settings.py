@@ -60,9 +60,16 @@ class Settings:
     remainder: Literal["kept", "dropped"] = "kept"
 
     @property
+    def chosen_on(self) -> Literal["test", "heldout"] | None:
+        """The side that epochs are chosen by; None where the last is kept."""
+        if self.selection == "last":
+            return None
+        return "test" if self.selection == "reference" else "heldout"
+
+    @property
     def heldout_share(self) -> float:
         """Share of each category's training clips that is kept aside; 0 when nothing uses them."""
-        used = "heldout" in (self.selection, self.measured_on)
+        used = "heldout" in (self.chosen_on, self.measured_on)
         return (HELDOUT_SHARE if self.heldout is None else self.heldout) if used else 0.0
 
     def __post_init__(self) -> None:

@@ -111,12 +111,11 @@ class TaskStream:
         self.cache, self.tasks, self.settings, self.seed, self.device = cache, tasks, settings, seed, device
         size = len(categories) // tasks
         self.categories = [categories[size * index : size * (index + 1)] for index in range(tasks)]
-        sides: list[Side] = ["test"] if settings.selection != "heldout" else ["test", "heldout"]
         for number in range(1, tasks + 1):
             names = ", ".join(self.categories[number - 1])
             if not self._trained(number):
                 raise StructAlignError(f"task {number} ({names}) has no usable training clip in this cache")
-            for side in {*sides, settings.measured_on}:
+            for side in {settings.measured_on, settings.chosen_on or settings.measured_on}:
                 if not self._searched(number, side):
                     raise StructAlignError(
                         f"task {number} ({names}) has no usable {'test' if side == 'test' else 'held-out training'} clip in this cache"

@@ -106,6 +106,7 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
         "framefusionmoe-released",
         "structalign-released:batch=8",
         "structalign:selection=heldout:experts=1",
+        "structalign:selection=reference:measured_on=heldout",
         "structalign-pretrained",
         "structalign-no-ffa",
         "crp-only",
@@ -115,7 +116,7 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
 def test_every_method_runs(shared: Cli, method: str) -> None:
     results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method.replace(":", "+"))
     assert results["method"] == method
-    assert results["selection"] == ("reference" if "released:" in method else "heldout" if "heldout" in method else "last")
+    assert results["selection"] == ("reference" if "released:" in method or "reference" in method else "heldout" if "heldout" in method else "last")
     if method == "zeroshot":
         rows = results["matrix"]["r1"]
         assert rows[1][0] is not None and rows[2][0] is not None

@@ -41,7 +41,7 @@ def test_changed_files_make_another_cache_and_are_named(cli: Cli, videos: Path, 
     assert done.returncode == 0, done.stderr
     assert f"changed since cache {first['fingerprint'][:12]} was made: 1 files ({names[4]})" in done.stderr
     manifest = (root / "manifest.csv").read_text()
-    (root / "manifest.csv").write_text(manifest.replace("a", "e", 0).rstrip() + "x\n")
+    (root / "manifest.csv").write_text(manifest.rstrip() + "x\n")
     assert "its captions, categories or sides" in cli(*ARGS, "--root", root).stderr
     assert len(cli.json("cache", "ls")["caches"]) == 3
 

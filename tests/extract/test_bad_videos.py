@@ -35,18 +35,20 @@ def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
     assert found == {name: reason for name, (reason, _) in files.items()}
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_damage_that_shows_in_h264_is_found_or_changes_nothing_much(tmp_path: Path, seed: int) -> None:
-    """Random damage: an error, or frames that are as they were. (A valid stream of other pictures cannot be told from the right one.)"""
+def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
+    """Random damage that changes frames is nearly always an error. (A valid stream of other pictures cannot be told from the right one.)"""
     source = corpus.write(tmp_path / "a.mp4", movflags="faststart")
     with Decoder(60) as decoder:
-        whole = decoder.frames(source, None, None, 12).astype(int)
-        try:
-            frames = decoder.frames(corpus.damaged(tmp_path / "b.mp4", source, 40, seed), None, None, 12).astype(int)
-        except ClipError as error:
-            assert error.reason in ("substituted_frames", "decode_error")
-        else:
-            assert np.abs(frames - whole).mean() < 40
+        whole = decoder.frames(source, None, None, 12)
+        found = unnoticed = 0
+        for seed in range(20):
+            try:
+                frames = decoder.frames(corpus.damaged(tmp_path / "b.mp4", source, 40, seed), None, None, 12)
+                unnoticed += not np.array_equal(frames, whole)
+            except ClipError as error:
+                assert error.reason in ("substituted_frames", "decode_error")
+                found += 1
+    assert found >= 15 and unnoticed <= 3, (found, unnoticed)
 
 
 @pytest.mark.slow
