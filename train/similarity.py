@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TILE_BYTES = 64 * 2**20
+TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # scores of one tile: on a CPU they should stay in its cache
+TILE_TEXTS = 64
 
 
 def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     """Word-frame similarity s(v, t) = 1/2 (mean_j max_n <f_n, w_j> + mean_n max_j <f_n, w_j>) of unit vectors.
 
-    Works in tiles of texts, so that memory beyond inputs and output stays small. StructAlign's word-frame similarity.
+    Works in tiles of texts of like length and videos, so that memory beyond inputs and output stays small and little is computed for
+    padding. StructAlign's word-frame similarity.
 
     Args:
         frames: float [V, N, D], of any norm.
@@ -24,25 +26,37 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
         float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
     """
     frames = _unit(frames)
-    words = _unit(words).to(frames.dtype)
     lengths = lengths.to(words.device)
-    videos, count = frames.shape[:2]
-    if not len(words) or not videos:
-        return frames.new_zeros(videos, len(words), dtype=torch.float32)
-    tile = max(1, TILE_BYTES // (4 * videos * count * max(1, words.shape[1])))
-    parts = [_tile(frames, w, n) for w, n in zip(words.split(tile), lengths.split(tile), strict=True)]
-    return torch.cat(parts, dim=1).float()
-
-
-def _tile(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     videos, count, width = frames.shape
+    if not len(words) or not videos or not words.shape[1]:
+        return frames.new_zeros(videos, len(words), dtype=torch.float32)
+    order = lengths.argsort(stable=True)
+    columns = []
+    for texts in order.split(TILE_TEXTS):
+        packed, share = _packed(words[texts], lengths[texts])
+        packed = _unit(packed).to(frames.dtype)
+        tile = max(1, TILE_BYTES[frames.device.type] // (frames.element_size() * count * packed.shape[0] * packed.shape[1]))
+        columns.append(torch.cat([_tile(part, packed, share) for part in frames.split(tile)]))
+    return torch.cat(columns, dim=1)[:, order.argsort()].float()
+
+
+def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Words of a tile's texts [L, T, D], a text's last word repeated to the longest's length, which changes no maximum; and each word's
+    share in its text's mean [L, T]."""
     longest = max(1, int(lengths.max()))
-    words = words[:, :longest]
-    scores = (frames.reshape(-1, width) @ words.reshape(-1, width).T).view(videos, count, len(words), longest)
-    real = torch.arange(longest, device=words.device) < lengths[:, None]
-    best_frame = (scores.amax(1) * real).sum(-1) / lengths.clamp(min=1)
-    best_word = scores.masked_fill(~real, -torch.inf).amax(-1)
-    best_word = torch.where(lengths > 0, best_word, 0.0).mean(1)
+    place = torch.arange(longest, device=words.device)[:, None]
+    index = torch.minimum(place, (lengths - 1).clamp(min=0))
+    packed = words[torch.arange(len(words), device=words.device), index]
+    return packed, (place < lengths) / lengths.clamp(min=1)
+
+
+def _tile(frames: Tensor, words: Tensor, share: Tensor) -> Tensor:
+    """frames [V, N, D], words [L, T, D] to [V, T]; both directions from one product."""
+    videos, count, width = frames.shape
+    longest, texts = words.shape[:2]
+    scores = (frames.reshape(-1, width) @ words.reshape(-1, width).T).view(videos, count, longest, texts)
+    best_frame = (scores.amax(1) * share).sum(1)
+    best_word = scores.amax(2).mean(1) * (share[0] > 0)
     return 0.5 * (best_frame + best_word)
 
 
