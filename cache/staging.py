@@ -15,6 +15,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 
 from cache import seal
 from cache.catalog import Catalog
+from cache.chunks import ChunkError, read_chunks
 from cache.errors import StructAlignError
 from cache.files import sha256_of, share_mode, write_text
 from cache.rows import RowTable
@@ -102,7 +103,7 @@ class StagedCache:
         catalog = Catalog.load(self.path / "catalog.json")
         rows, array = RowTable(catalog, spec.views), self.open_tokens()
         wanted = [(o.clip, rows.row(o.clip, view)) for o in outcomes if o.reason is None for view in range(rows.views(o.clip))]
-        if lost := {clip for clip, row in wanted if not _reads(array, row)}:
+        if lost := {clip for clip, row in wanted if not self._reads(array, row)}:
             self._forget(lost)
             raise StructAlignError(f"{self.path}: the tokens of {len(lost)} clips did not reach the disk; run extract again, only they are redone")
         chunks = {f"c.{row}.0.0.0" for _, row in wanted}
@@ -134,6 +135,12 @@ class StagedCache:
             kept = [row for row in json.loads(file.read_text()) if row["clip"] not in clips]
             write_text(file, json.dumps(kept))
 
+    def _reads(self, array: zarr.Array[Any], row: int) -> bool:
+        try:
+            return bool(np.isfinite(read_chunks(self.path / "tokens", [row], array.shape[1:], str(array.dtype))).all())
+        except (ChunkError, OSError):
+            return False
+
     def _receipt(self, unit: int) -> Path:
         return self.path / "receipts" / f"{unit:06d}.json"
 
@@ -159,10 +166,3 @@ def create_tokens(folder: Path, catalog: Catalog, spec: CacheSpec, token_shape: 
 def write_tokens(array: zarr.Array[Any], row: int, tokens: NDArray[np.float16]) -> None:
     """Write one (clip, view): float16 [frames, 1 + patches, width], one chunk."""
     array[row] = tokens
-
-
-def _reads(array: zarr.Array[Any], row: int) -> bool:
-    try:
-        return bool(np.isfinite(np.asarray(array[row])).all())
-    except (ValueError, OSError, RuntimeError):
-        return False

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cache import seal
 from cache.catalog import Catalog, Clip
+from cache.chunks import ChunkError, read_chunks
 from cache.errors import StructAlignError
 from cache.rows import RowTable
 from cache.spec import CacheSpec
@@ -130,20 +131,41 @@ class FeatureCache:
         Raises:
             StructAlignError: an unknown or quarantined clip, a view it does not have, or a chunk that is damaged or missing.
         """
-        for clip in clip_ids:
+        return self._read([(clip, view) for clip in clip_ids])
+
+    def all_views(self, clip_ids: Sequence[str]) -> NDArray[np.float16]:
+        """Every view of some training clips: float16 [views, clips, frames, 1 + patches, width]. Raises as ``tokens`` does."""
+        tokens = self._read([(clip, view) for view in range(self.spec.views) for clip in clip_ids])
+        return tokens.reshape(self.spec.views, len(clip_ids), *tokens.shape[1:])
+
+    def _read(self, wanted: Sequence[tuple[str, int]]) -> NDArray[np.float16]:
+        for clip, _ in wanted:
             if clip in self.quarantine:
                 raise StructAlignError(f"clip '{clip}' has no tokens: {self.quarantine[clip][0]}, {self.quarantine[clip][1]}")
-        rows = [self.rows.row(clip, view) for clip in clip_ids]
+        rows = [self.rows.row(clip, view) for clip, view in wanted]
+        if is_remote(self.path):
+            return self._fetch(wanted, rows)
+        try:
+            return read_chunks(self.path / "tokens", rows, self.array.shape[1:], self.spec.token_dtype)
+        except ChunkError as error:
+            clip, view = wanted[rows.index(error.row)]
+            what = "missing" if error.missing else "not as written"
+            raise StructAlignError(
+                f"cache {self.path} is damaged: tokens of clip '{clip}', view {view}, are {what}; 'cache verify' lists all"
+            ) from error
+
+    def _fetch(self, wanted: Sequence[tuple[str, int]], rows: list[int]) -> NDArray[np.float16]:
+        """The same from a URL, by Zarr."""
         if not rows:
             return np.empty((0, *self.array.shape[1:]), np.float16)
         try:
             tokens = np.asarray(self.array.oindex[np.asarray(rows)])
         except (ValueError, OSError, RuntimeError) as error:
             raise StructAlignError(f"cache {self.path} is damaged ({error}); 'cache verify' names the clips") from error
-        finite = np.isfinite(tokens).reshape(len(rows), -1).all(axis=1)
-        if not finite.all():
-            clip = clip_ids[int(np.argmin(finite))]
-            raise StructAlignError(f"cache {self.path}: tokens of clip '{clip}', view {view}, are missing or not finite; extract again")
+        missing = np.isnan(tokens[:, 0, 0, 0])  # Zarr fills a chunk that is not there with NaN, and none that was published has one
+        if missing.any():
+            clip, view = wanted[int(np.argmax(missing))]
+            raise StructAlignError(f"cache {self.path} is damaged: tokens of clip '{clip}', view {view}, are missing; extract it again")
         return tokens
 
 

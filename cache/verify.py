@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from cache import seal
+from cache.chunks import ChunkError, read_chunks
 from cache.errors import StructAlignError
 from cache.files import sha256_of
 from cache.store import FeatureCache, is_remote
@@ -38,16 +40,24 @@ def verify(path: str | Path) -> Findings:
     damaged, missing = [], []
     for clip in cache.ok(list(cache.catalog)):
         for view in range(cache.rows.views(clip.id)):
-            try:
-                tokens = np.asarray(cache.array[cache.rows.row(clip.id, view)])
-            except (ValueError, OSError, RuntimeError):
-                damaged.append((clip.id, view))
-                continue
-            if np.isnan(tokens).all():
-                missing.append((clip.id, view))
-            elif not np.isfinite(tokens).all():
-                damaged.append((clip.id, view))
+            if (state := _state(cache, cache.rows.row(clip.id, view))) != "good":
+                (missing if state == "missing" else damaged).append((clip.id, view))
     return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache))
+
+
+def _state(cache: FeatureCache, row: int) -> Literal["good", "damaged", "missing"]:
+    try:
+        if is_remote(cache.path):
+            tokens = np.asarray(cache.array[row])
+        else:
+            (tokens,) = read_chunks(cache.path / "tokens", [row], cache.array.shape[1:], cache.spec.token_dtype)
+    except ChunkError as error:
+        return "missing" if error.missing else "damaged"
+    except (ValueError, OSError, RuntimeError):
+        return "damaged"
+    if np.isnan(tokens).all():
+        return "missing"
+    return "good" if np.isfinite(tokens).all() else "damaged"
 
 
 def _named(message: str) -> str:

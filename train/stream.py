@@ -129,8 +129,7 @@ class TaskStream:
         """Task ``number`` (1-based) with its training tokens on the device; with ``everything`` those of all tasks."""
         train = [clip for n in (range(1, self.tasks + 1) if everything else (number,)) for clip in self._trained(n)]
         index = self.class_index()
-        ids = [clip.id for clip in train]
-        tokens = torch.stack([torch.from_numpy(self.cache.tokens(ids, view)) for view in range(self.cache.spec.views)])
+        tokens = torch.from_numpy(self.cache.all_views([clip.id for clip in train]))
         captions = [(row, text) for row, clip in enumerate(train) for text in clip.captions]
         queries = self.queries(number, tokenize)
         return Task(

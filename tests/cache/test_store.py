@@ -27,6 +27,27 @@ def test_reads_what_was_asked_for(copy: Path) -> None:
     assert cache.tokens([]).shape == (0, 4, 37, 128)
 
 
+def test_chunks_are_what_zarr_reads(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    train = [clip.id for clip in cache.catalog if clip.split == "train"]
+    order = [train[5], train[0], train[5], train[9]]
+    rows = [cache.rows.row(clip, 1) for clip in order]
+    assert np.array_equal(cache.tokens(order, view=1), cache.array.oindex[np.asarray(rows)])
+    both = cache.all_views(order)
+    assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
+    assert np.array_equal(both[0], cache.tokens(order, view=0))
+
+
+def test_a_chunk_of_another_length_is_an_error(copy: Path) -> None:
+    file = copy / "tokens" / "c.0.0.0.0"
+    body = file.read_bytes()
+    file.chmod(0o644)
+    for other in (body[:-1], body + b"x", b"", body[:2]):
+        file.write_bytes(other)
+        with pytest.raises(StructAlignError, match="view 0, are not as written"):
+            FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+
+
 def test_unknown_clip_or_view(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     test = next(clip.id for clip in cache.catalog if clip.split == "test")
@@ -47,7 +68,7 @@ def test_a_flipped_byte_is_an_error_on_read(copy: Path, damage: Callable[[Path, 
 
 def test_a_missing_chunk_is_an_error_on_read(copy: Path) -> None:
     (copy / "tokens" / "c.0.0.0.0").unlink()
-    with pytest.raises(StructAlignError, match="missing or not finite"):
+    with pytest.raises(StructAlignError, match="view 0, are missing"):
         FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
 
 
