@@ -37,7 +37,8 @@ def verify(path: str | Path) -> Findings:
         if "is damaged" not in str(error):
             raise
         return Findings([], [], [_named(str(error))])
-    damaged, missing = [], []
+    damaged: list[tuple[str, int]] = []
+    missing: list[tuple[str, int]] = []
     for clip in cache.ok(list(cache.catalog)):
         for view in range(cache.rows.views(clip.id)):
             if (state := _state(cache, cache.rows.row(clip.id, view))) != "good":

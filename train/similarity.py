@@ -27,7 +27,7 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
     """
     frames = _unit(frames)
     lengths = lengths.to(words.device)
-    videos, count, width = frames.shape
+    videos, count = frames.shape[:2]
     if not len(words) or not videos or not words.shape[1]:
         return frames.new_zeros(videos, len(words), dtype=torch.float32)
     order = lengths.argsort(stable=True)

@@ -16,7 +16,8 @@ def sample(seed: int, videos: int = 5, frames: int = 4, texts: int = 7, words: i
 @pytest.mark.parametrize("seed", range(5))
 def test_values_and_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, words, lengths = sample(seed)
-    monkeypatch.setattr(similarity, "TILE_BYTES", 4 * 5 * 4 * 6 * 2)  # two texts a tile
+    monkeypatch.setattr(similarity, "TILE_TEXTS", 2)
+    monkeypatch.setattr(similarity, "TILE_BYTES", {"cpu": 4 * 4 * 6 * 2 * 3})  # three videos a tile
     fast = [x.clone().requires_grad_() for x in (frames, words)]
     slow = [x.clone().requires_grad_() for x in (frames, words)]
     a, b = word_frame_similarity(*fast, lengths), word_frame_similarity_reference(*slow, lengths)
@@ -26,6 +27,12 @@ def test_values_and_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> Non
     (b * weights).sum().backward()
     for x, y in zip(fast, slow, strict=True):
         assert torch.allclose(x.grad, y.grad, atol=1e-6)
+
+
+def test_values_at_clip_s_width() -> None:
+    frames, words, lengths = sample(3, videos=200, frames=24, texts=150, words=30, dim=512)
+    error = word_frame_similarity(frames, words, lengths) - word_frame_similarity_reference(frames.double(), words.double(), lengths)
+    assert float(error.abs().max()) <= 1e-5
 
 
 def test_padding_is_never_read() -> None:
