@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint fast soak clean
+.PHONY: install demo test lint fast soak bench clean
 
 install: $(STAMP)
 
@@ -29,6 +29,9 @@ fast: lint
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -n 0 -s -m soak tests/soak
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.benchmarks
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -134,19 +134,28 @@ def train(reference: str | None, as_json: bool, **options: Any) -> None:
 @main.command("eval")
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--cache", "reference", help="The run's cache, if it is no longer where it was.")
+@click.option("--again", is_flag=True, help="Compute even when nothing has changed since the figures were computed.")
 @_device
 @_runs
 @_cache_root
 @_json
-def evaluate(run: Path | None, reference: str | None, device: str, runs: Path, cache_root: Path, as_json: bool) -> None:
-    """Compute a run's figures again from its checkpoints and stored database."""
-    from evaluate.continual import write_results
+def evaluate(run: Path | None, reference: str | None, again: bool, device: str, runs: Path, cache_root: Path, as_json: bool) -> None:
+    """Compute a run's figures from its checkpoints and stored database, unless they stand: nothing of it has changed."""
+    from evaluate.standing import standing_results, write_results
+    from train.run_folders import newest_run
+
+    path = run or newest_run(runs)
+    if not again and not reference and (standing := standing_results(path)):
+        click.echo("nothing has changed since these figures were computed; --again computes them again", err=True)
+        _print_results(standing, path, as_json)
+        return
+
     from evaluate.results import make_results
     from evaluate.stages import evaluate_run
     from train.experiment import make_experiment
-    from train.runs import Run, newest_run
+    from train.runs import Run
 
-    found = Run.open(run or newest_run(runs))
+    found = Run.open(path)
     cache = _find_cache(reference or found.config["fingerprint"], cache_root)
     experiment = make_experiment(cache, found.config, _torch_device(device))
     results = make_results(experiment, evaluate_run(experiment, found))

@@ -1,6 +1,5 @@
 """One continual run from a cache to its results: the training loop with the evaluation handed in."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ import torch
 
 from cache.claim import Claim
 from cache.errors import StructAlignError
-from cache.files import write_text
 from cache.store import FeatureCache
 from evaluate.results import make_results
 from evaluate.stages import StageEvaluator
+from evaluate.standing import write_results
 from train.experiment import make_config, make_experiment
 from train.loop import Progress, train
 from train.runs import Run
@@ -57,11 +56,6 @@ def run_continual(
     results = make_results(experiment, run.stages())
     write_results(out, results)
     return results
-
-
-def write_results(run: Path, results: dict[str, Any]) -> None:
-    """Leave ``results.json`` in the run."""
-    write_text(run / "results.json", json.dumps(results, indent=1) + "\n")
 
 
 def default_run_name(cache: FeatureCache, method: str, tasks: int, seed: int) -> str:

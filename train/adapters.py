@@ -100,7 +100,8 @@ class TextExperts(nn.Module):
             return self.scaling * torch.einsum("sblr,shr->sblh", z, self.up[slots, 0])
         routing = u[torch.arange(len(u), device=u.device), end]
         gates = self.gates(routing if prototype is None else routing + prototype, slots, noise)
-        mixed = torch.einsum("sbe,sehr->sbhr", gates, self.up[slots])
+        up = self.up[slots]
+        mixed = torch.stack([g @ of_slot.flatten(1) for g, of_slot in zip(gates, up, strict=True)]).unflatten(2, up.shape[2:])
         return self.scaling * torch.einsum("sblr,sbhr->sblh", z, mixed)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from cache.tensors import load_tensors, save_tensors
 from train.database import Block
 from train.methods.base import Method
 from train.model import Model
+from train.run_folders import read_config
 from train.settings import differences
 from train.stream import Side
 
@@ -29,10 +30,7 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """A run that exists. Raises StructAlignError when it does not."""
-        try:
-            return cls(path, json.loads((path / "config.json").read_text()))
-        except (OSError, ValueError) as error:
-            raise StructAlignError(f"{path} is not a run; train one, or name its folder") from error
+        return cls(path, read_config(path))
 
     @classmethod
     def create_or_resume(cls, path: Path, config: dict[str, Any], overwrite: bool) -> "Run":
@@ -114,11 +112,3 @@ class Run:
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **config.get("settings", {}), "settings": None}
-
-
-def newest_run(folder: Path) -> Path:
-    """The run that was begun or measured last. Raises StructAlignError when there is none."""
-    runs = [file.parent for file in folder.glob("*/config.json")]
-    if not runs:
-        raise StructAlignError(f"no run under {folder}; run 'train' first, or name a run's folder")
-    return max(runs, key=lambda run: max(file.stat().st_mtime_ns for file in (run / "config.json", run / "results.json") if file.exists()))

@@ -62,10 +62,26 @@ def without_seconds(results: object) -> object:
 
 
 def test_eval_gives_the_same_figures(shared: Cli, trained: dict[str, object]) -> None:
-    again = shared.json("eval", shared.home / "runs" / "whole")
+    again = shared.json("eval", shared.home / "runs" / "whole", "--again")
     assert without_seconds(again) == without_seconds(trained)
     table = shared("eval", shared.home / "runs" / "whole").stdout
     assert "zero-shot" in table and "BWF" in table and f"{trained['final']['t2v']['R@1']:.2f}" in table  # type: ignore[index]
+
+
+def test_eval_computes_again_only_what_changed(shared: Cli, trained: dict[str, object], tmp_path: Path) -> None:
+    whole = shared.home / "runs" / "whole"
+    standing = shared("eval", whole)
+    assert "nothing has changed" in standing.stderr and "BWF" in standing.stdout
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    assert "nothing has changed" in shared("eval", run).stderr
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps({**results, "final": {**results["final"], "queries": -1}}))
+    assert without_seconds(shared.json("eval", run)) == without_seconds(trained)
+    checkpoint = run / "tasks" / "02" / "model.safetensors"
+    body = bytearray(checkpoint.read_bytes())
+    body[-1] ^= 1
+    checkpoint.write_bytes(bytes(body))
+    assert "nothing has changed" not in shared("eval", run).stderr
 
 
 def test_an_interrupted_run_equals_an_uninterrupted_one(shared: Cli, trained: dict[str, object]) -> None:

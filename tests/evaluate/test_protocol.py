@@ -46,7 +46,8 @@ def tasks(model: Model) -> tuple[list[Block], list[Queries]]:
 def test_pieces_equal_the_whole(learnt: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     database, queries = tasks(learnt)
     whole = stage_scores(learnt, database, queries, [1, 2, 3]).stored
-    monkeypatch.setattr(similarity, "TILE_BYTES", 1)  # one text a tile
+    monkeypatch.setattr(similarity, "TILE_TEXTS", 1)
+    monkeypatch.setattr(similarity, "TILE_BYTES", {"cpu": 1})  # one video a tile
     encode = learnt.encode_text
     monkeypatch.setattr(learnt, "encode_text", lambda ids, task, adapted=True: encode(ids, task, adapted, batch=1))
     assert torch.allclose(stage_scores(learnt, database, queries, [1, 2, 3]).stored, whole, atol=1e-4)

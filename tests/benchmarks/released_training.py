@@ -1,0 +1,78 @@
+"""A training step of ours against the released way: K = 20's tasks of 16 clips, batches of 16 pairs, so that a batch holds as many distinct
+clips, in proportion, as the paper's 32 pairs over 32 clips; 12 frames, ViT-B/32."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cache.backbone import load_backbone
+from tests.benchmarks.released_way import released_losses
+from tests.benchmarks.steps import Trainer, make_trainer
+from tests.benchmarks.synthetic import FRAMES, make_cache
+from tests.benchmarks.table import Row, seconds, tell
+
+CLIPS, VIEWS, CAPTIONS, EPOCHS, HEIGHT, WIDTH = 16, 4, 20, 20, 240, 320
+SETTINGS = {"batch": "16", "batches": "pairs"}
+
+
+def write_pngs(folder: Path) -> list[Path]:
+    """Frames of synthetic clips as PNG files, smooth enough to compress as pictures do."""
+    rng, folders = np.random.default_rng(0), []
+    y, x = np.mgrid[:HEIGHT, :WIDTH] / 40
+    for clip in range(CLIPS):
+        folders.append(folder / f"clip{clip}")
+        folders[-1].mkdir()
+        for n in range(FRAMES):
+            waves = [128 + 100 * np.sin(a * x + b * y + n / 5) for a, b in rng.uniform(-1, 1, (3, 2))]
+            picture = np.stack(waves, -1) + rng.normal(0, 3, (HEIGHT, WIDTH, 3))
+            Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(folders[-1] / f"{n}.png")
+    return folders
+
+
+def ours(trainer: Trainer) -> tuple[float, float]:
+    """Seconds of a step, and of embedding the task's training set once with the teacher, shared out over the steps of a task."""
+    task, model = trainer.task, trainer.experiment.model
+    batch = next(iter(task.batches(0)))
+    trainer.step(batch)
+    step = min(seconds(lambda: trainer.step(batch)) for _ in range(2))
+    with torch.no_grad():
+        view = seconds(lambda: model.video(task.tokens[0]))
+    captions = seconds(lambda: model.encode_text(task.ids, 1))
+    return step, (VIEWS * view + captions) / (EPOCHS * task.steps)
+
+
+def main() -> None:
+    """The released step, ours at the exact cut, and ours with the last two blocks adapted."""
+    device = torch.device("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = make_cache(Path(folder) / "exact", 2, CLIPS, 1, 1, CAPTIONS)
+        trainer = make_trainer(cache, SETTINGS, device)
+        backbone = load_backbone("ViT-B-32-quickgelu", "random:0")
+        batch = next(iter(trainer.task.batches(0)))
+        folders = write_pngs(Path(folder))
+        chosen = [folders[clip] for clip in batch.clips.tolist()]
+
+        def released() -> None:
+            losses = released_losses(trainer.method, backbone, chosen, batch.ids, batch.labels, FRAMES, 2, trainer.noise)
+            trainer.update(torch.stack(list(losses.values())).sum())
+
+        step, teacher = ours(trainer)
+        theirs = seconds(released)
+        fast = make_cache(Path(folder) / "fast", 10, CLIPS, 1, 1, CAPTIONS)
+        fast_step, fast_teacher = ours(make_trainer(fast, {**SETTINGS, "adapted_blocks": "2"}, device))
+    limit = f"the released way, {theirs:.1f} s"
+    tell(
+        [
+            Row(
+                "training step, exact (cut 2)", f"{step + teacher:.2f} s, {len(batch.tokens)} clips in 16 pairs", limit, theirs / (step + teacher), 6
+            ),
+            Row("training step, fast preset (cut 10)", f"{fast_step + fast_teacher:.2f} s", limit, theirs / (fast_step + fast_teacher), 15),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

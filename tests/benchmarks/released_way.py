@@ -1,0 +1,84 @@
+"""A training step the way the released code takes it, from PNG files: the honest baseline.
+
+Every pair's frames are read as PNG files, every pair's clip goes through the whole vision tower, the teacher's whole towers run in every step, and
+similarities are computed pair by pair (once more in the model's own forward, where they are not used). The text tower is ours, which is kind
+to the baseline.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as V
+
+from cache.backbone import Backbone
+from cache.identity import Preprocessing
+from train.adapters import GeneratorNoise
+from train.features import PairFeatures, logit_factor
+from train.losses import contrastive, relation_preserving
+from train.methods.structalign import StructAlign
+from train.model import Model, TextFeatures, vision_block
+
+
+def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor:
+    """PNG files of a clip to pixels [N, 3, S, S]: decoded, cropped, normalised, as at every training step."""
+    pictures = [torch.from_numpy(np.asarray(Image.open(folder / f"{n}.png"))).permute(2, 0, 1).float() / 255 for n in range(frames)]
+    stack = torch.stack(pictures)
+    size = [preprocessing.size, preprocessing.size]
+    height, width = stack.shape[-2:]
+    cropped = V.resized_crop(stack, 0, 0, height * 4 // 5, width * 4 // 5, size, antialias=True)
+    return V.normalize(cropped, list(preprocessing.mean), list(preprocessing.std))
+
+
+def whole_tower(model: Model, backbone: Backbone, pixels: Tensor, adapted: bool) -> Tensor:
+    """Pixels [B, N, 3, S, S] through every block, every token of each: [B, N, D]."""
+    visual = backbone.model.visual
+    batch, frames = pixels.shape[:2]
+    x = visual._embeds(pixels.flatten(0, 1))
+    for index, block in enumerate(visual.transformer.resblocks):
+        adapter = model.video._adapter(index) if adapted else None
+        x = vision_block(block, adapter, x, frames, queries=x.shape[1])
+    return (visual.ln_post(x)[:, 0] @ visual.proj).unflatten(0, (batch, frames))
+
+
+def pair_by_pair(frames: Tensor, text: TextFeatures) -> Tensor:
+    """Word-frame similarity [B, B], one pair after another."""
+    unit_frames, unit_words = (torch.nn.functional.normalize(x, dim=-1, eps=1e-8) for x in (frames, text.words))
+    rows = []
+    for video in unit_frames:
+        row = []
+        for words, length in zip(unit_words, text.lengths.tolist(), strict=True):
+            scores = video @ words[:length].T
+            row.append(0.5 * (scores.amax(0).mean() + scores.amax(1).mean()))
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def released_losses(
+    method: StructAlign, backbone: Backbone, folders: list[Path], ids: Tensor, labels: Tensor, frames: int, task: int, noise: GeneratorNoise | None
+) -> dict[str, Tensor]:
+    """The terms of StructAlign's loss on pairs of a folder with PNG files and a caption."""
+    model, settings = method.model, method.settings
+    pixels = torch.stack([read_clip(folder, frames, backbone.preprocessing) for folder in folders])
+    video = whole_tower(model, backbone, pixels, adapted=True)
+    text = model.text(ids, task, noise)
+    pair_by_pair(video, text)
+    with torch.no_grad():
+        taught_video = whole_tower(model, backbone, pixels, adapted=False)
+        taught_text = model.text(ids, task, adapted=False)
+        pair_by_pair(taught_video, taught_text)
+    similarity = pair_by_pair(video, text)
+    taught = pair_by_pair(taught_video, taught_text)
+    factor = logit_factor(model.scale, settings, len(ids))
+    terms = {"contrastive": contrastive(similarity * factor)}
+    terms["crp"] = settings.crp_weight * relation_preserving(similarity * factor, taught * factor)
+    base = torch.stack(list(terms.values())).sum()
+    pairs = PairFeatures(video, text.words, text.lengths, similarity)
+    replayed = method._draw(len(ids))
+    etf = method.etf_loss(pairs, labels, replayed)
+    terms["etf"] = settings.etf_weight * base.detach() / etf.detach() * etf
+    if replayed is not None:
+        terms["replay"] = settings.replay_weight * method.replay_loss(pairs, replayed)
+    return terms

@@ -1,0 +1,36 @@
+"""What the cache costs a training step: ViT-B/32, batch 32, 12 frames, MSR-VTT's settings."""
+
+import tempfile
+import time
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.steps import make_trainer
+from tests.benchmarks.synthetic import make_cache
+from tests.benchmarks.table import Row, seconds, tell
+
+EPOCHS = 20
+
+
+def main() -> None:
+    """A step on tensors in memory, and what comes to it from the cache: reading the task once, making each batch."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = make_cache(Path(folder), 2, train=32, test=1, views=4, captions=20)
+        trainer = make_trainer(cache, {}, device)
+        experiment, task = trainer.experiment, trainer.task
+        load = seconds(lambda: experiment.stream.task(2, experiment.tokenize))
+        began = time.perf_counter()
+        batches = [len(batch.ids) for batch in chain(task.batches(0), task.batches(1))]
+        fetch = (time.perf_counter() - began) / len(batches)
+        batch = next(iter(task.batches(0)))
+        step = seconds(lambda: trainer.step(batch))
+    data = fetch + load / (EPOCHS * task.steps)
+    rate = f"{step + data:.1f} s, {1000 * data:.0f} ms of it data"
+    tell([Row(f"training step from the cache (batch {len(batch.ids)})", rate, "the same step in memory", step / (step + data), 0.95)])
+
+
+if __name__ == "__main__":
+    main()
