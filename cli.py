@@ -164,6 +164,46 @@ def evaluate(run: Path | None, reference: str | None, again: bool, device: str, 
 
 
 @main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("query")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many clips to show.")
+@click.option("--cache", "reference", help="Another cache whose clips are searched too, without training; or the run's own, where it is now.")
+@click.option("--alone", is_flag=True, help="Search the clips of --cache alone.")
+@click.option("--thumbnails", type=click.Path(path_type=Path), help="Write the best-matching frame of each clip into this folder.")
+@click.option("--root", type=click.Path(path_type=Path), help="Where the videos are now, for --thumbnails.  [default: where they were]")
+@_device
+@_cache_root
+@_json
+def search(
+    run: Path, query: str, top: int, reference: str | None, alone: bool, thumbnails: Path | None, root: Path | None, device: str, cache_root: Path,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Find clips of a run's video database by words, and say why."""
+    from train.run_folders import read_config
+
+    fingerprint = read_config(run)["fingerprint"]
+    named = _find_cache(reference, cache_root) if reference else None
+    own = named if named and named.fingerprint == fingerprint else _find_cache(fingerprint, cache_root)
+    added = None if named is own else named
+    if alone and not added:
+        raise click.UsageError("--alone needs --cache with another cache than the run's")
+
+    from evaluate.found import as_json_rows, found_table
+    from evaluate.search import Searcher, cut_off
+    from train.experiment import make_experiment
+    from train.runs import Run
+
+    opened = Run.open(run)
+    experiment = make_experiment(own, opened.config, _torch_device(device))
+    found = Searcher(experiment, opened, added, alone).search(query, top)
+    if cut_off(experiment, query):
+        click.echo("the query is longer than the text tower reads; its end was not used", err=True)
+    if thumbnails:
+        _write_thumbnails(found, thumbnails, root)
+    click.echo(json.dumps({"query": query, "results": as_json_rows(found)}) if as_json else found_table(found))
+
+
+@main.command()
 @click.option("--methods", required=True, help="Methods with commas between.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="Training seeds with commas between.")
 @click.option("--tasks", type=click.IntRange(min=1), required=True, help="K, the number of tasks.")
@@ -403,6 +443,21 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
         lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured, options["checkpoint_every"],
     )  # fmt: skip
     return results, out
+
+
+def _write_thumbnails(found: list[Any], folder: Path, root: Path | None) -> None:
+    from extract.decoder import Decoder
+    from extract.errors import ClipError
+    from extract.thumbnails import write_thumbnail
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with Decoder(60) as decoder:
+        for place, one in enumerate(found, 1):
+            videos = root or Path(one.cache.provenance.get("root", ""))
+            try:
+                write_thumbnail(decoder, videos, one.clip, one.frame, one.frames, folder / f"{place:02d}-{one.clip.id}.jpg")
+            except ClipError as error:
+                click.echo(f"no thumbnail of {one.clip.id} ({videos / one.clip.path}): {error.reason}, {error.message}", err=True)
 
 
 def _confirmed(question: str) -> bool:

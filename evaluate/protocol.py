@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from train.database import Block
+from train.losses import pooled_unit
 from train.model import Model
 from train.similarity import fused_similarity, global_similarity, word_frame_similarity
 from train.stream import Queries
@@ -14,10 +15,12 @@ from train.stream import Queries
 @dataclass(frozen=True)
 class StageScores:
     """Similarities of one stage: ``stored`` [T, V], tasks in order on both sides. ``reencoded`` maps a task (1-based) whose clips were
-    given again to the scores of its captions within its own block, [T_i, V_i]."""
+    given again to the scores of its captions within its own block, [T_i, V_i]. ``text`` has each caption's unit mean word by its own task's
+    path, [T, D]."""
 
     stored: Tensor
     reencoded: dict[int, Tensor]
+    text: Tensor
 
 
 @torch.no_grad()
@@ -44,15 +47,18 @@ def stage_scores(
     word_frame: list[Tensor] = []
     global_: list[Tensor] = []
     anew: dict[int, tuple[Tensor | None, Tensor]] = {}
+    own_text: list[Tensor] = []
     text = model.encode_text(ids, None, adapted=False) if paths is None else None
     for number, block in enumerate(database, 1):
         encoded = text or model.encode_text(ids, paths[number - 1] if paths else None)
+        own = rows[number - 1]
+        own_text.append(pooled_unit(encoded.words[own], encoded.lengths[own]).cpu())
         frames = block.frames.to(device)
         global_.append(global_similarity(frames, encoded.text).T)
         if not model.pooled:
             word_frame.append(word_frame_similarity(frames, encoded.words, encoded.lengths).T)
         if again and number in again:
-            own, fresh = rows[number - 1], again[number].frames.to(device)
+            fresh = again[number].frames.to(device)
             words = None if model.pooled else word_frame_similarity(fresh, encoded.words[own], encoded.lengths[own]).T
             anew[number] = words, global_similarity(fresh, encoded.text[own]).T
     reencoded = {}
@@ -61,7 +67,7 @@ def stage_scores(
         joined = [_replaced(parts, own, number, part) for parts, part in ((word_frame, words), (global_, whole)) if part is not None]
         first = sum(len(block.clips) for block in database[: number - 1])
         reencoded[number] = _fused(joined)[:, first : first + len(database[number - 1].clips)]
-    return StageScores(_fused([torch.cat(parts, 1) for parts in (word_frame, global_) if parts]), reencoded)
+    return StageScores(_fused([torch.cat(parts, 1) for parts in (word_frame, global_) if parts]), reencoded, torch.cat(own_text))
 
 
 def _replaced(parts: list[Tensor], rows: list[int], number: int, part: Tensor) -> Tensor:

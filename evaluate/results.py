@@ -33,6 +33,7 @@ def make_results(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[s
             "twins": stage["twins"],
             "queries": stage["queries"],
             "clips": stage["clips"],
+            "geometry": stage.get("geometry"),
             "seconds": stage["seconds"],
         }
         for index, stage in enumerate(stages)
@@ -47,6 +48,7 @@ def make_results(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[s
         "fingerprint": config["fingerprint"],
         "backbone": {"name": experiment.backbone.name, "pretrained": experiment.backbone.pretrained, "random_weights": experiment.backbone.random},
         "coverage": experiment.stream.coverage(),
+        "quarantined": experiment.cache.quarantined(),
         "categories": [list(names) for names in experiment.stream.categories],
         "matrix": {"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
         "stages": rows,

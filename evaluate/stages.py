@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from cache.store import FeatureCache
+from evaluate.geometry import class_cosines, drift, expert_use, gates
 from evaluate.metrics import text_to_video_ranks, video_to_text_ranks
 from evaluate.protocol import stage_scores
 from train.database import Block
 from train.experiment import Experiment
+from train.losses import pooled_unit
 from train.runs import Run
 from train.stream import Queries, Side
 
@@ -59,7 +61,22 @@ class StageEvaluator:
             "queries": len(target),
             "clips": scores.stored.shape[1],
             "twins": _twins(scores.stored, target, [clip for block in database for clip in block.clips], e.cache),
+            "geometry": self._geometry(scores.text, database, queries, again, adapted),
             "seconds": round(time.monotonic() - began, 3),
+        }
+
+    def _geometry(self, text: Tensor, database: list[Block], queries: list[Queries], again: dict[int, Block], adapted: bool) -> dict[str, Any]:
+        """How the classes lie, and what the method has done to get there."""
+        e = self.experiment
+        index = e.stream.class_index()
+        clips = torch.tensor([index[e.cache.catalog[clip].category] for block in database for clip in block.clips])
+        video = torch.cat([pooled_unit(block.frames.cpu()) for block in database])
+        return {
+            "text": class_cosines(text, clips[_targets(database, queries)]),
+            "video": class_cosines(video, clips),
+            "drift": [drift(database[number - 1], block) for number, block in again.items()],
+            "experts": [expert_use(e.model, q, number) for number, q in enumerate(queries, 1)] if adapted else [],
+            "gates": gates(e.model) if adapted else {},
         }
 
     def score(self, task: int) -> float:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TILE_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}  # scores of one tile: on a CPU they should stay in its cache
-TILE_TEXTS = 64
+TILE_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}  # scores of one tile: on a CPU they should stay in its cache
+TILE_TEXTS = 32
 
 
 def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
@@ -25,19 +25,27 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
     Returns:
         float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
     """
+    best_frame, best_word = directed_similarities(frames, words, lengths)
+    return 0.5 * (best_frame + best_word)
+
+
+def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of word-frame similarity, each float32 [V, T]: mean_j max_n and mean_n max_j of <f_n, w_j>; arguments as there."""
     frames = _unit(frames)
     lengths = lengths.to(words.device)
     videos, count = frames.shape[:2]
     if not len(words) or not videos or not words.shape[1]:
-        return frames.new_zeros(videos, len(words), dtype=torch.float32)
+        nothing = frames.new_zeros(videos, len(words), dtype=torch.float32)
+        return nothing, nothing
     order = lengths.argsort(stable=True)
     columns = []
     for texts in order.split(TILE_TEXTS):
         packed, share = _packed(words[texts], lengths[texts])
         packed = _unit(packed).to(frames.dtype)
         tile = max(1, TILE_BYTES[frames.device.type] // (frames.element_size() * count * packed.shape[0] * packed.shape[1]))
-        columns.append(torch.cat([_tile(part, packed, share) for part in frames.split(tile)]))
-    return torch.cat(columns, dim=1)[:, order.argsort()].float()
+        columns.append(torch.cat([_tile(part, packed, share) for part in frames.split(tile)], dim=1))
+    best_frame, best_word = torch.cat(columns, dim=2)[:, :, order.argsort()].float()
+    return best_frame, best_word
 
 
 def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,13 +59,13 @@ def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tile(frames: Tensor, words: Tensor, share: Tensor) -> Tensor:
-    """frames [V, N, D], words [L, T, D] to [V, T]; both directions from one product."""
+    """frames [V, N, D], words [L, T, D] to [2, V, T]: both directions from one product."""
     videos, count, width = frames.shape
     longest, texts = words.shape[:2]
     scores = (frames.reshape(-1, width) @ words.reshape(-1, width).T).view(videos, count, longest, texts)
     best_frame = (scores.amax(1) * share).sum(1)
     best_word = scores.amax(2).mean(1) * (share[0] > 0)
-    return 0.5 * (best_frame + best_word)
+    return torch.stack([best_frame, best_word])
 
 
 def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
