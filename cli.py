@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import click
 
 from cache.errors import StructAlignError
+
+PROGRESS = "structalign.progress"
 
 
 class Lines(click.Group):
@@ -34,7 +37,9 @@ class Lines(click.Group):
             )
             context.exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted; it is safe to run the same command again", err=True)
+            progress: _Progress | None = context.find_root().meta.get(PROGRESS)
+            stand = f" at {progress.line}" if progress and progress.line else ""
+            click.echo(f"\ninterrupted{stand}\nnothing is lost; the same command goes on: {shlex.join(['structalign', *sys.argv[1:]])}", err=True)
             context.exit(130)
 
 
@@ -122,6 +127,7 @@ def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
     metavar="SECONDS",
     help="Keep the state inside a task at the end of an epoch, at most so often.",
 )
+@click.option("--log", type=click.Choice(["files", "tensorboard"]), default="files", show_default=True, help="Also write TensorBoard events.")
 @_runs
 @_cache_root
 @_json
@@ -161,6 +167,29 @@ def evaluate(run: Path | None, reference: str | None, again: bool, device: str, 
     results = make_results(experiment, evaluate_run(experiment, found))
     write_results(found.path, results)
     _print_results(results, found.path, as_json)
+
+
+@main.command()
+@click.argument("given", metavar="[RUN]...", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--out", type=click.Path(path_type=Path), help="The HTML file.  [default: report.html in the run, or here for several]")
+@_runs
+@_cache_root
+@_json
+def report(given: tuple[Path, ...], out: Path | None, runs: Path, cache_root: Path, as_json: bool) -> None:
+    """Make one HTML page of some finished runs, to be read anywhere."""
+    from cache.files import write_text
+    from cache.inventory import inventory
+    from cache.root import CacheRoot
+    from evaluate.page.finished import read_runs
+    from evaluate.page.page import make_page
+    from train.run_folders import newest_run
+
+    finished = read_runs(list(given) or [newest_run(runs)])
+    target = out or (finished[0].path if len(finished) == 1 else Path()) / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    caches = {entry["fingerprint"]: entry["bytes"] for entry in inventory(CacheRoot(cache_root.expanduser())) if entry["complete"]}
+    write_text(target, make_page(finished, caches))
+    click.echo(json.dumps({"file": str(target), "runs": [str(run.path) for run in finished]}) if as_json else str(target))
 
 
 @main.command()
@@ -431,16 +460,28 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
     from evaluate.continual import default_run_name, run_continual  # torch: only once the input is known to be sound
 
     out = options["out"] or options["runs"] / default_run_name(cache, recipe.name, options["tasks"], options["seed"])
-    progress, epochs = _Progress("train", "epochs", quiet), recipe.settings.epochs
+    progress, epochs, tasks = _Progress("train", "epochs", quiet), recipe.settings.epochs, options["tasks"]
+    board = _tensorboard(out, epochs) if options["log"] == "tensorboard" else None
+    last = ""
+
+    def learned(task: int, epoch: int, losses: dict[str, float]) -> None:
+        loss = sum(value for name, value in losses.items() if name != "score")
+        progress((task - 1) * epochs + epoch, tasks * epochs, f"task {task}, epoch {epoch}, loss {loss:.3f}{last}")
+        if board:
+            board.epoch(task, epoch, losses)
 
     def measured(scores: dict[str, Any]) -> None:
+        nonlocal last
+        last = f", R@1 {scores['t2v']['R@1']:.2f} after {'zero-shot' if not scores['stage'] else 'task ' + str(scores['stage'])}"
         if not quiet:
             name = f"task {scores['stage']}" if scores["stage"] else "zero-shot"
             click.echo(f"{name}: R@1 {scores['t2v']['R@1']:.2f} over {scores['clips']} clips ({scores['seconds']:.1f} s)", err=True)
+        if board:
+            board.stage(scores)
 
     results = run_continual(
-        cache, recipe, options["tasks"], options["seed"], _torch_device(options["device"]), out, options["overwrite"],
-        lambda task, epoch, losses: progress((task - 1) * epochs + epoch, options["tasks"] * epochs), measured, options["checkpoint_every"],
+        cache, recipe, tasks, options["seed"], _torch_device(options["device"]), out, options["overwrite"], learned, measured,
+        options["checkpoint_every"],
     )  # fmt: skip
     return results, out
 
@@ -458,6 +499,12 @@ def _write_thumbnails(found: list[Any], folder: Path, root: Path | None) -> None
                 write_thumbnail(decoder, videos, one.clip, one.frame, one.frames, folder / f"{place:02d}-{one.clip.id}.jpg")
             except ClipError as error:
                 click.echo(f"no thumbnail of {one.clip.id} ({videos / one.clip.path}): {error.reason}, {error.message}", err=True)
+
+
+def _tensorboard(run: Path, epochs: int) -> Any:
+    from evaluate.tensorboard import TensorBoardLog
+
+    return TensorBoardLog(run, epochs)
 
 
 def _confirmed(question: str) -> bool:
@@ -503,20 +550,38 @@ def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:
 
 
 class _Progress:
-    """Done of total, on stderr: a moving line on a terminal, a plain line every ten percent elsewhere."""
+    """How far long work is, on stderr: one moving line on a terminal, a plain line every ten percent elsewhere, nothing when quiet."""
 
     def __init__(self, verb: str, unit: str, quiet: bool) -> None:
         self.verb, self.unit, self.quiet = verb, unit, quiet
-        self.shown, self.began = -1, time.monotonic()
+        self.line, self._tenth, self._length = "", -1, 0
+        self._first: tuple[int, float] | None = None
+        if context := click.get_current_context(silent=True):
+            context.find_root().meta[PROGRESS] = self
 
-    def __call__(self, done: int, total: int) -> None:
-        moving = sys.stderr.isatty()
-        tenth = 10 * done // max(1, total)
-        if self.quiet or (not moving and tenth == self.shown):
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        worked, taken = done - self._first[0], now - self._first[1]
+        pace = f", {worked / taken:.3g} {self.unit}/s, {_duration((total - done) * taken / worked)} left" if worked and taken and done < total else ""
+        self.line = f"{self.verb}: {done} of {total} {self.unit}{pace}{f', {detail}' if detail else ''}"
+        moving, tenth = sys.stderr.isatty(), 10 * done // max(1, total)
+        if self.quiet or (not moving and tenth == self._tenth):
             return
-        self.shown = tenth
-        line = f"{self.verb}: {done} of {total} {self.unit}, {time.monotonic() - self.began:.0f} s"
-        click.echo(f"\r{line}" if moving else line, err=True, nl=not moving or done >= total)
+        self._tenth = tenth
+        click.echo(f"\r{self.line.ljust(self._length)}" if moving else self.line, err=True, nl=not moving or done >= total)
+        self._length = len(self.line)
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return (
+        f"{minutes // 60} h {minutes % 60:02d} min"
+        if minutes >= 60
+        else f"{minutes} min {int(seconds) % 60:02d} s"
+        if minutes
+        else f"{seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":

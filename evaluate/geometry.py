@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.adapters import TextExperts
+from train.adapters import FrameFusion, TextExperts
 from train.database import Block
 from train.model import Model
 from train.stream import Queries
@@ -44,7 +44,7 @@ def drift(stored: Block, fresh: Block) -> float:
 
 def gates(model: Model) -> dict[str, float]:
     """How far the frame fusion adapter of each vision block is open: alpha by block."""
-    return {block: float(adapter.alpha.detach()) for block, adapter in model.video.adapters.items()}
+    return {block: float(cast(FrameFusion, adapter).alpha.detach()) for block, adapter in model.video.adapters.items()}
 
 
 @torch.no_grad()

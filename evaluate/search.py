@@ -21,7 +21,7 @@ from train.similarity import directed_similarities, global_similarity
 
 @dataclass(frozen=True)
 class Match:
-    """A word of the query, the frame that answers it best (1-based), and their cosine."""
+    """A word of the query, the frame that answers it best (1-based), and their cosine: the mean over its pieces, where the tokenizer cuts it."""
 
     word: str
     frame: int
@@ -136,13 +136,18 @@ class Searcher:
         directed = 0.25 * (scores[:2] - mean[:2]) / spread[2]
         return torch.cat([directed, 0.5 * (scores[3:] - mean[3:]) / spread[3]])
 
-    def _words(self, ids: Tensor) -> list[str]:
-        """The pieces of the query that count as words, in order."""
-        decoder = self.experiment.backbone.tokenizer().decoder
-        end = int(ids[0].argmax())
-        return [decoder[int(piece)].replace("</w>", "") for piece in ids[0, 1:end]]
+    def _words(self, ids: Tensor) -> list[tuple[str, slice]]:
+        """The words of the query, and where their pieces are."""
+        tokenizer = self.experiment.backbone.tokenizer()
+        pieces = ids[0, 1 : int(ids[0].argmax())].tolist()
+        words, begun = [], 0
+        for n, piece in enumerate(pieces):
+            if tokenizer.decoder[piece].endswith("</w>") or n == len(pieces) - 1:
+                words.append((tokenizer.decode(pieces[begun : n + 1]).strip(), slice(begun, n + 1)))
+                begun = n + 1
+        return words
 
-    def _found(self, place: tuple[Part, int], parts: Tensor, encoded: dict[int | None, TextFeatures], words: list[str]) -> Found:
+    def _found(self, place: tuple[Part, int], parts: Tensor, encoded: dict[int | None, TextFeatures], words: list[tuple[str, slice]]) -> Found:
         part, row = place
         text, frames = encoded[part.path], torch.nn.functional.normalize(part.block.frames[row], dim=-1)
         matches: tuple[Match, ...] = ()
@@ -150,14 +155,17 @@ class Searcher:
         if not self.model.pooled:
             unit = torch.nn.functional.normalize(text.words[0, : int(text.lengths[0])], dim=-1).cpu()
             cosines = frames @ unit.T
-            best, index = cosines.max(0)
-            matches = tuple(Match(word, int(n) + 1, float(c)) for word, n, c in zip(words, index, best, strict=False))
+            matches = tuple(_match(word, cosines[:, pieces].mean(1)) for word, pieces in words)
             frame = int(cosines.mean(1).argmax())
         there, back, whole = parts.tolist()
         clip = part.cache.catalog[part.block.clips[row]]
         if self.model.pooled:
             return Found(clip, part.cache, whole, None, whole, None, None, (), 0, part.cache.spec.frames)
         return Found(clip, part.cache, there + back + whole, there + back, whole, there, back, matches, frame, part.cache.spec.frames)
+
+
+def _match(word: str, cosines: Tensor) -> Match:
+    return Match(word, int(cosines.argmax()) + 1, float(cosines.max()))
 
 
 def cut_off(experiment: Experiment, query: str) -> bool:

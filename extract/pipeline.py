@@ -68,7 +68,7 @@ def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot
     outcomes = {number: staged.receipt(number) or [] for number, _ in units}
     todo = _todo(units, outcomes, settings.retry_bad)
     done = len(source.catalog) - sum(len(clips) for _, clips in todo)
-    progress(done, len(source.catalog))
+    progress(done, len(source.catalog), _bad_so_far(outcomes))
     work = Work(
         staged.path.resolve(), source.root.resolve(), settings.backbone, _absolute(settings.pretrained), plan.spec.weights, plan.spec.decoder, cut,
         settings.frames, settings.views, settings.device, settings.decode_timeout,
@@ -76,7 +76,7 @@ def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot
     for number, clips in _run(work, backbone, source.catalog, todo, settings):
         done += clips
         outcomes[number] = staged.receipt(number) or []
-        progress(done, len(source.catalog))
+        progress(done, len(source.catalog), _bad_so_far(outcomes))
     everything = [outcome for number, _ in units for outcome in outcomes[number]]
     _refuse_too_many(everything, settings.max_bad, source, note)
     if root.known_hashes(source.root).of(plan.sources) != plan.sources:
@@ -122,6 +122,11 @@ def _take_over(staged: StagedCache, published: FeatureCache, units: list[Unit]) 
     staged.link_tokens(published.path)
     for number, clips in units:
         staged.write_receipt(number, [ClipOutcome(clip.id, *published.quarantine.get(clip.id, ())) for clip in clips])
+
+
+def _bad_so_far(outcomes: dict[int, list[ClipOutcome]]) -> str:
+    bad = sum(outcome.reason is not None for of_unit in outcomes.values() for outcome in of_unit)
+    return f"{bad} quarantined" if bad else ""
 
 
 def _refuse_too_many(outcomes: list[ClipOutcome], max_bad: float, source: Source, note: Note) -> None:

@@ -13,7 +13,7 @@ from cache.spec import CacheSpec, hash_sources
 from cache.store import FeatureCache
 from extract.datasets.source import Source
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]  # done, total, what else there is to say
 Note = Callable[[str], None]
 
 

@@ -1,5 +1,6 @@
 """The continual training loop."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -80,6 +81,7 @@ def learn(
     done = checkpoints.restore(task.number, model, optimizer, generators, choice)
     step = done * task.steps
     for epoch in range(done if choice is None or choice.going else settings.epochs, settings.epochs):
+        began = time.monotonic()
         for batch in task.batches(epoch):
             losses = method.losses(batch, noise)
             loss = torch.stack(list(losses.values())).sum()
@@ -94,7 +96,7 @@ def learn(
         if choice is not None:
             measured["score"] = score(task.number)
             choice.offer(epoch + 1, measured["score"])
-        run.log({"task": task.number, "epoch": epoch + 1, **measured})
+        run.log({"task": task.number, "epoch": epoch + 1, **measured, "seconds": round(time.monotonic() - began, 3)})
         progress(task.number, epoch + 1, measured)
         checkpoints.save(task.number, epoch + 1, model, optimizer, generators, choice)
         if choice is not None and not choice.going:

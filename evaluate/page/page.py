@@ -28,7 +28,7 @@ def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
         _coverage(runs), _configuration(runs),
     ]  # fmt: skip
     title = f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}"
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
         f"{head}<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
         f"{''.join(section for section in sections if section)}</main></body></html>\n"
@@ -64,8 +64,9 @@ def _headline(groups: Group, first: dict[str, Any]) -> str:
         warnings.append("Some runs chose their epochs on the test set (selection: reference).")
     final = first["final"]
     text = (
-        f"Text to video over all {final['clips']} clips of the {first['tasks']} tasks after the last one ({final['queries']} captions; {first['evaluated_on']}), "
-        "old clips as they were stored; mean ± standard deviation over seeds. BWF is backward forgetting within each task; below 0 old tasks gained."
+        f"Text to video over all {final['clips']} clips of the {first['tasks']} tasks after the last one ({final['queries']} captions; "
+        f"{first['evaluated_on']}), old clips as they were stored; mean ± standard deviation over seeds. "
+        "BWF is backward forgetting within each task; below 0 old tasks gained."
     )
     warned = "".join(f'<p class="warning">{escape(line)}</p>' for line in warnings)
     return _section("Results", text, warned, html_table(head, rows))
@@ -98,7 +99,7 @@ def _matrices(groups: Group, first: dict[str, Any]) -> str:
 def _by_task(groups: Group, first: dict[str, Any]) -> str:
     tasks = range(1, first["tasks"])
     names = [f"t{task}" for task in tasks]
-    drop: Callable[[dict[str, Any], int], float | None] = lambda matrix, task: matrix[task][task - 1] - matrix[-1][task - 1]  # noqa: E731
+    drop: Callable[[Any, int], float | None] = lambda matrix, task: matrix[task][task - 1] - matrix[-1][task - 1]  # noqa: E731
     series = {method: [mean([drop(run.results["matrix"]["r1"], task) for run in runs]) for task in tasks] for method, runs in groups.items()}
     rows = [[name, *(number(line[i], 1) for line in series.values())] for i, name in enumerate(names)]
     svg = line_chart("forgetting by task", series, names, "task", "R@1 lost, points")
@@ -156,7 +157,7 @@ def _drift(groups: Group, first: dict[str, Any]) -> str:
         rows = [[mean([d[j] if j < len(d) else None for d in stage]) for j in range(len(tasks))] for stage in found]
         table = html_table(["", *tasks], [[name, *(number(value, 3) for value in row)] for name, row in zip(names, rows, strict=True)])
         parts.append(
-            _figure(heat_map(f"drift of {method}", rows, names, tasks, 2), f"{method}: cosine of old clips, stored and encoded again.", table)
+            _figure(heat_map(f"drift of {method}", rows, names, tasks, 3), f"{method}: cosine of old clips, stored and encoded again.", table)
         )
     text = "Mean cosine between an old task's frame embeddings as stored and as the model of a later stage makes them. 1 is no drift."
     return _section("Drift of old tasks", text, *parts) if any(parts) else ""
