@@ -193,23 +193,27 @@ def report(given: tuple[Path, ...], out: Path | None, runs: Path, cache_root: Pa
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("query")
+@click.argument("run_and_query", metavar="[RUN] QUERY", nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many clips to show.")
 @click.option("--cache", "reference", help="Another cache whose clips are searched too, without training; or the run's own, where it is now.")
 @click.option("--alone", is_flag=True, help="Search the clips of --cache alone.")
 @click.option("--thumbnails", type=click.Path(path_type=Path), help="Write the best-matching frame of each clip into this folder.")
 @click.option("--root", type=click.Path(path_type=Path), help="Where the videos are now, for --thumbnails.  [default: where they were]")
 @_device
+@_runs
 @_cache_root
 @_json
 def search(
-    run: Path, query: str, top: int, reference: str | None, alone: bool, thumbnails: Path | None, root: Path | None, device: str, cache_root: Path,
-    as_json: bool,
+    run_and_query: tuple[str, ...], top: int, reference: str | None, alone: bool, thumbnails: Path | None, root: Path | None, device: str,
+    runs: Path, cache_root: Path, as_json: bool,
 ) -> None:  # fmt: skip
-    """Find clips of a run's video database by words, and say why."""
-    from train.run_folders import read_config
+    """Find clips of a run's video database by words, and say why. Without RUN, the newest."""
+    from train.run_folders import newest_run, read_config
 
+    if len(run_and_query) > 2:
+        raise click.UsageError("give one run and one query; put the query in quotes")
+    query = run_and_query[-1]
+    run = Path(run_and_query[0]) if len(run_and_query) == 2 else newest_run(runs)
     fingerprint = read_config(run)["fingerprint"]
     named = _find_cache(reference, cache_root) if reference else None
     own = named if named and named.fingerprint == fingerprint else _find_cache(fingerprint, cache_root)

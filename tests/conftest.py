@@ -1,10 +1,14 @@
 """Real videos and a real cache, small enough for every test to use."""
 
 import csv
+import functools
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,9 +64,11 @@ class Cli:
         self.environment = {**os.environ, "STRUCTALIGN_CACHE": str(home / "cache"), "STRUCTALIGN_RUNS": str(home / "runs"), "OMP_NUM_THREADS": "1"}
 
     def __call__(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        """Run ``cli.py`` with arguments; stdout, stderr and returncode come back."""
+        """Run the command line with arguments, in a process forked from a warm one; stdout, stderr and returncode come back."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.home, check=False)
+        if any(name.startswith("HF_") for name in self.environment):  # read while importing
+            return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.home, check=False)
+        return _warm(command, self.environment, self.home, timeout)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start ``cli.py`` and do not wait for it; stderr is piped."""
@@ -83,6 +89,27 @@ class Cli:
         lines = [line for line in done.stderr.strip().splitlines() if line.startswith(("error:", "Error:"))]
         assert len(lines) == 1, done.stderr
         return lines[0]
+
+
+@functools.cache
+def _warm_process() -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return subprocess.Popen([sys.executable, "-m", "tests.warm"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
+
+
+def _warm(command: list[str], environment: dict[str, str], home: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    process = _warm_process()
+    assert process.stdin and process.stdout
+    with tempfile.NamedTemporaryFile("w+") as out, tempfile.NamedTemporaryFile("w+") as err:
+        order = {"argv": command[2:], "env": environment, "cwd": str(home), "out": out.name, "err": err.name}
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        child = int(process.stdout.readline())
+        late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+        late.start()
+        code = int(process.stdout.readline())
+        late.cancel()
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
 EXTRACT = ("extract", "--dataset", "manifest", "--backbone", "demo", "--pretrained", "demo", "--frames", "4", "--views", "2", "--engine", "inline")

@@ -104,4 +104,7 @@ def test_by_the_command_line(shared: Cli, run: Path, cache: FeatureCache, tmp_pa
     assert elsewhere.returncode == 0 and "no thumbnail of" in elsewhere.stderr and "missing" in elsewhere.stderr
     assert "the query has no word" in shared.error("search", run, " ")
     assert "is not a run" in shared.error("search", tmp_path, "x")
+    assert shared("search", run, "red", "star").returncode == 2
+    newest = shared("search", "a red star", "--top", "1", "--runs", run.parent)
+    assert newest.returncode == 0 and newest.stdout == printed
     assert shared("search", run, "x", "--alone").returncode == 2

@@ -10,6 +10,8 @@ OPTIONS = {
         "--dataset", "--root", "--splits", "--seed", "--frames", "--views", "--cut", "--adapted-blocks", "--backbone", "--pretrained", "--device",
         "--workers", "--ray-address", "--engine", "--limit", "--max-bad", "--retry-bad", "--decode-timeout", "--cache-root", "--json",
     },
+    "search": {"run_and_query", "--top", "--cache", "--thumbnails", "--cache-root", "--json"},
+    "report": {"given", "--out"},
     "train": {"--cache", "--tasks", "--method", "--seed", "--device", "--out", "--set", "--overwrite", "--runs", "--cache-root", "--json"},
     "eval": {"run", "--cache", "--device", "--runs", "--cache-root", "--json"},
     "sweep": {"--methods", "--seeds", "--tasks", "--caches", "--set", "--out", "--ray-address", "--device", "--runs", "--cache-root", "--json"},
