@@ -66,7 +66,7 @@ class Cli:
     def __call__(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run the command line with arguments, in a process forked from a warm one; stdout, stderr and returncode come back."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
-        if any(name.startswith("HF_") for name in self.environment):  # read while importing
+        if any(name.startswith(("HF_", "PYTHONPROFILE")) for name in self.environment):  # read while importing
             return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self.environment, cwd=self.home, check=False)
         return _warm(command, self.environment, self.home, timeout)
 

@@ -49,17 +49,17 @@ def bytes_of(folder: Path, pattern: str) -> dict[str, str]:
 
 
 def kill_extraction(cli: Cli, videos: Path, times: int, seed: int) -> int:
-    """Extract with ``times`` kills at random moments, each time from nothing to the end; returns how many struck a running process."""
+    """Extract with ``times`` kills at random moments spread over all of it, each time from nothing; returns how many struck a running process."""
     rng = random.Random(seed)
     root = cli.home / "cache"
     whole = seconds_after(cli, root / "staging", *ARGS, "--root", videos)
     (path,) = (root / "caches").iterdir()
     expected = bytes_of(path, "**/c.*")
     struck = 0
-    for _ in range(times):
+    for n in range(times):
         cli.json("cache", "rm", path, "--yes")
         shutil.rmtree(root / "staging")
-        struck += run_and_kill(cli, rng.uniform(0, whole), root / "staging", *ARGS, "--root", videos)
+        struck += run_and_kill(cli, whole * (n + rng.random()) / times, root / "staging", *ARGS, "--root", videos)
         assert not path.exists() or verify(path).ok
         cli.json(*ARGS, "--root", videos)
         assert bytes_of(path, "**/c.*") == expected and verify(path).ok
@@ -76,7 +76,7 @@ def kill_training(shared: Cli, folder: Path, times: int, seed: int) -> int:
     struck = 0
     for n in range(times):
         run = folder / f"run{n}"
-        struck += run_and_kill(shared, rng.uniform(0, whole), run / "config.json", "train", *TRAIN, "--out", run)
+        struck += run_and_kill(shared, whole * (n + rng.random()) / times, run / "config.json", "train", *TRAIN, "--out", run)
         resumed = shared.json("train", *TRAIN, "--out", run)
         assert without_seconds(resumed) == expected
         assert bytes_of(run, "tasks/*/*.safetensors") == bytes_of(first, "tasks/*/*.safetensors")
