@@ -152,7 +152,8 @@ def evaluate(run: Path | None, reference: str | None, again: bool, device: str, 
 
     path = run or newest_run(runs)
     if not again and not reference and (standing := standing_results(path)):
-        click.echo("nothing has changed since these figures were computed; --again computes them again", err=True)
+        if not as_json:
+            click.echo("nothing has changed since these figures were computed; --again computes them again", err=True)
         _print_results(standing, path, as_json)
         return
 
@@ -457,7 +458,7 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
     from train.settings import resolve
 
     cache = _find_cache(reference, options["cache_root"])
-    if reference is None:
+    if reference is None and not quiet:
         click.echo(f"cache {cache.fingerprint[:12]} ({cache.catalog.dataset}), the newest", err=True)
     recipe = resolve(cache.catalog.dataset, options["method"], _overrides(options["overrides"]))
 

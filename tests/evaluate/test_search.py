@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cache import CacheRoot, FeatureCache, StructAlignError
+from evaluate.found import found_table
 from evaluate.search import Searcher, cut_off
 from tests.conftest import EXTRACT, Cli
 from tests.end_to_end.test_pipeline import QUICK
@@ -80,6 +81,19 @@ def test_another_cut_is_refused(experiment: Experiment, run: Path, cli: Cli, vid
     other = FeatureCache.open(cli.json(*EXTRACT, "--root", videos, "--cut", "5", "--limit", "4")["path"])
     with pytest.raises(StructAlignError, match=r"made with another cut than the run's \(5, not 4\)"):
         Searcher(experiment, Run.open(run), other)
+
+
+@pytest.mark.parametrize("method", ["zeroshot", "framefusionmoe"])
+def test_methods_that_learn_nothing_or_compare_whole_clips(shared: Cli, cache: FeatureCache, tmp_path: Path, method: str) -> None:
+    results = shared.json("train", *QUICK, "--method", method, "--out", tmp_path / "run")
+    experiment = make_experiment(cache, Run.open(tmp_path / "run").config, torch.device("cpu"))
+    searcher = Searcher(experiment, Run.open(tmp_path / "run"))
+    clips = [clip for clip in cache.catalog if clip.split == "test"]
+    found = [searcher.search(clip.captions[0], 2)[0] for clip in clips]
+    assert 100 * sum(one.clip == clip for one, clip in zip(found, clips, strict=True)) / len(clips) == pytest.approx(results["final"]["t2v"]["R@1"])
+    pooled = method == "framefusionmoe"
+    assert all((one.word_frame is None) == pooled and bool(one.matches) != pooled for one in found)
+    assert found_table(found).count("\n") == len(found) * (1 if pooled else 3) - 1
 
 
 def test_queries_of_any_kind(experiment: Experiment, run: Path) -> None:

@@ -1,0 +1,42 @@
+"""Interrupted by hand, long work says where it stands and how to go on, with the contract's exit code."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.conftest import ROOT, Cli
+from tests.end_to_end.test_pipeline import QUICK
+
+
+def interrupt(cli: Cli, appears: Path, *arguments: str | Path) -> tuple[int, str]:
+    """Start, send SIGINT once ``appears`` is there; exit code and stderr. (A shell's background jobs ignore SIGINT: this one does not.)"""
+    command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=cli.environment, cwd=cli.home,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    while not appears.exists():
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def test_training(shared: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", *QUICK, "--set", "epochs=300", "--out", run)
+    code, err = interrupt(shared, run / "log.jsonl", *arguments)
+    assert code == 130 and "Traceback" not in err
+    assert "interrupted at train: " in err and " of 600 epochs" in err and "task 1, epoch" in err and "loss" in err
+    assert f"the same command goes on: structalign train {' '.join(QUICK)} --set epochs=300 --out {run}" in err
+
+
+def test_extraction(cli: Cli, videos: Path) -> None:
+    arguments = ("extract", "--dataset", "manifest", "--root", videos, "--engine", "inline", "--cut", "4", "--frames", "4", "--views", "2")
+    backbone = ("--backbone", "demo", "--pretrained", "demo")
+    code, err = interrupt(cli, cli.home / "cache" / "staging", *arguments, *backbone)
+    assert code == 130 and "Traceback" not in err and "interrupted" in err and "the same command goes on: structalign extract" in err
+    assert cli.json(*arguments, *backbone)["ok"] == 32
