@@ -67,6 +67,7 @@ def test_backbones(cli: Cli, shared: Cli, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("hacked"))
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_downloaded(cli: Cli, shared: Cli) -> None:
     cli.environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cli.home / "hub")}
     done = cli(*EXTRACT[:3], "--backbone", "ViT-B-32-quickgelu", "--pretrained", "openai", "--root", shared.home.parent / "videos0")

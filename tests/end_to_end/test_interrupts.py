@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, Cli
 from tests.end_to_end.test_pipeline import QUICK
 
@@ -25,6 +27,7 @@ def interrupt(cli: Cli, appears: Path, *arguments: str | Path) -> tuple[int, str
     return process.returncode, err
 
 
+@pytest.mark.slow
 def test_training(shared: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ("train", *QUICK, "--set", "epochs=300", "--out", run)
@@ -34,6 +37,7 @@ def test_training(shared: Cli, tmp_path: Path) -> None:
     assert f"the same command goes on: structalign train {' '.join(QUICK)} --set epochs=300 --out {run}" in err
 
 
+@pytest.mark.slow
 def test_extraction(cli: Cli, videos: Path) -> None:
     arguments = ("extract", "--dataset", "manifest", "--root", videos, "--engine", "inline", "--cut", "4", "--frames", "4", "--views", "2")
     backbone = ("--backbone", "demo", "--pretrained", "demo")

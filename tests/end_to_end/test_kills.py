@@ -95,6 +95,7 @@ def test_training(shared: Cli, tmp_path: Path) -> None:
     assert kill_training(shared, tmp_path, 2, seed=0) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["structalign:selection=heldout:heldout=0.25", "structalign-released:batch=8"])
 def test_going_on_inside_a_task_equals_never_stopping(shared: Cli, tmp_path: Path, method: str) -> None:
     """Killed when the second task has its first epoch behind it: the checkpoint inside the task is what it goes on from."""

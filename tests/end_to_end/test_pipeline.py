@@ -112,6 +112,7 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
     assert "with something else in it" in shared.error("train", *QUICK, "--out", tmp_path / "full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method",
     [
@@ -169,6 +170,7 @@ def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
     assert results["backbone"]["random_weights"] is True
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) -> None:
     arguments = ("train", *QUICK, "--set", "epochs=500", "--out", tmp_path / "run")
     first = shared.start(*arguments)

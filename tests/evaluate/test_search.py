@@ -62,6 +62,7 @@ def test_the_parts_add_up_and_are_the_formula(experiment: Experiment, run: Path)
     assert torch.corrcoef(torch.stack([own, torch.tensor(order)]))[0, 1] > 0.9999
 
 
+@pytest.mark.slow
 def test_a_score_does_not_depend_on_what_else_is_searched(experiment: Experiment, run: Path, cache: FeatureCache, cli: Cli, videos: Path) -> None:
     few = FeatureCache.open(cli.json(*EXTRACT, "--root", videos, "--cut", "4", "--limit", "8")["path"])
 

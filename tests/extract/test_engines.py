@@ -52,6 +52,7 @@ def test_bad_clips_are_quarantined_and_the_rest_goes_on(shared: Cli, cli: Cli, v
         assert np.array_equal(good.tokens([clip.id]), damaged.tokens([clip.id]))
 
 
+@pytest.mark.slow
 def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) -> None:
     """Units with a receipt are not done again: killed after the first of two, the second run leaves the first one's chunks alone."""
     whole = shared.json(*INLINE, "--root", videos, "--cut", "4")
