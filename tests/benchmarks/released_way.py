@@ -24,7 +24,7 @@ from train.model import Model, TextFeatures, vision_block
 
 def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor:
     """PNG files of a clip to pixels [N, 3, S, S]: decoded, cropped, normalised, as at every training step."""
-    pictures = [torch.from_numpy(np.asarray(Image.open(folder / f"{n}.png"))).permute(2, 0, 1).float() / 255 for n in range(frames)]
+    pictures = [torch.from_numpy(np.array(Image.open(folder / f"{n}.png"))).permute(2, 0, 1).float() / 255 for n in range(frames)]
     stack = torch.stack(pictures)
     size = [preprocessing.size, preprocessing.size]
     height, width = stack.shape[-2:]
