@@ -38,14 +38,10 @@ def test_experts_and_gates() -> None:
     ids = backbone.tokenizer()(["a red ball", "two blue stars fall", "a square"])
     queries = Queries(("a", "b", "c"), ids, torch.arange(3))
     assert expert_use(model, queries, 1) == [1.0, 0.0, 0.0]
-    before = model.encode_text(ids, 2).text
     use = expert_use(model, queries, 2)
     assert sum(use) == pytest.approx(1, abs=1e-5) and len(use) == 3 and min(use) >= 0
     with torch.no_grad():
         for experts in model.text.experts:
-            experts.route[:, 1] = experts.route[:, 0] + 50  # type: ignore[index,operator]
-            experts.route[:, 0] += 100  # type: ignore[index]
-    assert torch.equal(model.encode_text(ids, 1).text, model.encode_text(ids, 1).text)
-    assert expert_use(model, queries, 2) != use
-    assert before.shape == (3, model.dim)
+            experts.route.zero_()  # type: ignore[operator, union-attr]
+    assert sorted(expert_use(model, queries, 2)) == pytest.approx([0, 0.5, 0.5])  # two of three are chosen, and are equal
     assert gates(model) == {"4": 0.0, "5": 0.0}
