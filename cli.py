@@ -466,7 +466,11 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
 
     out = options["out"] or options["runs"] / default_run_name(cache, recipe.name, options["tasks"], options["seed"])
     progress, epochs, tasks = _Progress("train", "epochs", quiet), recipe.settings.epochs, options["tasks"]
-    board = _tensorboard(out, epochs) if options["log"] == "tensorboard" else None
+    board = None
+    if options["log"] == "tensorboard":
+        from evaluate.tensorboard import TensorBoardLog
+
+        board = TensorBoardLog(out, epochs)
     last = ""
 
     def learned(task: int, epoch: int, losses: dict[str, float]) -> None:
@@ -504,12 +508,6 @@ def _write_thumbnails(found: list[Any], folder: Path, root: Path | None) -> None
                 write_thumbnail(decoder, videos, one.clip, one.frame, one.frames, folder / f"{place:02d}-{one.clip.id}.jpg")
             except ClipError as error:
                 click.echo(f"no thumbnail of {one.clip.id} ({videos / one.clip.path}): {error.reason}, {error.message}", err=True)
-
-
-def _tensorboard(run: Path, epochs: int) -> Any:
-    from evaluate.tensorboard import TensorBoardLog
-
-    return TensorBoardLog(run, epochs)
 
 
 def _confirmed(question: str) -> bool:

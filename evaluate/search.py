@@ -78,9 +78,8 @@ class Searcher:
         self.adapted = experiment.method.trains
         blocks = run.database(last, experiment.settings.measured_on)
         self.database = [Part(block, number if self.adapted else None, experiment.cache) for number, block in enumerate(blocks, 1)]
-        self.searched = [] if alone else list(self.database)
-        if added is not None:
-            self.searched.append(Part(self._encode(added), last if self.adapted else None, added))
+        self.added = [] if added is None else [Part(self._encode(added), last if self.adapted else None, added)]
+        self.alone = alone
 
     def _encode(self, added: FeatureCache) -> Block:
         own = self.experiment.cache.spec
@@ -103,15 +102,16 @@ class Searcher:
         if not text:
             raise StructAlignError("the query has no word; say what the clip shows")
         ids = self.experiment.tokenize([text])
-        encoded = {path: self._text(ids, path) for path in {part.path for part in (*self.database, *self.searched)}}
+        encoded = {path: self._text(ids, path) for path in {part.path for part in (*self.database, *self.added)}}
         if not int(next(iter(encoded.values())).lengths[0]):
             raise StructAlignError("the query has no word; say what the clip shows")
         own = [self._similarities(part, encoded[part.path]) for part in self.database]
-        found = own if self.searched == self.database else [self._similarities(part, encoded[part.path]) for part in self.searched]
+        more = [self._similarities(part, encoded[part.path]) for part in self.added]
         over = torch.cat(own, 1)
         mean, deviation = over.mean(1, keepdim=True), over.std(1, keepdim=True, correction=0)
-        places = [(part, row) for part in self.searched for row in range(len(part.block.clips))]
-        parts = self._parts(torch.cat(found, 1), mean, deviation)
+        searched = self.added if self.alone else [*self.database, *self.added]
+        places = [(part, row) for part in searched for row in range(len(part.block.clips))]
+        parts = self._parts(torch.cat(more if self.alone else [*own, *more], 1), mean, deviation)
         best = parts.sum(0).topk(min(top, len(places))).indices.tolist()
         words = self._words(ids)
         return [self._found(places[column], parts[:, column], encoded, words) for column in best]
