@@ -79,11 +79,16 @@ class TextExperts(nn.Module):
         self.noise = nn.Parameter(torch.zeros(4, experts, width))
 
     def gates(self, routing: Tensor, slots: slice, noise: Noise | None) -> Tensor:
-        """Mixture weights [S, B, E] for routing inputs [B, H]: softmax over the top-k logits, 0 elsewhere; noisy when training."""
-        logits = torch.einsum("seh,bh->sbe", self.route[slots], routing)
-        if noise is not None:
-            spread = F.softplus(torch.einsum("seh,bh->sbe", self.noise[slots], routing)) + 1e-2
-            logits = logits + noise.normal(tuple(logits.shape), logits) * spread
+        """Mixture weights [S, B, E] for routing inputs [B, H]: softmax over the top-k logits, 0 elsewhere; noisy when training.
+
+        Never in less than float32, so that routing adds no rounding of its own.
+        """
+        with torch.autocast(routing.device.type, enabled=False):
+            routing = routing.to(self.route.dtype)
+            logits = torch.einsum("seh,bh->sbe", self.route[slots], routing)
+            if noise is not None:
+                spread = F.softplus(torch.einsum("seh,bh->sbe", self.noise[slots], routing)) + 1e-2
+                logits = logits + noise.normal(tuple(logits.shape), logits) * spread
         top, index = logits.topk(self.top_k, dim=-1)
         weights = top.softmax(-1, dtype=torch.promote_types(top.dtype, torch.float32)).to(logits.dtype)
         return torch.zeros_like(logits).scatter(-1, index, weights)

@@ -1,7 +1,7 @@
 """The model that learns: the frozen towers after the cut, with adapters. open_clip's weights are never edited."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
@@ -29,7 +29,7 @@ class VideoTail(nn.Module):
     def __init__(self, backbone: Backbone, settings: Settings, generator: Generator) -> None:
         super().__init__()
         visual = backbone.model.visual
-        self.cut = backbone.cut
+        self.cut, self.compute = backbone.cut, settings.compute
         self.blocks: nn.ModuleList = visual.transformer.resblocks[self.cut :]
         self.ln_post, self.projection = visual.ln_post, visual.proj
         self.adapters = nn.ModuleDict()
@@ -47,13 +47,23 @@ class VideoTail(nn.Module):
         """Tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised. ``adapted=False`` is the pre-trained tower."""
         batch, frames = tokens.shape[:2]
         x = tokens.to(self.projection.dtype).flatten(0, 1)
-        for offset, block in enumerate(self.blocks):
-            adapter = self._adapter(self.cut + offset) if adapted else None
-            x = vision_block(block, adapter, x, frames, queries=1 if offset == len(self.blocks) - 1 else x.shape[1])
+        with matrix_products(self.compute, x):
+            for offset, block in enumerate(self.blocks):
+                adapter = self._adapter(self.cut + offset) if adapted else None
+                x = vision_block(block, adapter, x, frames, queries=1 if offset == len(self.blocks) - 1 else x.shape[1])
         return (self.ln_post(x[:, 0]) @ self.projection).unflatten(0, (batch, frames))
 
     def _adapter(self, block: int) -> FrameFusion | None:
         return cast(FrameFusion, self.adapters[str(block)]) if str(block) in self.adapters else None
+
+
+def matrix_products(compute: Literal["float32", "bfloat16"], like: Tensor) -> torch.autocast:
+    """Within it the products of a tower's blocks are taken in ``compute``, on the device of ``like``.
+
+    With bfloat16 the residual stream, layer norms, routing and the projections into the joint space stay in the parameters' own float32, and so
+    does all that follows: similarities, losses, updates.
+    """
+    return torch.autocast(like.device.type, torch.bfloat16, enabled=compute == "bfloat16")
 
 
 def vision_block(block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int) -> Tensor:
@@ -89,7 +99,7 @@ class TextTower(nn.Module):
         self.token_embedding, self.positional_embedding = clip.token_embedding, clip.positional_embedding
         self.blocks, self.ln_final, self.projection = clip.transformer.resblocks, clip.ln_final, clip.text_projection
         width = int(clip.transformer.width)
-        self.padding_counts = settings.words == "released"
+        self.padding_counts, self.compute = settings.words == "released", settings.compute
         self.experts = nn.ModuleList(
             TextExperts(width, settings.experts, settings.rank, settings.lora_alpha / settings.rank, settings.top_k, settings.dropout, generator)
             for _ in self.blocks
@@ -115,8 +125,9 @@ class TextTower(nn.Module):
         x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
         prototype = self.prototypes[task - 1] if task is not None and task > 1 else None
         mask = None if visible is None else _causal(visible)
-        for block, experts in zip(self.blocks, self.experts, strict=True):
-            x = _text_block(block, cast(TextExperts, experts) if adapted else None, x, mask, end, prototype, task != 1, noise)
+        with matrix_products(self.compute, x):
+            for block, experts in zip(self.blocks, self.experts, strict=True):
+                x = _text_block(block, cast(TextExperts, experts) if adapted else None, x, mask, end, prototype, task != 1, noise)
         x = self.ln_final(x) @ self.projection
         words, lengths = self._words(x, ids, end)
         return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])

@@ -28,6 +28,7 @@ class Settings:
     dropout: float = 0.1
     words: Literal["real", "released"] = "real"
     similarity: Literal["fused", "global"] = "fused"
+    compute: Literal["float32", "bfloat16"] = "float32"
     # the losses
     crp_weight: float = 10.0
     etf_weight: float = 0.1

@@ -1,0 +1,93 @@
+"""``compute=bfloat16`` is the float32 towers but for rounding: in embeddings, losses and gradients; and scores stay float32, without ties."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from cache.backbone import Backbone, Stem, load_backbone
+from train.methods.structalign import StructAlign, Teacher
+from train.model import Model
+from train.prototypes import ClassPrototypes
+from train.seeds import generator
+from train.settings import Settings, resolve
+from train.similarity import word_frame_similarity
+from train.stream import Batch
+
+COLOURS, SHAPES = ("red", "green", "blue", "white"), ("star", "circle", "square", "ring")
+CAPTIONS = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
+CUT, FRAMES = 2, 4
+
+
+def learnt_model(backbone: Backbone, compute: str) -> Model:
+    """A model in the middle of learning: every adapter at work."""
+    recipe = resolve("demo", "structalign", {"compute": compute, "adapted_blocks": "4"})
+    model = Model(replace(backbone, cut=CUT), recipe.settings, 2, generator(0, "initialisation"))
+    with torch.no_grad():
+        for adapter in model.video.adapters.values():
+            adapter.alpha.fill_(0.3)
+        for experts in model.text.experts:
+            experts.up.normal_(std=0.05, generator=generator(0, "up"))
+    return model
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("demo", "demo")
+
+
+@pytest.fixture(scope="module")
+def tokens(backbone: Backbone) -> Tensor:
+    size = backbone.preprocessing.size
+    pixels = torch.nn.functional.interpolate(torch.randn(len(CAPTIONS) * FRAMES, 3, 6, 6, generator=generator(0, "pixels")), size=(size, size))
+    return Stem(backbone, CUT)(pixels).unflatten(0, (len(CAPTIONS), FRAMES)).half().clone()
+
+
+def step(model: Model, settings: Settings, ids: Tensor, tokens: Tensor) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Losses and gradients of StructAlign on a second task."""
+    method = StructAlign(model, settings, 4, seed=0)
+    method.task, g = 2, generator(0, "prototypes")
+    means = torch.randn(2, 2, model.dim, generator=g) * model.dim**-0.5
+    method.prototypes = ClassPrototypes(torch.arange(2), means[0], torch.full((2,), 0.01), means[1], torch.full((2,), 0.01))
+    text = model.encode_text(ids, 1, adapted=False)
+    with torch.no_grad():
+        method.teacher = Teacher(model.video(tokens, adapted=False)[None], text.words, text.lengths, model.scale)
+    every = torch.arange(len(ids))
+    losses = method.losses(Batch(tokens, every, ids, 2 + every % 2, every, every, 0), None)  # type: ignore[arg-type]
+    torch.stack(list(losses.values())).sum().backward()
+    return {name: float(loss.detach()) for name, loss in losses.items()}, {n: p.grad for n, p in model.learnt().items() if p.grad is not None}
+
+
+def test_losses_and_gradients(backbone: Backbone, tokens: Tensor) -> None:
+    ids = backbone.tokenizer()(CAPTIONS)
+    exact, rounded = (learnt_model(backbone, compute) for compute in ("float32", "bfloat16"))
+    settings = resolve("demo", "structalign", {}).settings
+    losses, gradients = step(exact, settings, ids, tokens)
+    near, near_gradients = step(rounded, settings, ids, tokens)
+    assert set(near) == {"contrastive", "crp", "etf", "replay"} == set(losses)
+    for name, loss in losses.items():
+        assert near[name] == pytest.approx(loss, rel=0.05), name
+    assert set(near_gradients) == set(gradients)
+    changed = 0
+    for name, gradient in gradients.items():
+        assert near_gradients[name].dtype == torch.float32
+        cosine = torch.nn.functional.cosine_similarity(near_gradients[name].flatten(), gradient.flatten(), dim=0)
+        assert float(cosine) > 0.999 and float(near_gradients[name].norm() / gradient.norm()) == pytest.approx(1, abs=0.02), name
+        changed += not torch.equal(near_gradients[name], gradient)
+    assert changed > len(gradients) / 2  # it does compute in bfloat16
+
+
+def test_scores_are_float32_and_do_not_tie(backbone: Backbone, tokens: Tensor) -> None:
+    ids = backbone.tokenizer()(CAPTIONS)
+    scores = {}
+    for compute in ("float32", "bfloat16"):
+        model = learnt_model(backbone, compute)
+        frames, text = model.encode_video(tokens), model.encode_text(ids, 2)
+        assert frames.dtype == text.words.dtype == text.text.dtype == torch.float32
+        scores[compute] = word_frame_similarity(frames, text.words, text.lengths)
+    assert scores["bfloat16"].dtype == torch.float32
+    assert len(scores["bfloat16"].unique()) == scores["bfloat16"].numel()
+    assert len(scores["float32"].bfloat16().unique()) < scores["float32"].numel() / 2  # what scores in bfloat16 would have been
+    assert float((scores["bfloat16"] - scores["float32"]).abs().max()) < 0.02
+    assert not torch.equal(scores["bfloat16"], scores["float32"])
