@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from cache.errors import StructAlignError, unknown
 from cache.identity import BackboneIdentity, Preprocessing
-from cache.tensors import load_tensors, save_tensors
 
 DEMO_FOLDER = Path(__file__).parent / "demo_backbone"
 BPE_FILE = "bpe.txt.gz"
@@ -103,15 +101,17 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
         if config is None:
             raise unknown("backbone", name, [*open_clip.list_models(), "demo"])
     seed = RANDOM.fullmatch(pretrained)
-    model = build_model(name, config, seed=int(seed[1]) if seed else 0)
+    model = build_model(name, config, seed=int(seed[1]) if seed else None)
     file = None
     if not seed:
         file, tag_preprocess = _weights_file(name, pretrained)
         state, preprocess = _read_state(file), {**preprocess, **tag_preprocess}
         try:
-            model.load_state_dict(state)
+            model.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise StructAlignError(f"weights '{pretrained}' do not fit backbone '{name}': {' '.join(str(error).split())[:200]}") from error
+        model.requires_grad_(False)
+        model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)  # no weight, so the file does not hold it
     preprocessing = Preprocessing(
         size=int(config["vision_cfg"]["image_size"]),
         mean=tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
@@ -121,10 +121,11 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
     return Backbone(name, pretrained, config, preprocessing, model, bpe, hash_weights(model.state_dict()), file=file)
 
 
-def build_model(name: str, config: dict[str, Any], seed: int = 0) -> open_clip.CLIP:
-    """open_clip's model of this configuration with seeded random weights, frozen, on the CPU, checked to be one we can cut."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
+    """open_clip's model of this configuration, frozen, checked to be one we can cut: with seeded random weights on the CPU, or, without
+    a seed, on the meta device, where weights take neither time nor space until they are loaded."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if seed is not None else "meta"):
+        torch.manual_seed(seed or 0)
         model = open_clip.CLIP(**config) if not _foreign(config) else None
     reason = _foreign(config) or _cannot_cut(model)
     if model is None or reason:
@@ -204,52 +205,3 @@ def hash_weights(state: dict[str, Tensor]) -> str:
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _after_cut(name: str, cut: int) -> bool:
-    """Whether a parameter belongs to the tail or the text tower of a backbone cut at ``cut``."""
-    if not name.startswith("visual."):
-        return True
-    if block := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name):
-        return int(block[1]) >= cut
-    return name == "visual.proj" or name.startswith("visual.ln_post.")
-
-
-def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
-    """Write what training needs of ``backbone`` into ``folder``: tail, text tower, tokenizer. float16 where that loses nothing."""
-    check_cut(backbone, cut)
-    state = {}
-    for name, value in backbone.model.state_dict().items():
-        if _after_cut(name, cut):
-            half = value.half()
-            state[name] = half if torch.equal(half.float(), value) else value
-    save_tensors(folder / "frozen.safetensors", state)
-    body = {
-        "name": backbone.name,
-        "pretrained": backbone.pretrained,
-        "weights": backbone.weights,
-        "cut": cut,
-        "preprocessing": backbone.preprocessing.as_json(),
-        "config": backbone.config,
-    }
-    (folder / "backbone.json").write_text(json.dumps(body, indent=1) + "\n")
-    if backbone.bpe:
-        shutil.copyfile(backbone.bpe, folder / BPE_FILE)
-
-
-def load_frozen(folder: Path) -> Backbone:
-    """Read what ``save_frozen`` wrote; needs neither a download nor the weights before the cut."""
-    body = json.loads((folder / "backbone.json").read_text())
-    cut = int(body["cut"])
-    model = build_model(body["name"], body["config"])
-    state = {name: value.float() for name, value in load_tensors(folder / "frozen.safetensors").items()}
-    wanted = {name for name in model.state_dict() if _after_cut(name, cut)}
-    if set(state) != wanted:
-        raise StructAlignError(f"{folder / 'frozen.safetensors'} does not hold the backbone after cut {cut}; extract again")
-    model.load_state_dict(state, strict=False)
-    for index in range(cut):
-        model.visual.transformer.resblocks[index] = nn.Identity()
-    model.visual.conv1 = nn.Identity()
-    preprocessing = Preprocessing.from_json(body["preprocessing"])
-    bpe = folder / BPE_FILE
-    return Backbone(body["name"], body["pretrained"], body["config"], preprocessing, model, bpe if bpe.is_file() else None, body["weights"], cut)

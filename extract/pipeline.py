@@ -1,6 +1,5 @@
 """From a plan to a published cache."""
 
-import os
 import platform
 import time
 from collections.abc import Iterable
@@ -10,10 +9,11 @@ from typing import Any
 
 import torch
 
-from cache.backbone import Backbone, Stem, load_backbone, save_frozen
+from cache.backbone import Backbone, Stem, load_backbone
 from cache.catalog import Catalog, Clip
 from cache.claim import Claim
 from cache.errors import StructAlignError
+from cache.halves import save_frozen
 from cache.root import CacheRoot
 from cache.staging import ClipOutcome, StagedCache
 from cache.store import FeatureCache
@@ -54,7 +54,7 @@ def extract(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRo
 
 
 def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, claim: Claim, progress: Progress, note: Note) -> Path:
-    backbone = load_backbone(settings.backbone, settings.pretrained)
+    backbone = plan.backbone or load_backbone(settings.backbone, settings.pretrained)
     if backbone.weights != plan.spec.weights:
         raise StructAlignError(f"the weights '{settings.pretrained}' changed while this cache was planned; run extract again")
     fingerprint, cut = plan.spec.fingerprint(), plan.spec.cut
@@ -70,7 +70,7 @@ def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot
     done = len(source.catalog) - sum(len(clips) for _, clips in todo)
     progress(done, len(source.catalog), _bad_so_far(outcomes))
     work = Work(
-        staged.path.resolve(), source.root.resolve(), settings.backbone, _absolute(settings.pretrained), plan.spec.weights, plan.spec.decoder, cut,
+        staged.path.resolve(), source.root.resolve(), plan.spec.decoder, cut,
         settings.frames, settings.views, settings.device, settings.decode_timeout,
     )  # fmt: skip
     for number, clips in _run(work, backbone, source.catalog, todo, settings):
@@ -92,8 +92,7 @@ def _run(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit], se
         return ()
     if settings.engine == "inline":
         return run_inline(work, backbone, catalog, units)
-    workers = min(settings.workers or (1 if settings.device == "cuda" else os.cpu_count() or 1), len(units))
-    return run_ray(work, units, workers, settings.ray_address)
+    return run_ray(work, backbone, units, settings.workers, settings.ray_address)
 
 
 def _token_shape(backbone: Backbone, cut: int) -> tuple[int, int]:
@@ -139,11 +138,6 @@ def _refuse_too_many(outcomes: list[ClipOutcome], max_bad: float, source: Source
             f"{len(bad)} of {len(outcomes)} clips are bad ({listing}), more than --max-bad {max_bad:g} allows, so nothing is published. "
             "Mend them and run again with --retry-bad, or raise --max-bad"
         )
-
-
-def _absolute(pretrained: str) -> str:
-    path = Path(pretrained).expanduser()
-    return str(path.resolve()) if path.is_file() else pretrained
 
 
 def _provenance(settings: ExtractSettings, backbone: Backbone, source: Source) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cache.errors import StructAlignError
 from cache.identity import BackboneIdentity
@@ -12,6 +12,9 @@ from cache.root import CacheRoot
 from cache.spec import CacheSpec, hash_sources
 from cache.store import FeatureCache
 from extract.datasets.source import Source
+
+if TYPE_CHECKING:
+    from cache.backbone import Backbone
 
 Progress = Callable[[int, int, str], None]  # done, total, what else there is to say
 Note = Callable[[str], None]
@@ -48,10 +51,11 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class Plan:
-    """The specification of the cache that is asked for, and the hash of every source file by its path."""
+    """The specification of the cache that is asked for, the hash of every source file by its path, and the backbone if it had to be loaded."""
 
     spec: CacheSpec
     sources: dict[str, str]
+    backbone: "Backbone | None"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def make_plan(source: Source, settings: ExtractSettings, root: CacheRoot) -> Pla
     Raises:
         StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
     """
-    backbone = _identity(settings, root)
+    backbone, loaded = _identity(settings, root)
     hashes = root.known_hashes(source.root).of(clip.path for clip in source.catalog)
     spec = CacheSpec(
         dataset=source.catalog.dataset,
@@ -86,7 +90,7 @@ def make_plan(source: Source, settings: ExtractSettings, root: CacheRoot) -> Pla
         preprocessing=backbone.preprocessing.as_json(),
         decoder=f"decord2 {version('decord2')}",
     )
-    return Plan(spec, hashes)
+    return Plan(spec, hashes, loaded)
 
 
 def what_changed(plan: Plan, root: CacheRoot) -> str | None:
@@ -109,7 +113,7 @@ def what_changed(plan: Plan, root: CacheRoot) -> str | None:
     return None
 
 
-def _identity(settings: ExtractSettings, root: CacheRoot) -> BackboneIdentity:
+def _identity(settings: ExtractSettings, root: CacheRoot) -> "tuple[BackboneIdentity, Backbone | None]":
     known = root.known_backbones()
     file = Path(settings.pretrained).expanduser()
     key = " ".join(
@@ -119,14 +123,13 @@ def _identity(settings: ExtractSettings, root: CacheRoot) -> BackboneIdentity:
             *(f"{p} {version(p)}" for p in ("torch", "open_clip_torch")),
         )
     )
-    found = known.find(key)
-    if found is None:
-        from cache.backbone import load_backbone  # dear: torch, open_clip, and the weights themselves
+    if found := known.find(key):
+        return found, None
+    from cache.backbone import load_backbone  # dear: torch, open_clip, and the weights themselves
 
-        backbone = load_backbone(settings.backbone, settings.pretrained)
-        found = backbone.identity
-        known.remember(key, found, backbone.file)
-    return found
+    backbone = load_backbone(settings.backbone, settings.pretrained)
+    known.remember(key, backbone.identity, backbone.file)
+    return backbone.identity, backbone
 
 
 def _cut(backbone: BackboneIdentity, settings: ExtractSettings) -> int:

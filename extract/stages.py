@@ -25,9 +25,6 @@ class Work:
 
     staging: Path
     root: Path
-    backbone: str
-    pretrained: str
-    weights: str
     decoder: str
     cut: int
     frames: int
@@ -57,7 +54,7 @@ class UnitRunner:
     def _one(self, clip: Clip) -> ClipOutcome:
         try:
             frames = self.decoder.frames(self.work.root / clip.path, clip.start, clip.end, self.work.frames)
-            pixels = make_views(frames, clip.id, self.rows.views(clip.id), self.work.views, self.preprocessing)
+            pixels = make_views(frames, clip.id, self.rows.views(clip.id), self.work.views, self.preprocessing, self.work.device)
             tokens = encode(self.stem, pixels)
             if not np.isfinite(tokens).all():
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
@@ -75,6 +72,5 @@ class UnitRunner:
 def encode(stem: Stem, pixels: torch.Tensor) -> np.ndarray:
     """Views of one clip, float32 [V, N, 3, S, S], to tokens, float16 [V, N, 1 + patches, width]; one clip is one batch."""
     views, frames = pixels.shape[:2]
-    device = next(stem.parameters()).device
-    tokens = stem(pixels.flatten(0, 1).to(device))
+    tokens = stem(pixels.flatten(0, 1).to(next(stem.parameters()).device))
     return tokens.unflatten(0, (views, frames)).half().cpu().numpy()

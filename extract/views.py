@@ -14,14 +14,16 @@ from cache.identity import Preprocessing
 from extract.plan import ViewRule
 
 
-def make_views(frames: NDArray[np.uint8], clip_id: str, count: int, rule: ViewRule, preprocessing: Preprocessing) -> Tensor:
-    """uint8 frames [N, H, W, 3] to float32 [count, N, 3, S, S], normalised; one crop and flip for all frames of a view."""
-    stack = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float().div_(255)  # planes: resizing them takes two thirds of the time
-    out = torch.empty(count, len(stack), 3, preprocessing.size, preprocessing.size)
+def make_views(frames: NDArray[np.uint8], clip_id: str, count: int, rule: ViewRule, preprocessing: Preprocessing, device: str = "cpu") -> Tensor:
+    """uint8 frames [N, H, W, 3] to float32 [count, N, 3, S, S] on ``device``, normalised; one crop and flip for all frames of a view."""
+    stack = (
+        torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    )  # planes: resizing them takes two thirds of the time
+    out = stack.new_empty(count, len(stack), 3, preprocessing.size, preprocessing.size)
     out[0] = _test_view(stack, preprocessing)
     for view in range(1, count):
         out[view] = _train_view(stack, _generator(rule.seed, clip_id, view), rule, preprocessing)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    mean, std = (stack.new_tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     return out.sub_(mean).div_(std)
 
 

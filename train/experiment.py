@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
-from cache.backbone import Backbone, load_frozen
+from cache.backbone import Backbone
 from cache.errors import StructAlignError
+from cache.halves import load_frozen
 from cache.store import FeatureCache
 from train.methods import make_method
 from train.methods.base import Method

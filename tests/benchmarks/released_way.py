@@ -1,8 +1,9 @@
 """A training step the way the released code takes it, from PNG files: the honest baseline.
 
 Every pair's frames are read as PNG files, every pair's clip goes through the whole vision tower, the teacher's whole towers run in every step, and
-similarities are computed pair by pair (once more in the model's own forward, where they are not used). The text tower is ours, which is kind
-to the baseline.
+similarities are computed pair by pair (once more in the model's own forward, where they are not used). The vision towers are written as the
+transformers library of that time has them: separate projections, attention by its formula; the teacher has adapters too, with gates of 0. The
+text tower is ours, which is kind to the baseline.
 """
 
 from pathlib import Path
@@ -11,15 +12,16 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
 from cache.backbone import Backbone
 from cache.identity import Preprocessing
-from train.adapters import GeneratorNoise
+from train.adapters import FrameFusion, GeneratorNoise
 from train.features import PairFeatures, logit_factor
 from train.losses import contrastive, relation_preserving
 from train.methods.structalign import StructAlign
-from train.model import Model, TextFeatures, vision_block
+from train.model import Model, TextFeatures
 
 
 def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor:
@@ -32,14 +34,38 @@ def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor
     return V.normalize(cropped, list(preprocessing.mean), list(preprocessing.std))
 
 
-def whole_tower(model: Model, backbone: Backbone, pixels: Tensor, adapted: bool) -> Tensor:
-    """Pixels [B, N, 3, S, S] through every block, every token of each: [B, N, D]."""
+def attention(queries: Tensor, x: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    """Multi-head attention by its formula: queries from one [B, P, C], keys and values from another; before the output projection."""
+    wq, wk, wv = weight.chunk(3)
+    bq, bk, bv = bias.chunk(3)
+    q = F.linear(queries, wq, bq) * (x.shape[-1] // heads) ** -0.5
+    q, k, v = (y.unflatten(-1, (heads, -1)).transpose(1, 2) for y in (q, F.linear(x, wk, bk), F.linear(x, wv, bv)))
+    return ((q @ k.transpose(-1, -2)).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def frame_fusion(adapter: FrameFusion, x: Tensor, frames: int) -> Tensor:
+    """Cross attention of every token of every frame [B*N, P, C] to its neighbour."""
+    x_BNPC = x.unflatten(0, (-1, frames))
+    first, last = x_BNPC[:, :1], x_BNPC[:, -1:]
+    guide = torch.cat([first, x_BNPC[:, :-1]], 1) if adapter.forwards else torch.cat([x_BNPC[:, 1:], last], 1)
+    mixed = attention(guide.flatten(0, 1), x, adapter.qkv_weight, adapter.qkv_bias, adapter.heads)
+    return F.linear(mixed, adapter.out_weight, adapter.out_bias)
+
+
+def whole_tower(model: Model, backbone: Backbone, pixels: Tensor, gates_open: bool) -> Tensor:
+    """Pixels [B, N, 3, S, S] through every block, every token of each: [B, N, D]. The teacher's gates stand at 0."""
     visual = backbone.model.visual
     batch, frames = pixels.shape[:2]
     x = visual._embeds(pixels.flatten(0, 1))
     for index, block in enumerate(visual.transformer.resblocks):
-        adapter = model.video._adapter(index) if adapted else None
-        x = vision_block(block, adapter, x, frames, queries=x.shape[1])
+        normed = block.ln_1(x)
+        mixed = block.attn.out_proj(attention(normed, normed, block.attn.in_proj_weight, block.attn.in_proj_bias, block.attn.num_heads))
+        adapter = model.video._adapter(index)
+        if adapter is not None:
+            alpha = adapter.alpha if gates_open else torch.zeros_like(adapter.alpha)
+            mixed = (1 - alpha) * mixed + alpha * frame_fusion(adapter, normed, frames)
+        x = x + mixed
+        x = x + block.mlp(block.ln_2(x))
     return (visual.ln_post(x)[:, 0] @ visual.proj).unflatten(0, (batch, frames))
 
 
@@ -62,11 +88,11 @@ def released_losses(
     """The terms of StructAlign's loss on pairs of a folder with PNG files and a caption."""
     model, settings = method.model, method.settings
     pixels = torch.stack([read_clip(folder, frames, backbone.preprocessing) for folder in folders])
-    video = whole_tower(model, backbone, pixels, adapted=True)
+    video = whole_tower(model, backbone, pixels, gates_open=True)
     text = model.text(ids, task, noise)
     pair_by_pair(video, text)
     with torch.no_grad():
-        taught_video = whole_tower(model, backbone, pixels, adapted=False)
+        taught_video = whole_tower(model, backbone, pixels, gates_open=False)
         taught_text = model.text(ids, task, adapted=False)
         pair_by_pair(taught_video, taught_text)
     similarity = pair_by_pair(video, text)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.backbone import load_backbone, save_frozen
+from cache.backbone import load_backbone
 from cache.catalog import Catalog, Clip
+from cache.halves import save_frozen
 from cache.root import CacheRoot
 from cache.spec import CacheSpec
 from cache.staging import ClipOutcome, write_tokens

@@ -36,7 +36,7 @@ def main() -> None:
         create_tokens(folder, catalog, CacheSpec("bench", "", "", "", "", CUT, FRAMES, 1, 0, 1.0, False, {}, ""), (50, 768))
         (folder / "receipts").mkdir()
         (folder / "png").mkdir()
-        work = Work(folder, folder, "", "", "", "", CUT, FRAMES, ViewRule(1, 0, 1.0, False), "cpu", 60)
+        work = Work(folder, folder, "", CUT, FRAMES, ViewRule(1, 0, 1.0, False), "cpu", 60)
         runner = UnitRunner(work, Stem(backbone, CUT), backbone.preprocessing, RowTable(catalog, 1))
 
         def ours() -> None:

@@ -55,3 +55,12 @@ def test_weights_from_files(tmp_path: Path) -> None:
     save_file({"logit_scale": torch.zeros(())}, tmp_path / "other.safetensors")
     with pytest.raises(StructAlignError, match="do not fit backbone 'demo'"):
         load_backbone("demo", str(tmp_path / "other.safetensors"))
+
+
+def test_open_clips_own_text_tower_works_on_weights_from_a_file() -> None:
+    """Its causal mask is no weight: it is not in the file."""
+    ours = load_backbone("demo", "demo")
+    theirs, _, _ = open_clip.create_model_and_transforms(f"local-dir:{DEMO_FOLDER}")
+    ids = ours.tokenizer()(["a red ball bounces", "two small stars"])
+    assert torch.allclose(ours.model.encode_text(ids), theirs.eval().encode_text(ids), atol=1e-6)
+    assert not any(parameter.requires_grad for parameter in ours.model.parameters())

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import FeatureCache
+from cache import FeatureCache, StructAlignError
+from extract.engines import WorkerPool, worker_pool
 from tests.conftest import EXTRACT, Cli
 
 INLINE = EXTRACT
@@ -70,3 +71,25 @@ def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) 
     again = cli.json(*INLINE, "--root", videos, "--cut", "4")
     assert not again["reused"] and digest(Path(again["path"])) == digest(Path(whole["path"]))
     assert (Path(again["path"]) / "tokens" / "c.0.0.0.0").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "resources", "expected"),
+    [
+        ("cpu", None, {"CPU": 8}, WorkerPool(8, 0)),
+        ("cpu", 3, {"CPU": 8, "GPU": 1}, WorkerPool(3, 0)),
+        ("cpu", None, {"CPU": 300}, WorkerPool(100, 0)),  # there are only so many units
+        ("cuda", None, {"CPU": 16, "GPU": 1}, WorkerPool(16, 0.0625)),
+        ("cuda", None, {"CPU": 64, "GPU": 1}, WorkerPool(16, 0.0625)),
+        ("cuda", None, {"CPU": 64, "GPU": 8}, WorkerPool(64, 0.125)),
+        ("cuda", 7, {"CPU": 64, "GPU": 1}, WorkerPool(7, 0.1428)),  # seven of them fit, in the parts that Ray counts
+        ("cuda", 2, {"CPU": 64, "GPU": 8}, WorkerPool(2, 1)),
+    ],
+)
+def test_workers_take_every_core_and_share_the_gpus(device: str, workers: int | None, resources: dict[str, float], expected: WorkerPool) -> None:
+    assert worker_pool(device, workers, 100, resources) == expected
+
+
+def test_a_cluster_without_a_gpu_is_told() -> None:
+    with pytest.raises(StructAlignError, match="no node of this Ray cluster has a GPU"):
+        worker_pool("cuda", None, 100, {"CPU": 8})

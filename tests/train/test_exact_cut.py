@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cache.backbone import Backbone, Stem, load_backbone, load_frozen, save_frozen
+from cache.backbone import Backbone, Stem, load_backbone
+from cache.halves import load_frozen, save_frozen
 from train.model import Model, VideoTail
 from train.settings import Settings
 

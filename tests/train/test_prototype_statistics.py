@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cache import CacheRoot, FeatureCache, StructAlignError
-from cache.backbone import load_frozen
+from cache.halves import load_frozen
 from tests.conftest import Cli
 from train.losses import pooled_unit
 from train.methods.structalign import StructAlign
