@@ -1,12 +1,15 @@
 """Starting Ray the way this project wants it: local unless told otherwise, quiet, without usage statistics."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from cache.errors import StructAlignError
+
+PATIENCE = 10  # seconds for a cluster to answer
 
 
 @contextmanager
@@ -22,13 +25,42 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     import ray
 
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address not in ("local", "auto"):
+        _knock(address)
     local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)} if address == "local" else {}
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": {"PYTHONPATH": path}}, **local)
+        with _silent_stderr():  # its core announces its log level before it heeds it; errors come as exceptions
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": {"PYTHONPATH": path}}, **local)
     except (OSError, ValueError, RuntimeError) as error:
         raise StructAlignError(f"cannot start or reach Ray at '{address}': {str(error).splitlines()[0]}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises StructAlignError when nobody answers at HOST:PORT: Ray itself would wait for ever."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise StructAlignError(f"'{address}' is no address of a Ray cluster; it is HOST:PORT, as `ray start --head` prints it, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise StructAlignError(
+            f"no Ray cluster answers at '{address}' ({error}); start one with `ray start --head`, or leave the address out"
+        ) from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing that this process writes to file descriptor 2 is seen, C++ included."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

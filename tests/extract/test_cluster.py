@@ -55,3 +55,11 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(shared: Cli, cli: Cl
     assert process.returncode == 0, err
     (path,) = (cli.home / "cache" / "caches").iterdir()
     assert verify(path).ok and digest(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "said"), [("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"), ("nowhere", "is no address of a Ray cluster")]
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(cli: Cli, videos: Path, address: str, said: str) -> None:
+    """Ray itself waited for ever."""
+    assert said in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
