@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 
+import torch
+
 from tests.benchmarks.table import Row, table
 
 NAMES = ("startup", "similarity", "evaluation", "loading", "extraction", "usual_extraction", "training", "released_training")
+GPU_NAMES = ("full_scale",)
 
 
 def main(names: list[str]) -> int:
     """Run and print; exit code 1 when a benchmark fails to run (a missed target is told, not punished)."""
     rows: list[Row] = []
     failed = []
-    for name in names or NAMES:
+    for name in names or [*NAMES, *(GPU_NAMES if torch.cuda.is_available() else ())]:
         began = time.monotonic()
         done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], capture_output=True, text=True, check=False)
         if done.returncode:

@@ -18,3 +18,11 @@ def gemm_rate(inner: int = 512, dtype: torch.dtype = torch.float32) -> float:
 def bfloat16_gain() -> float:
     """How many times faster matrix products are in bfloat16; below 1 on a CPU without units for it."""
     return gemm_rate(dtype=torch.bfloat16) / gemm_rate()
+
+
+def peak_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Matrix products on ``device``, in floating-point operations a second; large ones on a GPU."""
+    if device.type == "cpu":
+        return gemm_rate(dtype=dtype)
+    a, b = torch.randn(2, 8192, 8192, device=device).to(dtype)
+    return 2 * 8192**3 / in_turn(10, {"gemm": lambda: a @ b})["gemm"]

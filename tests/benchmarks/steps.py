@@ -40,9 +40,9 @@ class Trainer:
         self.optimizer.zero_grad()
 
 
-def make_trainer(cache: FeatureCache, overrides: dict[str, str], device: torch.device) -> Trainer:
-    """The second task's, with old prototypes and a teacher whose embeddings are noise: a step's time does not depend on their values."""
-    config = make_config(cache, resolve("msrvtt", "structalign", overrides), 2, seed=0)
+def make_trainer(cache: FeatureCache, overrides: dict[str, str], device: torch.device, tasks: int = 2) -> Trainer:
+    """The second task's of so many, with old prototypes and a teacher whose embeddings are noise: a step's time does not depend on their values."""
+    config = make_config(cache, resolve(cache.catalog.dataset, "structalign", overrides), tasks, seed=0)
     experiment = make_experiment(cache, config, device)
     model, method = experiment.model, experiment.method
     assert isinstance(method, StructAlign)
