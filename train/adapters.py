@@ -23,19 +23,27 @@ class Noise(Protocol):
 
 
 class GeneratorNoise:
-    """Noise from an explicit generator."""
+    """Noise from an explicit generator on the CPU. On another device each draw is made there, seeded by the CPU's generator, whose state is
+    then all there is to keep."""
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
+        self._elsewhere: dict[torch.device, Generator] = {}
 
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Standard normal draws."""
-        return torch.randn(shape, generator=self.generator, device=self.generator.device, dtype=like.dtype).to(like.device)
+        return torch.randn(shape, generator=self._on(like.device), device=like.device, dtype=like.dtype)
 
     def keep(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
         """Dropout's factors."""
-        kept = torch.rand(shape, generator=self.generator, device=self.generator.device) >= dropout
-        return kept.to(like.device, like.dtype) / (1 - dropout)
+        kept = torch.rand(shape, generator=self._on(like.device), device=like.device) >= dropout
+        return kept.to(like.dtype) / (1 - dropout)
+
+    def _on(self, device: torch.device) -> Generator:
+        if device.type == self.generator.device.type:
+            return self.generator
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        return self._elsewhere.setdefault(device, Generator(device)).manual_seed(seed)
 
 
 class FrameFusion(nn.Module):

@@ -1,5 +1,6 @@
 """The model that learns: the frozen towers after the cut, with adapters. open_clip's weights are never edited."""
 
+import copy
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -30,7 +31,7 @@ class VideoTail(nn.Module):
         super().__init__()
         visual = backbone.model.visual
         self.cut, self.compute = backbone.cut, settings.compute
-        self.blocks: nn.ModuleList = visual.transformer.resblocks[self.cut :]
+        self.blocks = frozen_blocks(visual.transformer.resblocks[self.cut :], settings.compute)
         self.ln_post, self.projection = visual.ln_post, visual.proj
         self.adapters = nn.ModuleDict()
         adapted = backbone.blocks - self.cut if settings.adapted_blocks is None else settings.adapted_blocks
@@ -66,6 +67,17 @@ def matrix_products(compute: Literal["float32", "bfloat16"], like: Tensor) -> to
     return torch.autocast(like.device.type, torch.bfloat16, enabled=compute == "bfloat16")
 
 
+def frozen_blocks(blocks: nn.ModuleList, compute: Literal["float32", "bfloat16"]) -> nn.ModuleList:
+    """A tower's blocks as they are, or, with bfloat16, a copy in which the weights of matrix products are rounded once and not in every step."""
+    if compute == "float32":
+        return blocks
+    copied = copy.deepcopy(blocks)
+    for module in copied.modules():
+        if isinstance(module, nn.Linear | nn.MultiheadAttention):
+            module.to(torch.bfloat16)
+    return copied
+
+
 def vision_block(block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int) -> Tensor:
     """One pre-LN block on [B*N, P, C], for the first ``queries`` tokens of each frame: the last block needs the class token alone."""
     normed = block.ln_1(x)
@@ -97,7 +109,8 @@ class TextTower(nn.Module):
         super().__init__()
         clip = backbone.model
         self.token_embedding, self.positional_embedding = clip.token_embedding, clip.positional_embedding
-        self.blocks, self.ln_final, self.projection = clip.transformer.resblocks, clip.ln_final, clip.text_projection
+        self.blocks = frozen_blocks(clip.transformer.resblocks, settings.compute)
+        self.ln_final, self.projection = clip.ln_final, clip.text_projection
         width = int(clip.transformer.width)
         self.padding_counts, self.compute = settings.words == "released", settings.compute
         self.experts = nn.ModuleList(

@@ -25,7 +25,7 @@ class ExpertAdamW:
         self.groups = groups
         self.weight_decay = weight_decay
         self.rowwise = rowwise
-        self.state: dict[nn.Parameter, tuple[Tensor, Tensor, Tensor]] = {}
+        self.state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is optimised."""
@@ -33,11 +33,11 @@ class ExpertAdamW:
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """One update with every group's learning rate times ``factor``."""
+        """One update with every group's learning rate times ``factor``. Nothing in it waits for a GPU."""
         for group, lr in self.groups:
-            for p in group:
-                if p.grad is not None:
-                    self._update(p, p.grad, lr * factor)
+            due: list[Tensor] = [p for p in group if p.grad is not None]
+            self._update_whole([p for p in due if p not in self.rowwise], lr * factor)
+            self._update_chosen([p for p in due if p in self.rowwise], lr * factor)
 
     def zero_grad(self) -> None:
         """Drop the gradients of what is optimised."""
@@ -46,40 +46,68 @@ class ExpertAdamW:
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Moments and step counts by the parameter's place among ``parameters``, for a checkpoint."""
-        places = {p: index for index, p in enumerate(self.parameters())}
+        places: dict[Tensor, int] = {p: index for index, p in enumerate(self.parameters())}
         return {f"{places[p]}.{name}": value for p, state in self.state.items() for name, value in zip("mvt", state, strict=True)}
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take up what ``state_tensors`` gave."""
         for index, p in enumerate(self.parameters()):
             if f"{index}.m" in tensors:
-                m, v, t = (tensors[f"{index}.{name}"].to(p.device) for name in "mvt")
-                self.state[p] = (m, v, t)
+                m, v = (tensors[f"{index}.{name}"].to(p.device) for name in "mv")
+                self.state[p] = (m, v, tensors[f"{index}.t"].to(self._counted_on(p)))
 
-    def _update(self, p: nn.Parameter, grad: Tensor, lr: float) -> None:
-        rows = p.shape[:2] if p in self.rowwise else torch.Size(())
-        if p not in self.state:
-            self.state[p] = (torch.zeros_like(p), torch.zeros_like(p), torch.zeros(rows, device=p.device, dtype=torch.float64))
-        m, v, t = self.state[p]
-        if not rows:
-            t += 1
-            m.lerp_(grad, 1 - BETAS[0])
-            v.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-            count = float(t)
-            size = lr * math.sqrt(1 - BETAS[1] ** count) / (1 - BETAS[0] ** count)
-            p.addcdiv_(m, v.sqrt().add_(EPS), value=-size)
-            p.mul_(1 - lr * self.weight_decay)
+    def _update_whole(self, parameters: list[Tensor], lr: float) -> None:
+        if not parameters:
             return
-        chosen = grad.flatten(2).ne(0).any(-1).nonzero(as_tuple=True)
-        if not len(chosen[0]):
+        gradients, means, squares, counts = self._states(parameters)
+        torch._foreach_add_(counts, 1)
+        sizes = [-lr * math.sqrt(1 - BETAS[1] ** count) / (1 - BETAS[0] ** count) for count in map(float, counts)]
+        torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
+        torch._foreach_mul_(squares, BETAS[1])
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - BETAS[1])
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, EPS)
+        torch._foreach_addcdiv_(parameters, means, roots, sizes)
+        torch._foreach_mul_(parameters, 1 - lr * self.weight_decay)
+
+    def _update_chosen(self, parameters: list[Tensor], lr: float) -> None:
+        """All stacks of one shape: rows that were not chosen are multiplied by 1 and moved by 0."""
+        if not parameters:
             return
-        t[chosen] += 1
-        g = grad[chosen]
-        m[chosen] = m_rows = BETAS[0] * m[chosen] + (1 - BETAS[0]) * g
-        v[chosen] = v_rows = BETAS[1] * v[chosen] + (1 - BETAS[1]) * g * g
-        steps = t[chosen]
-        size = (lr * torch.sqrt(1 - BETAS[1] ** steps) / (1 - BETAS[0] ** steps)).to(p.dtype).view(-1, *[1] * (p.ndim - 2))
-        p[chosen] = (p[chosen] - size * m_rows / (v_rows.sqrt() + EPS)) * (1 - lr * self.weight_decay)
+        gradients, means, squares, counts = self._states(parameters)
+        chosen = torch.stack([g.flatten(2).ne(0).any(-1) for g in gradients])
+        torch._foreach_add_(counts, chosen.unbind())
+        steps = torch.stack(counts)
+
+        def rows(if_chosen: Tensor | float, otherwise: float) -> tuple[Tensor, ...]:
+            values = torch.where(chosen, if_chosen, otherwise).to(parameters[0].dtype)
+            return values.view(*values.shape, *[1] * (parameters[0].ndim - 2)).unbind()
+
+        torch._foreach_mul_(means, rows(BETAS[0], 1))
+        torch._foreach_add_(means, torch._foreach_mul(gradients, 1 - BETAS[0]))
+        torch._foreach_mul_(squares, rows(BETAS[1], 1))
+        scaled = torch._foreach_mul(gradients, 1 - BETAS[1])
+        torch._foreach_mul_(scaled, gradients)
+        torch._foreach_add_(squares, scaled)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, EPS)
+        moves = torch._foreach_mul(means, rows(lr * torch.sqrt(1 - BETAS[1] ** steps) / (1 - BETAS[0] ** steps), 0))
+        torch._foreach_div_(moves, roots)
+        torch._foreach_sub_(parameters, moves)
+        torch._foreach_mul_(parameters, rows(1 - lr * self.weight_decay, 1))
+
+    def _states(self, parameters: list[Tensor]) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """Gradients, both moments and step counts, made where they are not there yet."""
+        for p in parameters:
+            if p not in self.state:
+                rows = p.shape[:2] if p in self.rowwise else torch.Size(())
+                self.state[p] = (torch.zeros_like(p), torch.zeros_like(p), torch.zeros(rows, device=self._counted_on(p), dtype=torch.float64))
+        means, squares, counts = (list(column) for column in zip(*(self.state[p] for p in parameters), strict=True))
+        return [cast(Tensor, p.grad) for p in parameters], means, squares, counts
+
+    def _counted_on(self, p: Tensor) -> torch.device:
+        """Where the steps of a parameter are counted: on the CPU, where reading them waits for nothing, unless each row has its own count."""
+        return p.device if p in self.rowwise else torch.device("cpu")
 
 
 def parameter_groups(model: Model, settings: Settings, task: int) -> list[tuple[list[nn.Parameter], float]]:
