@@ -97,6 +97,22 @@ def test_methods_that_learn_nothing_or_compare_whole_clips(shared: Cli, cache: F
     assert found_table(found).count("\n") == len(found) * (1 if pooled else 3) - 1
 
 
+def test_one_task_and_an_added_cache_of_the_very_same_clips(shared: Cli, cli: Cli, videos: Path, cache: FeatureCache, tmp_path: Path) -> None:
+    """The added clips were once compared with the run's own to tell them apart, which tensors do not bear."""
+    shared.json("train", *QUICK, "--tasks", "1", "--method", "zeroshot", "--out", tmp_path / "run")
+    for file in videos.glob("*.mp4"):
+        (tmp_path / file.name).symlink_to(file)
+    head, *rows = (videos / "manifest.csv").read_text().splitlines()
+    (tmp_path / "manifest.csv").write_text("\n".join([head, *(row for row in rows if ",test," in row)]) + "\n")
+    same = FeatureCache.open(cli.json(*EXTRACT, "--root", tmp_path, "--cut", "4")["path"])
+    experiment, run = make_experiment(cache, Run.open(tmp_path / "run").config, torch.device("cpu")), Run.open(tmp_path / "run")
+    assert run.database(1, "test")[0].clips == tuple(clip.id for clip in same.catalog)
+    own = Searcher(experiment, run).search("two blue squares spin", 100)
+    added = Searcher(experiment, run, same, alone=True).search("two blue squares spin", 100)
+    by_clip = {found.clip: found.score for found in added}
+    assert len(own) == len(by_clip) and all(by_clip[found.clip] == pytest.approx(found.score, abs=1e-5) for found in own)
+
+
 def test_queries_of_any_kind(experiment: Experiment, run: Path) -> None:
     searcher = Searcher(experiment, Run.open(run))
     for query in ("zzzqqq xyzzy", "日本語 ß 🎉", "\x1b[31mred\x07", "word " * 10_000, "!"):
