@@ -1,12 +1,16 @@
 """``compute=bfloat16`` is the float32 towers but for rounding: in embeddings, losses and gradients; and scores stay float32, without ties."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from cache.backbone import Backbone, Stem, load_backbone
+from tests.conftest import Cli
+from tests.end_to_end.test_pipeline import QUICK, without_seconds
 from train.methods.structalign import StructAlign, Teacher
 from train.model import Model
 from train.prototypes import ClassPrototypes
@@ -91,3 +95,22 @@ def test_scores_are_float32_and_do_not_tie(backbone: Backbone, tokens: Tensor) -
     assert len(scores["float32"].bfloat16().unique()) < scores["float32"].numel() / 2  # what scores in bfloat16 would have been
     assert float((scores["bfloat16"] - scores["float32"]).abs().max()) < 0.02
     assert not torch.equal(scores["bfloat16"], scores["float32"])
+
+
+def test_a_run_in_bfloat16_by_the_command_line(shared: Cli, tmp_path: Path) -> None:
+    """Trained, measured and measured again: the same figures, and at stage 0 near those of float32."""
+    runs = {}
+    for compute in ("float32", "bfloat16"):
+        runs[compute] = shared.json("train", *QUICK, "--set", "epochs=1", "--set", f"compute={compute}", "--out", tmp_path / compute)
+    assert json.loads((tmp_path / "bfloat16" / "config.json").read_text())["settings"]["compute"] == "bfloat16"
+    assert without_seconds(shared.json("eval", tmp_path / "bfloat16", "--again")) == without_seconds(runs["bfloat16"])
+    before_learning = [torch.tensor(runs[compute]["matrix"]["r1"][0]) for compute in ("float32", "bfloat16")]
+    assert torch.allclose(*before_learning, atol=100 / 8 + 1e-6)  # one caption of eight may change places
+
+
+def test_a_run_made_before_there_was_a_choice(shared: Cli, tmp_path: Path) -> None:
+    before = shared.json("train", *QUICK, "--set", "epochs=1", "--out", tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    del config["settings"]["compute"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert shared.json("eval", tmp_path / "run", "--again")["matrix"] == before["matrix"]
