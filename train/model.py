@@ -68,12 +68,22 @@ def matrix_products(compute: Literal["float32", "bfloat16"], like: Tensor) -> to
 
 
 def frozen_blocks(blocks: nn.ModuleList, compute: Literal["float32", "bfloat16"]) -> nn.ModuleList:
-    """A tower's blocks as they are, or, with bfloat16, a copy in which the weights of matrix products are rounded once and not in every step."""
-    if compute == "float32":
+    """A tower's blocks for computing: the same function, but for rounding, in fewer and larger strides.
+
+    QuickGELU x sigmoid(1.702 x) is silu(1.702 x) / 1.702: the factors go into the frozen weights around it. With bfloat16 the weights of matrix
+    products are rounded once, and not in every step. The backbone's own blocks stay as they are.
+    """
+    if compute == "float32" and not any(isinstance(module, QuickGELU) for module in blocks.modules()):
         return blocks
     copied = copy.deepcopy(blocks)
+    for block in copied:
+        mlp = cast(ResidualAttentionBlock, block).mlp
+        if isinstance(mlp.gelu, QuickGELU):
+            mlp.gelu = nn.SiLU()
+            for parameter, factor in ((mlp.c_fc.weight, 1.702), (mlp.c_fc.bias, 1.702), (mlp.c_proj.weight, 1 / 1.702)):
+                parameter.data.mul_(factor)
     for module in copied.modules():
-        if isinstance(module, nn.Linear | nn.MultiheadAttention):
+        if compute == "bfloat16" and isinstance(module, nn.Linear | nn.MultiheadAttention):
             module.to(torch.bfloat16)
     return copied
 
@@ -92,14 +102,7 @@ def vision_block(block: ResidualAttentionBlock, adapter: FrameFusion | None, x: 
     if adapter is not None:
         attention = (1 - adapter.alpha) * attention + adapter.alpha * adapter(normed, frames, queries)
     x = x[:, :queries] + block.ls_1(attention)
-    return x + block.ls_2(feed_forward(block, block.ln_2(x)))
-
-
-def feed_forward(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-    """The block's MLP. QuickGELU x sigmoid(1.702 x) is written as silu(1.702 x) / 1.702: one kernel, one tensor kept for the gradient."""
-    if not isinstance(block.mlp.gelu, QuickGELU):
-        return block.mlp(x)
-    return block.mlp.c_proj(F.silu(block.mlp.c_fc(x) * 1.702) / 1.702)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 class TextTower(nn.Module):
@@ -187,7 +190,7 @@ def _text_block(
     if experts is not None:
         out = out + experts(y, slice(3, 4), end, prototype, routed, noise)[0]
     x = x + block.ls_1(out)
-    return x + block.ls_2(feed_forward(block, block.ln_2(x)))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def _causal(visible: Tensor) -> Tensor:
