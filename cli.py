@@ -15,7 +15,6 @@ import click
 from cache.errors import StructAlignError
 
 PROGRESS = "structalign.progress"
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch takes large pages on Linux: touching fresh small ones is a sixth of a training step
 
 
 class Lines(click.Group):

@@ -29,10 +29,9 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
         _knock(address)
     local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)} if address == "local" else {}
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
-    variables = {"PYTHONPATH": path, **{name: os.environ[name] for name in ("THP_MEM_ALLOC_ENABLE",) if name in os.environ}}
     try:
         with _silent_stderr():  # its core announces its log level before it heeds it; errors come as exceptions
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": variables}, **local)
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": {"PYTHONPATH": path}}, **local)
     except (OSError, ValueError, RuntimeError) as error:
         raise StructAlignError(f"cannot start or reach Ray at '{address}': {str(error).splitlines()[0]}") from error
     try:

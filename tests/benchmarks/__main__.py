@@ -4,7 +4,6 @@ python -m tests.benchmarks [NAME ...]
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -21,10 +20,9 @@ def main(names: list[str]) -> int:
     """Run and print; exit code 1 when a benchmark fails to run (a missed target is told, not punished)."""
     rows: list[Row] = []
     failed = []
-    environment = {**os.environ, "THP_MEM_ALLOC_ENABLE": "1"}  # as the command line has it, for both sides of each comparison
     for name in names or [*NAMES, *(GPU_NAMES if torch.cuda.is_available() else ())]:
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-m", f"tests.benchmarks.{name}"], capture_output=True, text=True, check=False)
         if done.returncode:
             failed.append(f"{name}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
         else:

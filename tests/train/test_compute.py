@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from open_clip.transformer import QuickGELU
 from torch import Tensor
 
-from cache.backbone import Backbone, Stem, load_backbone
+from cache.backbone import Backbone, Stem, build_model, hash_weights, load_backbone
 from tests.conftest import Cli
 from tests.end_to_end.test_pipeline import QUICK, without_seconds
 from train.methods.structalign import StructAlign, Teacher
@@ -114,3 +115,17 @@ def test_a_run_made_before_there_was_a_choice(shared: Cli, tmp_path: Path) -> No
     del config["settings"]["compute"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     assert shared.json("eval", tmp_path / "run", "--again")["matrix"] == before["matrix"]
+
+
+def test_quick_gelus_factors_lie_in_the_weights_and_the_backbone_stays_as_it_was(backbone: Backbone, tokens: Tensor) -> None:
+    quick = replace(backbone, model=build_model("demo", {**backbone.config, "quick_gelu": True}, seed=0))
+    before, visual = hash_weights(quick.model.state_dict()), quick.model.visual
+    assert isinstance(visual.transformer.resblocks[-1].mlp.gelu, QuickGELU)
+    x = tokens.float().flatten(0, 1)
+    for block in visual.transformer.resblocks[CUT:]:
+        x = block(x)
+    expected = visual.ln_post(x[:, 0]) @ visual.proj
+    for compute, near in (("float32", 1e-5), ("bfloat16", 0.05)):
+        ours = learnt_model(quick, compute).video(tokens, adapted=False).flatten(0, 1)
+        assert float((ours - expected).norm() / expected.norm()) < near
+    assert hash_weights(quick.model.state_dict()) == before
