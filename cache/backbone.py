@@ -27,7 +27,7 @@ RANDOM = re.compile(r"random:(\d+)")
 class Backbone:
     """A CLIP with frozen weights in evaluation mode.
 
-    After a cache is opened its ``model`` has no vision blocks before ``cut`` and no embedding: the stem's work is in the tokens.
+    After a cache is opened the embedding and the vision blocks before ``cut`` hold no weights: the stem's work is in the tokens.
     ``file`` is where the weights were read, None where they came from no file.
     """
 
