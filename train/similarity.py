@@ -3,6 +3,8 @@
 Shape letters: V videos, T texts, N frames, L words, D joint width.
 """
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,27 +27,34 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
     Returns:
         float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
     """
-    best_frame, best_word = directed_similarities(frames, words, lengths)
-    return 0.5 * (best_frame + best_word)
+    return _in_order([0.5 * (best_frame + best_word) for best_frame, best_word in _by_length(frames, words, lengths)], lengths)
 
 
 def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The two halves of word-frame similarity, each float32 [V, T]: mean_j max_n and mean_n max_j of <f_n, w_j>; arguments as there."""
-    frames = _unit(frames)
-    lengths = lengths.to(words.device)
-    videos, count = frames.shape[:2]
-    if not len(words) or not videos or not words.shape[1]:
-        nothing = frames.new_zeros(videos, len(words), dtype=torch.float32)
-        return nothing, nothing
-    order = lengths.argsort(stable=True)
-    columns = []
-    for texts in order.split(TILE_TEXTS):
+    best_frame, best_word = zip(*_by_length(frames, words, lengths), strict=True)
+    return _in_order(best_frame, lengths), _in_order(best_word, lengths)
+
+
+def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both halves [V, T'] for the texts in the order of their lengths, TILE_TEXTS at a time."""
+    if not len(frames) or not len(words) or not words.shape[1]:
+        nothing = frames.new_zeros(len(frames), len(words), dtype=torch.float32)
+        yield nothing, nothing
+        return
+    frames, lengths, count = _unit(frames), lengths.to(words.device), frames.shape[1]
+    for texts in lengths.argsort(stable=True).split(TILE_TEXTS):
         packed, share = _packed(words[texts], lengths[texts])
         packed = _unit(packed).to(frames.dtype)
         tile = max(1, TILE_BYTES[frames.device.type] // (frames.element_size() * count * packed.shape[0] * packed.shape[1]))
-        columns.append(torch.cat([_tile(part, packed, share) for part in frames.split(tile)], dim=1))
-    best_frame, best_word = torch.cat(columns, dim=2)[:, :, order.argsort()].float()
-    return best_frame, best_word
+        of_words, of_frames = (torch.cat(best) for best in zip(*(_best(part, packed) for part in frames.split(tile)), strict=True))
+        yield (of_words * share).sum(1), of_frames.mean(1) * (share[0] > 0)
+        del of_words, of_frames
+
+
+def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """Columns by length to the texts' own order, float32 [V, T]."""
+    return torch.cat(tuple(columns), dim=1)[:, lengths.argsort(stable=True).argsort().to(columns[0].device)].float()
 
 
 def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,14 +67,12 @@ def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     return packed, (place < lengths) / lengths.clamp(min=1)
 
 
-def _tile(frames: Tensor, words: Tensor, share: Tensor) -> Tensor:
-    """frames [V, N, D], words [L, T, D] to [2, V, T]: both directions from one product."""
+def _best(frames: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Of frames [V, N, D] and words [L, T, D] each word's best frame [V, L, T] and each frame's best word [V, N, T], from one product."""
     videos, count, width = frames.shape
     longest, texts = words.shape[:2]
     scores = (frames.reshape(-1, width) @ words.reshape(-1, width).T).view(videos, count, longest, texts)
-    best_frame = (scores.amax(1) * share).sum(1)
-    best_word = scores.amax(2).mean(1) * (share[0] > 0)
-    return torch.stack([best_frame, best_word])
+    return scores.amax(1), scores.amax(2)
 
 
 def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
