@@ -13,6 +13,7 @@ import torch
 
 from cache.backbone import Backbone, Stem
 from cache.catalog import Catalog, Clip
+from cache.cpu import prepare_cpu
 from cache.errors import StructAlignError
 from cache.halves import load_stem, save_stem
 from cache.rows import RowTable
@@ -34,6 +35,7 @@ def run_inline(work: Work, backbone: Backbone, catalog: Catalog, units: list[Uni
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    prepare_cpu()
     runner = UnitRunner(work, Stem(backbone, work.cut), backbone.preprocessing, RowTable(catalog, work.views.count))
     try:
         for number, clips in units:
@@ -49,6 +51,7 @@ class RayWorker:
 
     def __init__(self, work: Work, stem: str) -> None:
         torch.set_num_threads(1)
+        prepare_cpu()
         open_to_group(work.staging)
         if (decoder := f"decord2 {version('decord2')}") != work.decoder:
             raise StructAlignError(f"{platform.node()} has {decoder}, this cache is made with {work.decoder}; install the same on all Ray nodes")

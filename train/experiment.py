@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from cache.backbone import Backbone
+from cache.cpu import prepare_cpu
 from cache.errors import StructAlignError
 from cache.halves import load_frozen
 from cache.store import FeatureCache
@@ -54,6 +55,8 @@ def make_experiment(cache: FeatureCache, config: dict[str, Any], device: torch.d
         settings = Settings(**config["settings"])
     except TypeError as error:
         raise StructAlignError(f"this run's settings are not those of this version ({error}); train it again") from error
+    if device.type == "cpu":
+        prepare_cpu()
     stream = TaskStream(cache, config["tasks"], settings, config["seed"], device)
     backbone = load_frozen(cache.frozen)
     model = Model(backbone, settings, config["tasks"], generator(config["seed"], "initialisation")).to(device)
