@@ -1,6 +1,6 @@
 """How time and memory grow with each size, on the demo backbone: numbers and figures for docs/scaling.md.
 
-python -m tests.benchmarks.growth --out FOLDER          (about ten minutes)
+python -m tests.benchmarks.growth --out FOLDER          (about 25 minutes)
 
 Every point is measured in a process of its own; memory is the largest process's. Extraction and whole runs are the real command.
 """
@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,11 @@ from typing import Any
 import torch
 
 from cache.backbone import load_backbone
+from evaluate.continual import run_continual
 from evaluate.page.figures import line_chart
 from evaluate.protocol import stage_scores
 from tests.benchmarks.sentences import sentences
+from tests.benchmarks.synthetic import make_cache
 from tests.benchmarks.table import in_turn
 from tests.benchmarks.videos import make_videos, write_manifest
 from train.adapters import GeneratorNoise
@@ -34,7 +37,7 @@ from train.settings import resolve
 from train.stream import Batch, Queries
 
 CLIPS, WORKERS, FRAMES, VIEWS = (32, 128, 512), (1, 2), (4, 8, 16), (1, 2, 4)
-BATCHES, TASKS = (8, 16, 32, 64), (1, 5, 10, 20)
+BATCHES, TASKS, TASK_CLIPS = (8, 16, 32, 64), (1, 5, 10, 20), (16, 64, 256)
 CAPTIONS, GALLERY = (250, 500, 1000, 2000), (500, 2000, 8000)
 STYLE = "<style>text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}</style>"
 
@@ -54,6 +57,17 @@ def run(cache_root: str, tasks: int) -> float:
         results = command(*line.split(), "--cache-root", cache_root, "--out", f"{out}/run")
         epochs = [json.loads(row) for row in Path(out, "run", "log.jsonl").read_text().splitlines()]
         return sum(row["seconds"] for row in epochs) + sum(stage["seconds"] for stage in results["stages"])
+
+
+def learn(clips: int, views: int, frames: int) -> float:
+    """Seconds of learning two tasks of so many training clips with 4 captions each, StructAlign, 2 epochs a task, from cache to results."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        cache = make_cache(root / "cache", 4, clips, 1, views, 4, frames=frames, weights=("demo", "demo"))
+        recipe = resolve("manifest", "structalign", {"epochs": "2", "adapted_blocks": "2"})
+        began = time.perf_counter()
+        run_continual(cache, recipe, 2, 0, torch.device("cpu"), root / "run", False, lambda *_: None, lambda _: None)
+        return time.perf_counter() - began
 
 
 def step(batch: int, frames: int) -> float:
@@ -83,7 +97,7 @@ def score(captions: int, clips: int) -> float:
     return in_turn(1, {"score": lambda: stage_scores(model, [block], [queries], [2])})["score"]
 
 
-POINTS: dict[str, Callable[..., float]] = {"extract": extract, "run": run, "step": step, "score": score}
+POINTS: dict[str, Callable[..., float]] = {"extract": extract, "run": run, "learn": learn, "step": step, "score": score}
 
 
 def command(*arguments: str) -> dict[str, Any]:
@@ -125,11 +139,14 @@ def main() -> None:
         make_videos(Path(videos), max(CLIPS))
         two = min(2, os.cpu_count() or 1)
         found["extract, clips"] = {str(n): point("extract", videos, n, two, 4, 2) for n in CLIPS}
-        found["extract, workers (128 clips)"] = {str(n): point("extract", videos, 128, n, 4, 2) for n in WORKERS}
-        found["extract, frames (128 clips)"] = {str(n): point("extract", videos, 128, two, n, 2) for n in FRAMES}
-        found["extract, views (128 clips)"] = {str(n): point("extract", videos, 128, two, 4, n) for n in VIEWS}
+        found["extract, workers (256 clips)"] = {str(n): point("extract", videos, 256, n, 4, 2) for n in WORKERS}
+        found["extract, frames (256 clips)"] = {str(n): point("extract", videos, 256, two, n, 2) for n in FRAMES}
+        found["extract, views (256 clips)"] = {str(n): point("extract", videos, 256, two, 4, n) for n in VIEWS}
         command("extract", "--dataset", "demo", "--cache-root", f"{name}/cache", "--json")
         found["run, K"] = {str(n): point("run", f"{name}/cache", n) for n in TASKS}
+    found["learning, clips a task"] = {str(n): point("learn", n, 2, 4) for n in TASK_CLIPS}
+    found["learning, views (64 clips)"] = {str(n): point("learn", 64, n, 4) for n in VIEWS}
+    found["learning, frames (64 clips)"] = {str(n): point("learn", 64, 2, n) for n in FRAMES}
     found["step, batch (4 frames)"] = {str(n): point("step", n, 4) for n in BATCHES}
     found["step, frames (batch 16)"] = {str(n): point("step", 16, n) for n in FRAMES}
     for clips in GALLERY:
