@@ -37,5 +37,5 @@ def check_products() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(512, 768, generator=generator), torch.randn(768, 512, generator=generator)
     error = float(((a @ b)[:2] - (a[:2, :, None] * b).sum(1)).abs().max())
-    if not error < 1e-2:
+    if not error < 1:  # a product is about 28; one left undone is wrong by as much, one in bfloat16 by less than 1
         raise StructAlignError("matrix products are wrong in this process: another BLAS has replaced torch's; import torch before decord")
