@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 TILE_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}  # scores of one tile: on a CPU they should stay in its cache
 TILE_TEXTS = 32
+SLAB_VIDEOS = 1024  # so many at a time are made unit vectors
 
 
 def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
@@ -27,7 +28,10 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
     Returns:
         float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
     """
-    return _in_order([0.5 * (best_frame + best_word) for best_frame, best_word in _by_length(frames, words, lengths)], lengths)
+    rows = []
+    for part in frames.split(SLAB_VIDEOS):
+        rows.append(_in_order([0.5 * (best_frame + best_word) for best_frame, best_word in _by_length(part, words, lengths)], lengths))
+    return torch.cat(rows)
 
 
 def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

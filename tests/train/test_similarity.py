@@ -17,6 +17,7 @@ def sample(seed: int, videos: int = 5, frames: int = 4, texts: int = 7, words: i
 def test_values_and_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, words, lengths = sample(seed)
     monkeypatch.setattr(similarity, "TILE_TEXTS", 2)
+    monkeypatch.setattr(similarity, "SLAB_VIDEOS", 4)
     monkeypatch.setattr(similarity, "TILE_BYTES", {"cpu": 4 * 4 * 6 * 2 * 3})  # three videos a tile
     fast = [x.clone().requires_grad_() for x in (frames, words)]
     slow = [x.clone().requires_grad_() for x in (frames, words)]
