@@ -22,7 +22,7 @@ def prepare_cpu() -> None:
 def keep_freed_memory() -> bool:
     """Tell glibc to serve large tensors from its heap and to keep what is freed; the process's memory then stays at its peak.
 
-    By default every tensor above 32 MB is mapped anew and zeroed by the kernel, page by page: of a ViT-B/32 training step that was a fifth of
+    By default every tensor above 32 MB is mapped anew and zeroed by the kernel, page by page: of a ViT-B/32 training step that was a tenth of
     the time. True where it took effect; another C library is left as it is.
     """
     try:
