@@ -33,9 +33,9 @@ def run_inline(work: Work, backbone: Backbone, catalog: Catalog, units: list[Uni
 
     Yields (unit, clips done).
     """
+    prepare_cpu()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    prepare_cpu()
     runner = UnitRunner(work, Stem(backbone, work.cut), backbone.preprocessing, RowTable(catalog, work.views.count))
     try:
         for number, clips in units:

@@ -53,7 +53,7 @@ def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple
         tile = max(1, TILE_BYTES[frames.device.type] // (frames.element_size() * count * packed.shape[0] * packed.shape[1]))
         of_words, of_frames = (torch.cat(best) for best in zip(*(_best(part, packed) for part in frames.split(tile)), strict=True))
         yield (of_words * share).sum(1), of_frames.mean(1) * (share[0] > 0)
-        del of_words, of_frames
+        del of_words, of_frames  # or they would stay while the next group's are made
 
 
 def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:

@@ -64,5 +64,5 @@ def test_a_product_that_was_left_undone_is_told(monkeypatch: pytest.MonkeyPatch)
 def test_decord_before_torch_never_computes_wrongly_in_silence() -> None:
     """decord2 loads every CUDA library it finds, one of which answers to BLAS's names: seen to crash, and to leave products undone."""
     done = run(DECORD_FIRST)
-    assert done.stdout.strip() != "wrong"
-    assert done.stdout.strip() == "right" or done.returncode != 0
+    crashed, told = done.returncode < 0, "import torch before decord" in done.stderr
+    assert crashed or told or done.stdout.strip() == "right", done
