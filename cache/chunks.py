@@ -3,15 +3,18 @@
 Zarr reads the same files, and reads them where the cache is remote. Going straight to them is an order of magnitude faster: the rate of a memory map.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
+from crc32c import crc32c
 from numpy.typing import NDArray
 
 CHECKSUM = 4  # bytes
+READERS = min(4, os.cpu_count() or 1)  # the system copies a chunk for one reader while another's checksum is taken
 
 
 class ChunkError(Exception):
@@ -23,20 +26,34 @@ class ChunkError(Exception):
 
 
 def read_chunks(folder: Path, rows: Sequence[int], shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """Rows of the token array in ``folder``, each chunk proven: [len(rows), *shape].
+    """Rows of the token array in ``folder``, each chunk proven where it came to lie: [len(rows), *shape].
 
     Raises:
         ChunkError: for the first row that is missing, too short or too long, or whose checksum differs.
     """
     out = np.empty((len(rows), *shape), np.dtype(dtype).newbyteorder("<"))
-    size = out.nbytes // max(1, len(rows))
-    for place, row in enumerate(rows):
-        try:
-            with (folder / f"c.{row}.0.0.0").open("rb", buffering=0) as file:
-                body, rest = file.read(size), file.read(CHECKSUM + 1)
-        except FileNotFoundError:
-            raise ChunkError(row, True) from None
-        if len(body) != size or len(rest) != CHECKSUM or google_crc32c.value(body) != int.from_bytes(rest, "little"):
-            raise ChunkError(row, False)
-        out[place].reshape(-1)[:] = np.frombuffer(body, out.dtype)
+    memory = out.reshape(-1).view(np.uint8).data
+    size = len(memory) // max(1, len(rows))
+
+    def read_share(reader: int) -> None:
+        for place in range(len(rows) * reader // READERS, len(rows) * (reader + 1) // READERS):
+            _read_chunk(folder, rows[place], memory[place * size : (place + 1) * size])
+
+    with ThreadPoolExecutor(READERS) as readers:
+        for _ in readers.map(read_share, range(READERS)):
+            pass  # raises what a share raised, the first share's first
     return out
+
+
+def _read_chunk(folder: Path, row: int, body: memoryview) -> None:
+    rest = bytearray(CHECKSUM + 1)
+    try:
+        file = os.open(f"{folder}/c.{row}.0.0.0", os.O_RDONLY)
+    except FileNotFoundError:
+        raise ChunkError(row, True) from None
+    try:
+        size = os.readv(file, [body, rest])
+    finally:
+        os.close(file)
+    if size != len(body) + CHECKSUM or crc32c(body) != int.from_bytes(rest[:CHECKSUM], "little"):
+        raise ChunkError(row, False)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cache.cpu import keep_freed_memory
 from tests.benchmarks.synthetic import make_cache
 from tests.benchmarks.table import Row, in_turn, tell
 
@@ -13,7 +14,9 @@ TRAIN, TEST, VIEWS = 16, 150, 4
 
 
 def main() -> None:
-    """Against numpy.memmap of the same bytes, both from the page cache."""
+    """Against numpy.memmap of the same bytes, both from the page cache, into memory that the process has had before, as training's has from its
+    first task on."""
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         cache = make_cache(Path(folder), 2, TRAIN, TEST, VIEWS, 1)

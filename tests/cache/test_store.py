@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cache import CacheRoot, FeatureCache, StructAlignError
+from cache import CacheRoot, FeatureCache, StructAlignError, chunks
 from tests.conftest import Cli
 
 
@@ -36,6 +36,19 @@ def test_chunks_are_what_zarr_reads(copy: Path) -> None:
     both = cache.all_views(order)
     assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
     assert np.array_equal(both[0], cache.tokens(order, view=0))
+
+
+@pytest.mark.parametrize("readers", [1, 4, 64])
+def test_however_many_read_the_first_bad_clip_is_named(copy: Path, readers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = FeatureCache.open(copy)
+    clips = [clip.id for clip in cache.catalog if clip.split == "train"]
+    rows = [cache.rows.row(clip, 0) for clip in clips]
+    monkeypatch.setattr(chunks, "READERS", readers)
+    assert np.array_equal(cache.tokens(clips), cache.array.oindex[np.asarray(rows)])
+    for bad in (clips[-1], clips[-2]):
+        (copy / "tokens" / f"c.{cache.rows.row(bad, 0)}.0.0.0").unlink()
+        with pytest.raises(StructAlignError, match=f"clip '{bad}', view 0, are missing"):
+            cache.tokens(clips)
 
 
 def test_a_chunk_of_another_length_is_an_error(copy: Path) -> None:
