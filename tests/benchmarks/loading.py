@@ -35,7 +35,7 @@ def main() -> None:
             torch.from_numpy(cache.all_views(train)).to(device)
             torch.from_numpy(cache.tokens(test)).to(device)
 
-        taken = in_turn(5, {"ours": ours, "mapped": mapped})
+        taken = in_turn(8, {"ours": ours, "mapped": mapped})
     size = flat.nbytes / 1e9
     limit = f"numpy.memmap, {size / taken['mapped']:.1f} GB/s"
     tell(

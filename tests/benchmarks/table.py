@@ -36,11 +36,12 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(rounds: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of several works, run in turn so that all meet the same machine; one round before is not counted."""
+    """Median seconds of several works, run in turn so that all meet the same machine, every other round backwards so that none always comes
+    after the same; one round before is not counted."""
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
-        for name, work in works.items():
-            taken = seconds(work)
+        for name in list(works) if turn % 2 else reversed(works):
+            taken = seconds(works[name])
             if turn:
                 found[name].append(taken)
     return {name: median(values) for name, values in found.items()}
