@@ -10,6 +10,7 @@ import numpy as np
 from cache import seal
 from cache.errors import StructAlignError
 from cache.files import share_mode
+from cache.finite import all_finite
 from cache.root import CacheRoot
 from cache.staging import ClipOutcome, StagedCache, create_tokens, write_tokens
 from cache.store import FeatureCache
@@ -107,6 +108,6 @@ def _plain(bundle: h5py.File, name: str, file: Path) -> Any:
 
 
 def _finite(tokens: np.ndarray, cache: FeatureCache) -> np.ndarray:
-    if not np.isfinite(tokens).all():
+    if not all_finite(tokens):
         raise StructAlignError(f"cache {cache.path} is damaged: tokens are missing or not finite; 'cache verify' names the clips")
     return tokens

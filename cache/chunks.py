@@ -34,14 +34,18 @@ def read_chunks(folder: Path, rows: Sequence[int], shape: tuple[int, ...], dtype
     out = np.empty((len(rows), *shape), np.dtype(dtype).newbyteorder("<"))
     memory = out.reshape(-1).view(np.uint8).data
     size = len(memory) // max(1, len(rows))
+    readers = min(READERS, len(rows))
 
     def read_share(reader: int) -> None:
-        for place in range(len(rows) * reader // READERS, len(rows) * (reader + 1) // READERS):
+        for place in range(len(rows) * reader // readers, len(rows) * (reader + 1) // readers):
             _read_chunk(folder, rows[place], memory[place * size : (place + 1) * size])
 
-    with ThreadPoolExecutor(READERS) as readers:
-        for _ in readers.map(read_share, range(READERS)):
-            pass  # raises what a share raised, the first share's first
+    if readers == 1:
+        read_share(0)
+    elif readers:
+        with ThreadPoolExecutor(readers) as pool:
+            for _ in pool.map(read_share, range(readers)):
+                pass  # raises what a share raised, the first share's first
     return out
 
 

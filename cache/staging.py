@@ -18,6 +18,7 @@ from cache.catalog import Catalog
 from cache.chunks import ChunkError, read_chunks
 from cache.errors import StructAlignError
 from cache.files import sha256_of, share_mode, write_text
+from cache.finite import all_finite
 from cache.rows import RowTable
 from cache.spec import CacheSpec
 
@@ -137,7 +138,7 @@ class StagedCache:
 
     def _reads(self, array: zarr.Array[Any], row: int) -> bool:
         try:
-            return bool(np.isfinite(read_chunks(self.path / "tokens", [row], array.shape[1:], str(array.dtype))).all())
+            return all_finite(read_chunks(self.path / "tokens", [row], array.shape[1:], str(array.dtype)))
         except (ChunkError, OSError):
             return False
 

@@ -1,5 +1,6 @@
 """Finding every damaged or missing byte of a published cache."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,9 +8,10 @@ from typing import Literal
 import numpy as np
 
 from cache import seal
-from cache.chunks import ChunkError, read_chunks
+from cache.chunks import READERS, ChunkError, read_chunks
 from cache.errors import StructAlignError
 from cache.files import sha256_of
+from cache.finite import all_finite
 from cache.store import FeatureCache, is_remote
 
 
@@ -37,12 +39,10 @@ def verify(path: str | Path) -> Findings:
         if "is damaged" not in str(error):
             raise
         return Findings([], [], [_named(str(error))])
-    damaged: list[tuple[str, int]] = []
-    missing: list[tuple[str, int]] = []
-    for clip in cache.ok(list(cache.catalog)):
-        for view in range(cache.rows.views(clip.id)):
-            if (state := _state(cache, cache.rows.row(clip.id, view))) != "good":
-                (missing if state == "missing" else damaged).append((clip.id, view))
+    views = [(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))]
+    with ThreadPoolExecutor(READERS) as readers:
+        states = list(readers.map(lambda one: _state(cache, cache.rows.row(*one)), views))
+    damaged, missing = ([view for view, state in zip(views, states, strict=True) if state == bad] for bad in ("damaged", "missing"))
     return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache))
 
 
@@ -50,15 +50,15 @@ def _state(cache: FeatureCache, row: int) -> Literal["good", "damaged", "missing
     try:
         if is_remote(cache.path):
             tokens = np.asarray(cache.array[row])
+            if np.isnan(tokens).all():
+                return "missing"
         else:
             (tokens,) = read_chunks(cache.path / "tokens", [row], cache.array.shape[1:], cache.spec.token_dtype)
     except ChunkError as error:
         return "missing" if error.missing else "damaged"
     except (ValueError, OSError, RuntimeError):
         return "damaged"
-    if np.isnan(tokens).all():
-        return "missing"
-    return "good" if np.isfinite(tokens).all() else "damaged"
+    return "good" if all_finite(tokens) else "damaged"
 
 
 def _named(message: str) -> str:

@@ -8,6 +8,7 @@ import torch
 
 from cache.backbone import Stem
 from cache.catalog import Clip
+from cache.finite import all_finite
 from cache.identity import Preprocessing
 from cache.rows import RowTable
 from cache.staging import ClipOutcome, StagedCache, write_tokens
@@ -56,7 +57,7 @@ class UnitRunner:
             frames = self.decoder.frames(self.work.root / clip.path, clip.start, clip.end, self.work.frames)
             pixels = make_views(frames, clip.id, self.rows.views(clip.id), self.work.views, self.preprocessing, self.work.device)
             tokens = encode(self.stem, pixels)
-            if not np.isfinite(tokens).all():
+            if not all_finite(tokens):
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
         except ClipError as error:
             return ClipOutcome(clip.id, error.reason, error.message)
