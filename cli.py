@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from cache.errors import StructAlignError
+from cache.progress import Progress
 
 PROGRESS = "structalign.progress"
 
@@ -37,7 +38,7 @@ class Lines(click.Group):
             )
             context.exit(1)
         except KeyboardInterrupt:
-            progress: _Progress | None = context.find_root().meta.get(PROGRESS)
+            progress: Progress | None = context.find_root().meta.get(PROGRESS)
             stand = f" at {progress.line}" if progress and progress.line else ""
             click.echo(f"\ninterrupted{stand}\nnothing is lost; the same command goes on: {shlex.join(['structalign', *sys.argv[1:]])}", err=True)
             context.exit(130)
@@ -92,7 +93,7 @@ _device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), d
 @click.pass_context
 def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
-    report = _extract(options, _Progress("extract", "clips", quiet=as_json))
+    report = _extract(options, _progress("extract", "clips", quiet=as_json))
     quarantined = report.cache.quarantined()
     clips, ok = len(report.cache.catalog), len(report.cache.catalog) - len(quarantined)
     rate = 0.0 if report.reused else clips / report.seconds
@@ -269,7 +270,7 @@ def sweep(
         _torch_device(device).type,
         folder,
         lambda: ray_session(ray_address),
-        _Progress("sweep", "runs", as_json),
+        _progress("sweep", "runs", as_json),
     )
     click.echo(json.dumps(body) if as_json else f"{sweep_table(body)}\n\n{folder / 'sweep.json'}")
 
@@ -314,28 +315,17 @@ def cache_info(reference: str | None, cache_root: Path, as_json: bool) -> None:
 def cache_verify(context: click.Context, reference: str | None, deep: bool, root: Path | None, cache_root: Path, as_json: bool) -> None:
     """Read every byte of a cache and compare it with its checksums; exit code 4 if damage is found."""
     from cache.root import CacheRoot
-    from cache.verify import verify
+    from cache.verify import verdict, verify
 
     path = CacheRoot(cache_root.expanduser()).locate(reference)
     found = verify(path)
-    body: dict[str, Any] = {
-        "ok": found.ok, "path": str(path), "damaged": [{"clip": clip, "view": view} for clip, view in found.damaged],
-        "missing": [{"clip": clip, "view": view} for clip, view in found.missing], "files": found.files,
-    }  # fmt: skip
+    body: dict[str, Any] = {"ok": found.ok, "path": str(path), **found.as_json()}
     if deep and found.ok:
         from extract.reextract import compare_sample
 
         body["deep"] = compare_sample(path, root)
         body["ok"] = not body["deep"]["differing"]
-    if as_json:
-        click.echo(json.dumps(body))
-    else:
-        lines = [f"{kind}: clip {row['clip']}, view {row['view']}" for kind in ("damaged", "missing") for row in body[kind]]
-        lines += [f"damaged: {name}" for name in found.files]
-        if "deep" in body:
-            lines += [f"differs when extracted again: clip {clip}" for clip in body["deep"]["differing"]]
-            lines.append(f"{body['deep']['clips']} clips extracted again, smallest cosine of a token {body['deep']['min_cosine']:.6f}")
-        click.echo("\n".join([*lines, f"cache {path}: {'every byte is as it was written' if body['ok'] else 'damaged; extract it again'}"]))
+    click.echo(json.dumps(body) if as_json else verdict(body))
     context.exit(0 if body["ok"] else 4)
 
 
@@ -399,40 +389,30 @@ def cache_rm(reference: str | None, yes: bool, cache_root: Path, as_json: bool) 
 def demo(seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, as_json: bool) -> None:
     """World, extraction, training and evaluation in one go."""
     given = ["--seed", str(seed), "--cache-root", str(cache_root)]
-    report = _extract(extract.make_context("extract", given).params, _Progress("extract", "clips", as_json))
+    report = _extract(extract.make_context("extract", given).params, _progress("extract", "clips", as_json))
     learning = train.make_context("train", [*given, "--tasks", str(tasks), "--runs", str(runs), *(["--out", str(out)] if out else [])])
     results, path = _train(str(report.cache.path), learning.params, as_json)
     _print_results(results, path, as_json)
 
 
-def _extract(options: dict[str, Any], progress: "_Progress") -> Any:
+def _progress(verb: str, unit: str, quiet: bool) -> Progress:
+    progress = Progress(verb, unit, quiet)
+    click.get_current_context().find_root().meta[PROGRESS] = progress  # for who interrupts
+    return progress
+
+
+def _extract(options: dict[str, Any], progress: Progress) -> Any:
     from cache.root import CacheRoot
+    from extract.choices import choose
     from extract.datasets import read_dataset
     from extract.datasets.source import Source
-    from extract.plan import ExtractSettings, ViewRule, make_plan, what_changed
+    from extract.plan import make_plan, what_changed
     from train.settings import extraction_defaults
 
     root = CacheRoot(options["cache_root"].expanduser())
     root.open_for_writing()
     source = read_dataset(options["dataset"], options["root"], options["splits"], root.path, options["seed"])
-    defaults = extraction_defaults(options["dataset"])
-    own_backbone = options["backbone"] in (None, defaults["backbone"])
-    chosen = options if options["cut"] is not None or options["adapted_blocks"] is not None else defaults
-    settings = ExtractSettings(
-        backbone=options["backbone"] or defaults["backbone"],
-        pretrained=options["pretrained"] or (defaults["pretrained"] if own_backbone else "openai"),
-        cut=chosen.get("cut") if own_backbone or chosen is options else None,
-        adapted_blocks=chosen.get("adapted_blocks"),
-        frames=options["frames"] or defaults["frames"],
-        views=ViewRule(options["views"] or defaults["views"], options["seed"], defaults["view_scale"], defaults["view_flip"]),
-        device=options["device"],
-        engine=options["engine"],
-        workers=options["workers"],
-        ray_address=options["ray_address"],
-        max_bad=options["max_bad"],
-        retry_bad=options["retry_bad"],
-        decode_timeout=options["decode_timeout"],
-    )
+    settings = choose(options, extraction_defaults(options["dataset"]))
     began = time.monotonic()
     if options["limit"]:
         from extract.limit import limit_catalog
@@ -465,7 +445,7 @@ def _train(reference: str | None, options: dict[str, Any], quiet: bool) -> tuple
     from evaluate.continual import default_run_name, run_continual  # torch: only once the input is known to be sound
 
     out = options["out"] or options["runs"] / default_run_name(cache, recipe.name, options["tasks"], options["seed"])
-    progress, epochs, tasks = _Progress("train", "epochs", quiet), recipe.settings.epochs, options["tasks"]
+    progress, epochs, tasks = _progress("train", "epochs", quiet), recipe.settings.epochs, options["tasks"]
     board = None
     if options["log"] == "tensorboard":
         from evaluate.tensorboard import TensorBoardLog
@@ -550,41 +530,6 @@ def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:
     from evaluate.report import results_table
 
     click.echo(json.dumps(results) if as_json else f"{results_table(results)}\n\n{path / 'results.json'}")
-
-
-class _Progress:
-    """How far long work is, on stderr: one moving line on a terminal, a plain line every ten percent elsewhere, nothing when quiet."""
-
-    def __init__(self, verb: str, unit: str, quiet: bool) -> None:
-        self.verb, self.unit, self.quiet = verb, unit, quiet
-        self.line, self._tenth, self._length = "", -1, 0
-        self._first: tuple[int, float] | None = None
-        if context := click.get_current_context(silent=True):
-            context.find_root().meta[PROGRESS] = self
-
-    def __call__(self, done: int, total: int, detail: str = "") -> None:
-        now = time.monotonic()
-        self._first = self._first or (done, now)
-        worked, taken = done - self._first[0], now - self._first[1]
-        pace = f", {worked / taken:.3g} {self.unit}/s, {_duration((total - done) * taken / worked)} left" if worked and taken and done < total else ""
-        self.line = f"{self.verb}: {done} of {total} {self.unit}{pace}{f', {detail}' if detail else ''}"
-        moving, tenth = sys.stderr.isatty(), 10 * done // max(1, total)
-        if self.quiet or (not moving and tenth == self._tenth):
-            return
-        self._tenth = tenth
-        click.echo(f"\r{self.line.ljust(self._length)}" if moving else self.line, err=True, nl=not moving or done >= total)
-        self._length = len(self.line)
-
-
-def _duration(seconds: float) -> str:
-    minutes = int(seconds) // 60
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min"
-        if minutes >= 60
-        else f"{minutes} min {int(seconds) % 60:02d} s"
-        if minutes
-        else f"{seconds:.0f} s"
-    )
 
 
 if __name__ == "__main__":

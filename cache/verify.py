@@ -1,9 +1,10 @@
 """Finding every damaged or missing byte of a published cache."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +29,11 @@ class Findings:
         """Whether nothing was found."""
         return not (self.damaged or self.missing or self.files)
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        lists = {"damaged": self.damaged, "missing": self.missing}
+        return {**{name: [{"clip": clip, "view": view} for clip, view in views] for name, views in lists.items()}, "files": self.files}
+
 
 def verify(path: str | Path) -> Findings:
     """Read all of a cache. Raises StructAlignError when it is no cache at all, or of another schema."""
@@ -44,6 +50,16 @@ def verify(path: str | Path) -> Findings:
         states = list(readers.map(lambda one: _state(cache, cache.rows.row(*one)), views))
     damaged, missing = ([view for view, state in zip(views, states, strict=True) if state == bad] for bad in ("damaged", "missing"))
     return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache))
+
+
+def verdict(body: Mapping[str, Any]) -> str:
+    """What was found, as text: findings as JSON with ``ok`` and ``path``, and ``deep`` where clips were extracted again."""
+    lines = [f"{kind}: clip {row['clip']}, view {row['view']}" for kind in ("damaged", "missing") for row in body[kind]]
+    lines += [f"damaged: {name}" for name in body["files"]]
+    if "deep" in body:
+        lines += [f"differs when extracted again: clip {clip}" for clip in body["deep"]["differing"]]
+        lines.append(f"{body['deep']['clips']} clips extracted again, smallest cosine of a token {body['deep']['min_cosine']:.6f}")
+    return "\n".join([*lines, f"cache {body['path']}: {'every byte is as it was written' if body['ok'] else 'damaged; extract it again'}"])
 
 
 def _state(cache: FeatureCache, row: int) -> Literal["good", "damaged", "missing"]:

@@ -1,0 +1,41 @@
+"""The user's options over the dataset's defaults."""
+
+from typing import Any
+
+import pytest
+
+from extract.choices import choose
+from extract.plan import ExtractSettings
+
+DEFAULTS = {
+    "backbone": "ViT-B-32-quickgelu", "pretrained": "openai", "cut": 2, "frames": 12, "views": 4, "view_scale": 0.5, "view_flip": True,
+}  # fmt: skip
+NOTHING = dict.fromkeys(
+    ("backbone", "pretrained", "cut", "adapted_blocks", "frames", "views", "device", "engine", "workers", "ray_address", "max_bad", "decode_timeout")
+)
+
+
+def chosen(**options: Any) -> ExtractSettings:
+    return choose({**NOTHING, "seed": 0, "retry_bad": False, **options}, DEFAULTS)
+
+
+def test_nothing_given() -> None:
+    settings = chosen()
+    assert (settings.backbone, settings.pretrained, settings.cut, settings.adapted_blocks) == ("ViT-B-32-quickgelu", "openai", 2, None)
+    assert (settings.frames, settings.views.count, settings.views.scale, settings.views.flip) == (12, 4, 0.5, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"cut": 0}, ("ViT-B-32-quickgelu", "openai", 0, None)),
+        ({"adapted_blocks": 2}, ("ViT-B-32-quickgelu", "openai", None, 2)),
+        ({"pretrained": "random:1"}, ("ViT-B-32-quickgelu", "random:1", 2, None)),
+        ({"backbone": "ViT-L-14"}, ("ViT-L-14", "openai", None, None)),
+        ({"backbone": "ViT-L-14", "cut": 3}, ("ViT-L-14", "openai", 3, None)),
+        ({"backbone": "ViT-B-32-quickgelu", "pretrained": "w.pt"}, ("ViT-B-32-quickgelu", "w.pt", 2, None)),
+    ],
+)
+def test_weights_and_cut_belong_to_their_backbone(options: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    settings = chosen(**options)
+    assert (settings.backbone, settings.pretrained, settings.cut, settings.adapted_blocks) == expected
