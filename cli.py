@@ -355,7 +355,7 @@ def cache_import(file: Path, cache_root: Path, as_json: bool) -> None:
 
     root = CacheRoot(cache_root.expanduser())
     root.open_for_writing()
-    cache = import_bundle(file, root)
+    cache = import_bundle(file, root, lambda holder: click.echo(f"{holder} is importing this bundle; waiting for it", err=True))
     body = {"fingerprint": cache.fingerprint, "path": str(cache.path)}
     click.echo(json.dumps(body) if as_json else f"cache {cache.fingerprint[:12]}: {cache.path}")
 
@@ -366,16 +366,20 @@ def cache_import(file: Path, cache_root: Path, as_json: bool) -> None:
 @_cache_root
 @_json
 def cache_rm(reference: str | None, yes: bool, cache_root: Path, as_json: bool) -> None:
-    """Remove a cache, after asking."""
+    """Remove a cache, complete or unfinished, after asking."""
     from cache.root import CacheRoot
 
     root = CacheRoot(cache_root.expanduser())
-    path = root.locate(reference)
+    unfinished = root.locate_unfinished(reference)
+    path = unfinished or root.locate(reference)
     if isinstance(path, str):
         raise StructAlignError(f"{path} is not on this machine; remove it where it is")
-    if not yes and not _confirmed(f"Remove cache {path}?"):
+    if not yes and not _confirmed(f"Remove {'unfinished ' if unfinished else ''}cache {path}?"):
         raise StructAlignError("nothing was removed; answer y, or give --yes")
-    root.remove(path)
+    if unfinished:
+        root.abandon(unfinished)
+    else:
+        root.remove(path)
     click.echo(json.dumps({"removed": str(path)}) if as_json else f"removed {path}")
 
 

@@ -1,6 +1,8 @@
 """A cache as one HDF5 file: for sending to somebody. Checksums inside, readable in parts, and nothing in it is believed before it is checked."""
 
+import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,49 +52,57 @@ def export_bundle(cache: FeatureCache, file: Path) -> None:
         raise
 
 
-def import_bundle(file: Path, root: CacheRoot) -> FeatureCache:
+def import_bundle(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
     """Unpack a bundle into the root and publish it under the fingerprint that it proves to have.
+
+    One process at a time unpacks a bundle: ``waits`` is told who does while this one waits. What a killed one left is begun anew.
 
     Raises:
         StructAlignError: not a bundle, damaged, or built to reach outside itself.
     """
     try:
         with h5py.File(file, "r") as bundle:
-            return _unpack(bundle, file, root)
+            return _claim(bundle, file, root, waits)
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise StructAlignError(f"no bundle {file}") from error
         raise StructAlignError(f"{file} is not a whole bundle ({str(error).splitlines()[0][:160]}); have it sent again") from error
 
 
-def _unpack(bundle: h5py.File, file: Path, root: CacheRoot) -> FeatureCache:
+def _claim(bundle: h5py.File, file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
     if bundle.attrs.get("format") != FORMAT:
         raise StructAlignError(f"{file} is not a StructAlign bundle")
-    tokens = _plain(bundle, "tokens", file)
     bodies = {name: _plain(bundle, f"files/{name}", file)[...].tobytes() for name in (*TEXTS, *BINARIES) if f"files/{name}" in bundle}
-    folder = root.path / "staging" / f"import.{os.getpid()}"
-    staged = StagedCache(folder)
-    staged.make_empty()
-    try:
-        for name, body in bodies.items():
-            (folder / name).write_bytes(body)
-        described = FeatureCache.describe(folder)
-        spec, catalog, _ = described.spec, described.catalog, described.frozen  # ``frozen`` proves the weights' checksums
-        if tokens.shape[:2] != (len(described.rows), spec.frames) or tokens.ndim != 4 or tokens.dtype != np.dtype(spec.token_dtype):
-            raise StructAlignError(f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says")
-        if root.is_published(described.fingerprint):
-            return FeatureCache.open(root.folder(described.fingerprint))
-        create_tokens(folder, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
-        array = staged.open_tokens()
-        for clip in described.ok(list(catalog)):
-            for view in range(described.rows.views(clip.id)):
-                row = described.rows.row(clip.id, view)
-                write_tokens(array, row, tokens[row])
-        outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
-        staged.seal(spec, outcomes, {**described.provenance, "imported_from": file.name})
-        return FeatureCache.open(root.publish(staged, described.fingerprint))
-    finally:
-        staged.discard()
+    name = f"import.{hashlib.sha256(bodies['spec.json']).hexdigest()[:16]}"
+    claim = root.claim(name)
+    claim.acquire(waits)
+    with claim:
+        staged = root.stage(name)
+        staged.make_empty()
+        try:
+            return _unpack(bodies, _plain(bundle, "tokens", file), staged, file, root)
+        finally:
+            staged.discard()
+
+
+def _unpack(bodies: dict[str, bytes], tokens: h5py.Dataset, staged: StagedCache, file: Path, root: CacheRoot) -> FeatureCache:
+    for name, body in bodies.items():
+        (staged.path / name).write_bytes(body)
+    described = FeatureCache.describe(staged.path)
+    spec, catalog, _ = described.spec, described.catalog, described.frozen  # ``frozen`` proves the weights' checksums
+    if tokens.shape[:2] != (len(described.rows), spec.frames) or tokens.ndim != 4 or tokens.dtype != np.dtype(spec.token_dtype):
+        raise StructAlignError(f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says")
+    if root.is_published(described.fingerprint):
+        return FeatureCache.open(root.folder(described.fingerprint))
+    create_tokens(staged.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
+    array = staged.open_tokens()
+    for clip in described.ok(list(catalog)):
+        for view in range(described.rows.views(clip.id)):
+            row = described.rows.row(clip.id, view)
+            write_tokens(array, row, tokens[row])
+    outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
+    staged.seal(spec, outcomes, {**described.provenance, "imported_from": file.name})
+    return FeatureCache.open(root.publish(staged, described.fingerprint))
 
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:

@@ -10,6 +10,7 @@ import os
 import platform
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from cache.files import write_text
 
 BEAT, TIMEOUT = 5.0, 60.0  # seconds
+POLL = 0.5  # seconds between two looks at somebody else's claim
 
 
 class Claim:
@@ -43,6 +45,15 @@ class Claim:
             return False
         self.number = number
         return True
+
+    def acquire(self, waits: Callable[[str], None]) -> None:
+        """Take the claim as soon as it can be had; ``waits`` is told once who has it until then."""
+        told = False
+        while not self.try_acquire():
+            if not told:
+                waits(self.holder())
+                told = True
+            time.sleep(POLL)
 
     def holder(self) -> str:
         """Who has it, for a person."""

@@ -22,9 +22,8 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
     Raises:
         StructAlignError: no cache fits, or it is damaged.
     """
-    for folder in root.unfinished():
-        if reference and len(reference) >= 4 and folder.name.startswith(reference[:32]) and not root.is_published(folder.name):
-            return {**_unfinished(folder), "spec": json.loads((folder / "spec.json").read_text()), "views": None}
+    if folder := root.locate_unfinished(reference):
+        return {**_unfinished(folder), "spec": json.loads((folder / "spec.json").read_text()), "views": None}
     cache = root.find(reference)
     return {
         **_summary(cache),
@@ -83,7 +82,7 @@ def _unfinished(folder: Path) -> dict[str, Any]:
         "bytes": size,
         "complete": False,
         "quarantined": [row for row in receipts if row["reason"]],
-        "error": f"unfinished ({seal.NAME} is not written yet); run the same extract again to go on",
+        "error": f"unfinished ({seal.NAME} is not written yet); give the same command again, or remove it",
     }
 
 

@@ -45,13 +45,13 @@ class CacheRoot:
         """Whether it is there and complete."""
         return (self.folder(fingerprint) / seal.NAME).is_file()
 
-    def stage(self, fingerprint: str) -> StagedCache:
-        """The staging folder for a fingerprint, new or as an interrupted extraction left it."""
-        return StagedCache(self.path / "staging" / fingerprint[:32])
+    def stage(self, name: str) -> StagedCache:
+        """The staging folder of a cache, new or as an interrupted process left it. Its name is the fingerprint, or an import's own."""
+        return StagedCache(self.path / "staging" / name[:32])
 
-    def claim(self, fingerprint: str) -> Claim:
-        """The right to work on a cache."""
-        return Claim(self.path / "claims", fingerprint[:32])
+    def claim(self, name: str) -> Claim:
+        """The right to work on a cache in its staging folder."""
+        return Claim(self.path / "claims", name[:32])
 
     def known_hashes(self, folder: Path) -> KnownHashes:
         """Hashes of source files below ``folder``."""
@@ -92,6 +92,19 @@ class CacheRoot:
         os.rename(folder, leaving)
         shutil.rmtree(leaving)
 
+    def abandon(self, folder: Path) -> None:
+        """Delete an unfinished cache.
+
+        Raises:
+            StructAlignError: somebody is making it.
+        """
+        claim = self.claim(folder.name)
+        if not claim.try_acquire():
+            raise StructAlignError(f"{claim.holder()} is making {folder}; stop that first, nothing was removed")
+        with claim:
+            make_writable(folder)
+            shutil.rmtree(folder)
+
     def find(self, reference: str | None) -> FeatureCache:
         """A cache by path or URL, by (the beginning of) its fingerprint, by dataset name, or, without reference, the newest.
 
@@ -117,6 +130,11 @@ class CacheRoot:
             if _dataset(folder) == reference:
                 return folder
         raise StructAlignError(f"no cache '{reference}' under {self.path} and no such folder; 'cache ls' lists what is there")
+
+    def locate_unfinished(self, reference: str | None) -> Path | None:
+        """The unfinished cache whose name begins so, where no complete one's does."""
+        named = [folder for folder in self.unfinished() if reference and len(reference) >= 4 and folder.name.startswith(reference[:32])]
+        return named[0] if len(named) == 1 and not any(folder.name.startswith(str(reference)[:32]) for folder in self.published()) else None
 
 
 def _dataset(folder: Path) -> str | None:

@@ -22,8 +22,6 @@ from extract.engines import Unit, run_inline, run_ray
 from extract.plan import ExtractReport, ExtractSettings, Note, Plan, Progress
 from extract.stages import UNIT, Work, encode
 
-POLL = 0.5  # seconds between two looks at somebody else's work
-
 
 def extract(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, progress: Progress, note: Note) -> ExtractReport:
     """Extract what is not there yet and publish it; or wait while somebody else does.
@@ -33,14 +31,9 @@ def extract(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRo
     """
     began = time.monotonic()
     fingerprint = plan.spec.fingerprint()
-    told = False
     while True:
         claim = root.claim(fingerprint)
-        while not claim.try_acquire():
-            if not told:
-                note(f"{claim.holder()} is extracting this cache; waiting for it")
-                told = True
-            time.sleep(POLL)
+        claim.acquire(lambda holder: note(f"{holder} is extracting this cache; waiting for it"))
         with claim:
             if root.is_published(fingerprint) and not (settings.retry_bad and FeatureCache.open(root.folder(fingerprint)).quarantine):
                 return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)

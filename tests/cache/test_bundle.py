@@ -1,8 +1,13 @@
 """One file there and back to the same fingerprint; a bundle from a stranger is checked before anything of it is used."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -11,6 +16,7 @@ import pytest
 
 from cache import CacheRoot, FeatureCache, StructAlignError
 from cache.bundle import export_bundle, import_bundle
+from cache.inventory import inventory
 from cache.verify import verify
 from tests.conftest import Cli
 
@@ -28,14 +34,14 @@ def bundle(cache: FeatureCache, tmp_path: Path) -> Path:
 
 def test_round_trip(cache: FeatureCache, bundle: Path, tmp_path: Path) -> None:
     root = CacheRoot(tmp_path / "root")
-    again = import_bundle(bundle, root)
+    again = import_bundle(bundle, root, print)
     assert again.fingerprint == cache.fingerprint and verify(again.path).ok
     for clip in cache.catalog:
         for view in range(cache.rows.views(clip.id)):
             assert np.array_equal(again.tokens([clip.id], view), cache.tokens([clip.id], view))
     assert again.catalog.clips == cache.catalog.clips and again.sources == cache.sources
     assert (again.frozen / "frozen.safetensors").read_bytes() == (cache.frozen / "frozen.safetensors").read_bytes()
-    assert import_bundle(bundle, root).path == again.path
+    assert import_bundle(bundle, root, print).path == again.path
     assert not list((tmp_path / "root" / "staging").iterdir())
     with pytest.raises(StructAlignError, match="exists"):
         export_bundle(cache, bundle)
@@ -115,7 +121,7 @@ def not_ours(file: h5py.File) -> None:
 def test_a_strangers_bundle_is_refused(bundle: Path, tmp_path: Path, change: Callable[[h5py.File], None], message: str) -> None:
     root = CacheRoot(tmp_path / "root")
     with pytest.raises(StructAlignError, match=message):
-        import_bundle(corrupted(bundle, change), root)
+        import_bundle(corrupted(bundle, change), root, print)
     assert root.published() == [] and not list((tmp_path / "root").glob("staging/*"))
 
 
@@ -130,11 +136,62 @@ def test_damage_on_the_way_is_found(bundle: Path, tmp_path: Path) -> None:
         changed[at] ^= 4
         bundle.write_bytes(changed)
         with pytest.raises(StructAlignError, match="is not a whole bundle"):
-            import_bundle(bundle, root)
+            import_bundle(bundle, root, print)
     bundle.write_bytes(body[: len(body) // 2])
     with pytest.raises(StructAlignError, match="is not a whole bundle"):
-        import_bundle(bundle, root)
+        import_bundle(bundle, root, print)
     bundle.write_text("a letter")
     with pytest.raises(StructAlignError, match="is not a whole bundle"):
-        import_bundle(bundle, root)
+        import_bundle(bundle, root, print)
     assert root.published() == []
+
+
+DIES_IN_THE_MIDDLE = """
+import itertools, os, sys
+from pathlib import Path
+from cache import CacheRoot, bundle
+rows, write = itertools.count(), bundle.write_tokens
+bundle.write_tokens = lambda *arguments: write(*arguments) if next(rows) < 5 else os.kill(os.getpid(), 9)
+root = CacheRoot(Path(sys.argv[2]))
+root.open_for_writing()
+bundle.import_bundle(Path(sys.argv[1]), root, print)
+"""
+
+
+@pytest.fixture
+def killed(bundle: Path, tmp_path: Path) -> CacheRoot:
+    """A root in which an import was killed after five chunks."""
+    done = subprocess.run([sys.executable, "-c", DIES_IN_THE_MIDDLE, bundle, tmp_path / "root"], check=False, timeout=120)
+    assert done.returncode == -9
+    return CacheRoot(tmp_path / "root")
+
+
+def test_a_killed_import_is_begun_anew(killed: CacheRoot, bundle: Path, cache: FeatureCache) -> None:
+    assert [entry["complete"] for entry in inventory(killed)] == [False] and len(list(killed.path.glob("staging/*/tokens/c.*"))) == 5
+    said: list[str] = []
+    assert verify(import_bundle(bundle, killed, said.append).path).ok and said == []
+    assert [entry["fingerprint"] for entry in inventory(killed)] == [cache.fingerprint]
+    assert not list(killed.path.glob("staging/*")) and not list(killed.path.glob("claims/*"))
+
+
+def test_what_a_killed_import_left_can_be_removed(killed: CacheRoot) -> None:
+    (entry,) = inventory(killed)
+    left = killed.locate_unfinished(entry["fingerprint"])
+    assert left is not None and killed.locate_unfinished("import") == left and killed.locate_unfinished("imp") is None
+    with pytest.raises(StructAlignError, match="no cache"):
+        killed.locate("import")
+    killed.abandon(left)
+    assert inventory(killed) == [] and not list(killed.path.glob("claims/*"))
+
+
+def test_an_import_waits_for_another_of_the_same_bundle(killed: CacheRoot, bundle: Path) -> None:
+    (left,) = killed.unfinished()
+    claim, waiting = killed.claim(left.name), threading.Event()
+    assert claim.try_acquire()
+    with pytest.raises(StructAlignError, match=f"process {os.getpid()} on .* is making .*import"):
+        killed.abandon(left)
+    with ThreadPoolExecutor(1) as other:
+        imported = other.submit(import_bundle, bundle, killed, lambda holder: waiting.set())
+        with claim:
+            assert waiting.wait(60) and not killed.published()
+        assert verify(imported.result(60).path).ok
