@@ -10,6 +10,7 @@ from types import ModuleType
 from cache.errors import StructAlignError
 
 PATIENCE = 10  # seconds for a cluster to answer
+HTTP2_SETTINGS = 4  # a type of frame
 
 
 @contextmanager
@@ -41,16 +42,27 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
 
 
 def _knock(address: str) -> None:
-    """Raises StructAlignError when nobody answers at HOST:PORT: Ray itself would wait for ever."""
+    """Raises StructAlignError when no Ray answers at HOST:PORT: Ray itself would wait for ever."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not host or not port.isdecimal():
         raise StructAlignError(f"'{address}' is no address of a Ray cluster; it is HOST:PORT, as `ray start --head` prints it, or auto")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("0", "false") and not _speaks_http2(connection):
+                raise StructAlignError(f"what answers at '{address}' is no Ray cluster; give the address that `ray start --head` prints")
     except (OSError, OverflowError) as error:
         raise StructAlignError(
             f"no Ray cluster answers at '{address}' ({error}); start one with `ray start --head`, or leave the address out"
         ) from error
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether the other side greets as a gRPC server does, which Ray's are: with a frame of settings (RFC 9113, 3.4)."""
+    settings = bytes([0, 0, 0, HTTP2_SETTINGS, 0, 0, 0, 0, 0])
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+    with connection.makefile("rb") as answers:
+        greeting = answers.read(len(settings))
+    return len(greeting) == len(settings) and greeting[3] == HTTP2_SETTINGS
 
 
 @contextmanager

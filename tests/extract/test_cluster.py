@@ -1,6 +1,9 @@
 """Several Ray nodes on this machine: the same bytes as one process, also when a node is killed in the middle."""
 
 import csv
+import http.server
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +11,9 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
+from cache.errors import StructAlignError
 from cache.verify import verify
+from extract import ray_session
 from tests.conftest import EXTRACT, Cli
 from tests.extract.test_engines import RAY, digest
 
@@ -63,3 +68,25 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(shared: Cli, cli: Cl
 def test_a_cluster_that_is_not_there_is_told_at_once(cli: Cli, videos: Path, address: str, said: str) -> None:
     """Ray itself waited for ever."""
     assert said in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
+
+
+class Silent(socketserver.BaseRequestHandler):
+    """Takes a connection and says nothing."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+        time.sleep(5)
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"), [(http.server.SimpleHTTPRequestHandler, "is no Ray cluster; give the address that"), (Silent, r"\(timed out\)")]
+)
+def test_a_server_that_is_not_ray_is_told(handler: type[socketserver.BaseRequestHandler], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as Ray's own dashboard: Ray waited for ever."""
+    monkeypatch.setattr(ray_session, "PATIENCE", 1)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(StructAlignError, match=said), ray_session.ray_session(f"127.0.0.1:{server.server_address[1]}"):
+            pass
+        server.shutdown()
