@@ -36,14 +36,16 @@ def test_every_document_it_names_is_there() -> None:
     assert all((ROOT / name).is_file() for name in re.findall(r"\]\((?!http)([^)]+)\)", README))
     named = re.search(r"## Where things are\n\n(.*?)\n\nImports", README, re.DOTALL)
     assert named
-    folder, missing = "", []
+    folder, found = "", set()
     for line in named[1].splitlines():
         names = re.findall(r"(\S+\.py|\S+/)(?=  |$)", line[:32].rstrip() + "  ")
         if line.startswith("    ") and not line.startswith("      ") and names[0].endswith("/"):
             folder = names[0]
         inside = line.startswith("      ")
-        missing += [name for name in names if not (ROOT / (folder if inside else "") / name).exists()]
-    assert missing == []
+        found |= {(folder if inside else "") + name for name in names}
+    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
+    modules = {path.relative_to(ROOT).as_posix() for room in ("cache", "extract", "train", "evaluate") for path in (ROOT / room).glob("*.py")}
+    assert sorted(name for name in modules - found if not name.endswith("__init__.py")) == []
 
 
 @pytest.mark.slow
