@@ -73,7 +73,7 @@ def main() -> None:
                 pictures = [transform(Image.open(folder / "png" / f"{n}.png")) for n in range(FRAMES)]
                 usual_embeddings.append(whole.encode_image(torch.stack(pictures), normalize=True))
 
-        taken = in_turn(2, {"ours": ours, "usual": usual})
+        taken = in_turn(4, {"ours": ours, "usual": usual})
         runner.close()
         check_same(backbone, [runner.array[row] for row in range(CLIPS)], usual_embeddings)
     limit = f"PNG files and whole CLIP, {CLIPS / taken['usual']:.2f} clips/s"
