@@ -62,14 +62,14 @@ def import_bundle(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> 
     """
     try:
         with h5py.File(file, "r") as bundle:
-            return _claim(bundle, file, root, waits)
+            return _import(bundle, file, root, waits)
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise StructAlignError(f"no bundle {file}") from error
         raise StructAlignError(f"{file} is not a whole bundle ({str(error).splitlines()[0][:160]}); have it sent again") from error
 
 
-def _claim(bundle: h5py.File, file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
+def _import(bundle: h5py.File, file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
     if bundle.attrs.get("format") != FORMAT:
         raise StructAlignError(f"{file} is not a StructAlign bundle")
     bodies = {name: _plain(bundle, f"files/{name}", file)[...].tobytes() for name in (*TEXTS, *BINARIES) if f"files/{name}" in bundle}
@@ -80,12 +80,18 @@ def _claim(bundle: h5py.File, file: Path, root: CacheRoot, waits: Callable[[str]
         staged = root.stage(name)
         staged.make_empty()
         try:
-            return _unpack(bodies, _plain(bundle, "tokens", file), staged, file, root)
+            fingerprint = _unpack(bodies, _plain(bundle, "tokens", file), staged, file, root)
+            if claim.superseded:
+                raise StructAlignError("another process took over this import")
+            path = root.folder(fingerprint) if root.is_published(fingerprint) else root.publish(staged, fingerprint)
         finally:
-            staged.discard()
+            if not claim.superseded:
+                staged.discard()
+    return FeatureCache.open(path)
 
 
-def _unpack(bodies: dict[str, bytes], tokens: h5py.Dataset, staged: StagedCache, file: Path, root: CacheRoot) -> FeatureCache:
+def _unpack(bodies: dict[str, bytes], tokens: h5py.Dataset, staged: StagedCache, file: Path, root: CacheRoot) -> str:
+    """Check and seal all of it in the staging folder, unless it is published already. The fingerprint."""
     for name, body in bodies.items():
         (staged.path / name).write_bytes(body)
     described = FeatureCache.describe(staged.path)
@@ -93,7 +99,7 @@ def _unpack(bodies: dict[str, bytes], tokens: h5py.Dataset, staged: StagedCache,
     if tokens.shape[:2] != (len(described.rows), spec.frames) or tokens.ndim != 4 or tokens.dtype != np.dtype(spec.token_dtype):
         raise StructAlignError(f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says")
     if root.is_published(described.fingerprint):
-        return FeatureCache.open(root.folder(described.fingerprint))
+        return described.fingerprint
     create_tokens(staged.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
     array = staged.open_tokens()
     for clip in described.ok(list(catalog)):
@@ -102,7 +108,7 @@ def _unpack(bodies: dict[str, bytes], tokens: h5py.Dataset, staged: StagedCache,
             write_tokens(array, row, tokens[row])
     outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
     staged.seal(spec, outcomes, {**described.provenance, "imported_from": file.name})
-    return FeatureCache.open(root.publish(staged, described.fingerprint))
+    return described.fingerprint
 
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:

@@ -29,9 +29,11 @@ def make_read_only(folder: Path) -> None:
 
 
 def make_writable(folder: Path) -> None:
-    """Give its owner write permission again, so that it can be moved or removed."""
+    """Give its owner write permission again where it was taken, so that it can be moved or removed."""
     for path in (folder, *folder.rglob("*")):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IWUSR)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if not mode & stat.S_IWUSR:  # what is writable may be another member's of the group, who alone may change modes
+            path.chmod(mode | stat.S_IWUSR)
 
 
 def _readable(path: Path) -> int:

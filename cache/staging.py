@@ -20,6 +20,7 @@ from cache.errors import StructAlignError
 from cache.files import sha256_of, share_mode, write_text
 from cache.finite import all_finite
 from cache.rows import RowTable
+from cache.sharing import make_writable
 from cache.spec import CacheSpec
 
 CACHE_FILES = {seal.NAME, "spec.json", "catalog.json", "sources.json", "backbone.json", "frozen.safetensors", "bpe.txt.gz", "tokens"}
@@ -66,7 +67,9 @@ class StagedCache:
         self.path.mkdir(parents=True)
 
     def discard(self) -> None:
-        """Remove all of it, if it is still here."""
+        """Remove all of it, if it is still here, read-only or not: something may have ended its publishing."""
+        if self.path.is_dir():
+            make_writable(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def open_tokens(self) -> zarr.Array[Any]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from cache import CacheRoot, FeatureCache, StructAlignError
 from cache.bundle import export_bundle, import_bundle
 from cache.inventory import inventory
+from cache.staging import StagedCache
 from cache.verify import verify
 from tests.conftest import Cli
 
@@ -195,3 +197,17 @@ def test_an_import_waits_for_another_of_the_same_bundle(killed: CacheRoot, bundl
         with claim:
             assert waiting.wait(60) and not killed.published()
         assert verify(imported.result(60).path).ok
+
+
+def test_an_import_that_stood_still_and_lost_its_claim_publishes_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = CacheRoot(tmp_path / "root")
+    seal = StagedCache.seal
+
+    def overtaken(staged: StagedCache, *arguments: Any) -> None:
+        seal(staged, *arguments)
+        (root.path / "claims" / f"{staged.path.name}.0002").write_text("{}")
+
+    monkeypatch.setattr(StagedCache, "seal", overtaken)
+    with pytest.raises(StructAlignError, match="another process took over"):
+        import_bundle(bundle, root, print)
+    assert root.published() == [] and len(list(root.path.glob("staging/import.*/tokens/c.*"))) > 5, "what is there is the other's now"

@@ -1,6 +1,8 @@
 """Nothing is sealed that does not read back; what was lost is redone, and nothing else."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,26 @@ def test_what_is_left_of_the_making_is_not_published(staged: tuple[StagedCache, 
     again = FeatureCache.open(published)
     assert {path.name for path in published.iterdir()} == {path.name for path in cache.path.iterdir()}
     assert len(list((published / "tokens").iterdir())) == len(again.rows) + 1
+
+
+READ_ONLY = """
+import os, tempfile
+from pathlib import Path
+from cache.sharing import make_read_only
+from cache.staging import StagedCache
+if os.geteuid() == 0:
+    os.setuid(65534)  # modes bind everybody but root
+with tempfile.TemporaryDirectory() as folder:
+    staged = StagedCache(Path(folder) / "staged")
+    staged.make_empty()
+    (staged.path / "tokens").mkdir()
+    (staged.path / "tokens" / "c.0.0.0.0").write_bytes(b"x")
+    make_read_only(staged.path)
+    staged.make_empty()
+    print(list(staged.path.iterdir()))
+"""
+
+
+def test_what_publishing_had_made_read_only_is_emptied_too() -> None:
+    done = subprocess.run([sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "[]\n", done.stderr
