@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from cache.errors import StructAlignError
-from cache.progress import Progress
+from cache.progress import ProgressLine
 
 PROGRESS = "structalign.progress"
 
@@ -38,7 +38,7 @@ class Lines(click.Group):
             )
             context.exit(1)
         except KeyboardInterrupt:
-            progress: Progress | None = context.find_root().meta.get(PROGRESS)
+            progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
             stand = f" at {progress.line}" if progress and progress.line else ""
             click.echo(f"\ninterrupted{stand}\nnothing is lost; the same command goes on: {shlex.join(['structalign', *sys.argv[1:]])}", err=True)
             context.exit(130)
@@ -399,13 +399,13 @@ def demo(seed: int, tasks: int, out: Path | None, runs: Path, cache_root: Path, 
     _print_results(results, path, as_json)
 
 
-def _progress(verb: str, unit: str, quiet: bool) -> Progress:
-    progress = Progress(verb, unit, quiet)
+def _progress(verb: str, unit: str, quiet: bool) -> ProgressLine:
+    progress = ProgressLine(verb, unit, quiet)
     click.get_current_context().find_root().meta[PROGRESS] = progress  # for who interrupts
     return progress
 
 
-def _extract(options: dict[str, Any], progress: Progress) -> Any:
+def _extract(options: dict[str, Any], progress: ProgressLine) -> Any:
     from cache.root import CacheRoot
     from extract.choices import choose
     from extract.datasets import read_dataset

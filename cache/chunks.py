@@ -1,6 +1,7 @@
 """Reading token chunks from a folder: each file is one (clip, view), its bytes and after them their CRC-32C, as Zarr's codec leaves them.
 
-Zarr reads the same files, and reads them where the cache is remote. Going straight to them is an order of magnitude faster: the rate of a memory map.
+Zarr reads the same files, and reads them where the cache is remote. Going straight to them is an order of magnitude faster, near
+the rate of a memory map.
 """
 
 import os
@@ -44,8 +45,7 @@ def read_chunks(folder: Path, rows: Sequence[int], shape: tuple[int, ...], dtype
         read_share(0)
     elif readers:
         with ThreadPoolExecutor(readers) as pool:
-            for _ in pool.map(read_share, range(readers)):
-                pass  # raises what a share raised, the first share's first
+            list(pool.map(read_share, range(readers)))  # raises what a share raised, the first share's first
     return out
 
 

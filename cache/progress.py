@@ -4,7 +4,7 @@ import sys
 import time
 
 
-class Progress:
+class ProgressLine:
     """One moving line on a terminal, a plain line every ten percent elsewhere, nothing when quiet.
 
     ``line`` is what was said last, or would have been.

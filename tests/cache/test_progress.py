@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from cache.progress import Progress
+from cache.progress import ProgressLine
 
 
 def test_ten_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("extract", "clips", quiet=False)
+    progress = ProgressLine("extract", "clips", quiet=False)
     for done in range(0, 201):
         progress(done, 200, "3 quarantined")
     lines = capsys.readouterr().err.splitlines()
@@ -18,7 +18,7 @@ def test_ten_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
 
 
 def test_rate_and_time_left_count_from_where_it_went_on(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("extract", "clips", quiet=False)
+    progress = ProgressLine("extract", "clips", quiet=False)
     progress(100, 200)  # done by an earlier process
     time.sleep(0.2)
     progress(120, 200)
@@ -28,7 +28,7 @@ def test_rate_and_time_left_count_from_where_it_went_on(capsys: pytest.CaptureFi
 
 
 def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress("train", "epochs", quiet=True)(1, 2, "loss 1")
+    ProgressLine("train", "epochs", quiet=True)(1, 2, "loss 1")
     assert capsys.readouterr().err == ""
 
 
@@ -36,7 +36,7 @@ def test_one_line_that_moves_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", terminal)
-    progress = Progress("extract", "clips", quiet=False)
+    progress = ProgressLine("extract", "clips", quiet=False)
     progress(0, 1000, "nothing quarantined yet")
     progress(0, 1000)
     progress(1000, 1000)
@@ -49,7 +49,7 @@ def test_one_line_that_moves_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
 def test_minutes_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter((0.0, 1.0, 2.0, 3.0))
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    progress = Progress("extract", "clips", quiet=True)
+    progress = ProgressLine("extract", "clips", quiet=True)
     ends = []
     for done, total in ((0, 10_000), (1, 10_000), (2, 100), (3, 10)):
         progress(done, total)
