@@ -132,9 +132,15 @@ class CacheRoot:
         raise StructAlignError(f"no cache '{reference}' under {self.path} and no such folder; 'cache ls' lists what is there")
 
     def locate_unfinished(self, reference: str | None) -> Path | None:
-        """The unfinished cache whose name begins so, where no complete one's does."""
-        named = [folder for folder in self.unfinished() if reference and len(reference) >= 4 and folder.name.startswith(reference[:32])]
-        return named[0] if len(named) == 1 and not any(folder.name.startswith(str(reference)[:32]) for folder in self.published()) else None
+        """The unfinished cache whose name begins so, where ``locate`` knows no complete one by this reference."""
+        try:
+            self.locate(reference)
+        except StructAlignError:
+            begin = (reference or "")[:32]
+            named = [folder for folder in self.unfinished() if len(begin) >= 4 and folder.name.startswith(begin)]
+            several = any(folder.name.startswith(begin) for folder in self.published())
+            return named[0] if len(named) == 1 and not several else None
+        return None
 
 
 def _dataset(folder: Path) -> str | None:

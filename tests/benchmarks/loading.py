@@ -14,8 +14,8 @@ TRAIN, TEST, VIEWS = 16, 150, 4
 
 
 def main() -> None:
-    """Against numpy.memmap of the same bytes, both from the page cache, into memory that the process has had before, as training's has from its
-    first task on."""
+    """Against numpy.memmap of the same bytes, both from the page cache, into memory that the process has had before, as training on the CPU
+    has from its second task on."""
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:

@@ -186,6 +186,15 @@ def test_what_a_killed_import_left_can_be_removed(killed: CacheRoot) -> None:
     assert inventory(killed) == [] and not list(killed.path.glob("claims/*"))
 
 
+def test_a_complete_cache_is_meant_before_an_unfinished_one(
+    killed: CacheRoot, cache: FeatureCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ``cache rm`` would remove another than the one that was named."""
+    shutil.copytree(cache.path, tmp_path / "import")
+    monkeypatch.chdir(tmp_path)
+    assert killed.locate("import") == Path("import") and killed.locate_unfinished("import") is None
+
+
 def test_an_import_waits_for_another_of_the_same_bundle(killed: CacheRoot, bundle: Path) -> None:
     (left,) = killed.unfinished()
     claim, waiting = killed.claim(left.name), threading.Event()

@@ -82,7 +82,7 @@ class Silent(socketserver.BaseRequestHandler):
     ("handler", "said"), [(http.server.SimpleHTTPRequestHandler, "is no Ray cluster; give the address that"), (Silent, r"\(timed out\)")]
 )
 def test_a_server_that_is_not_ray_is_told(handler: type[socketserver.BaseRequestHandler], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as Ray's own dashboard: Ray waited for ever."""
+    """Ray itself waited for ever."""
     monkeypatch.setattr(ray_session, "PATIENCE", 1)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
