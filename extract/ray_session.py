@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cache.errors import StructAlignError
+from extract.ray_start import start_patiently
 
 PATIENCE = 10  # seconds for a cluster to answer
 HTTP2_SETTINGS = 4  # a type of frame
@@ -32,7 +33,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
         with _silent_stderr():  # its core announces its log level before it heeds it; errors come as exceptions
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": {"PYTHONPATH": path}}, **local)
+            quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+            start_patiently(lambda: ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": path}}, **quiet, **local))
     except (OSError, ValueError, RuntimeError) as error:
         raise StructAlignError(f"cannot start or reach Ray at '{address}': {str(error).splitlines()[0]}") from error
     try:

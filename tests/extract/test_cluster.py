@@ -14,6 +14,7 @@ from ray.cluster_utils import Cluster
 from cache.errors import StructAlignError
 from cache.verify import verify
 from extract import ray_session
+from extract.ray_start import start_patiently
 from tests.conftest import EXTRACT, Cli
 from tests.extract.test_engines import RAY, digest
 
@@ -38,7 +39,8 @@ def many(videos: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False})
+    cluster = Cluster()
+    start_patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False))
     yield cluster
     cluster.shutdown()
 
