@@ -79,7 +79,8 @@ def _first_line(error: Exception) -> str:
 
 
 def serve(connection: Connection, log: DecoderLog) -> None:
-    """Answer requests until the parent hangs up: ("frames", shape) then the bytes, or ("error", reason, message)."""
+    """Say that it is ready, then answer requests until the parent hangs up: ("frames", shape) then the bytes, or ("error", reason, message)."""
+    connection.send("ready")
     while True:
         try:
             request: Request = connection.recv()

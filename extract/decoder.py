@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +12,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from cache.errors import StructAlignError
 from extract.errors import ClipError
 
 RECYCLE_AFTER = 300  # clips; decoders are known to leak
+START_WITHIN = 600  # seconds; a cold network disk is slow to import from, and no clip's fault
+STARTS = 3  # tries; who is short of memory kills anyone
 
 
 class Decoder:
@@ -36,6 +40,7 @@ class Decoder:
 
         Raises:
             ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
+            StructAlignError: there is no decoding here at all; no clip is to blame.
         """
         connection = self._ready()
         try:
@@ -58,20 +63,38 @@ class Decoder:
         if self._served >= RECYCLE_AFTER:
             self.close()
         if self._connection is None:
-            ours, theirs = socket.socketpair()
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "extract.decode_child", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=environment,
-            )
-            theirs.close()
-            self._connection, self._served = Connection(ours.detach()), 0
+            self._connection, self._served = self._start(), 0
         self._served += 1
         return self._connection
+
+    def _start(self) -> Connection:
+        """A new child that has imported all it needs, so that this does not count as its first clip's time."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+        for _ in range(STARTS):
+            ours, theirs = socket.socketpair()
+            with tempfile.TemporaryFile("w+", errors="replace") as said:
+                with theirs:
+                    self._child = subprocess.Popen(
+                        [sys.executable, "-m", "extract.decode_child", str(theirs.fileno())],
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=said,
+                        env=environment,
+                    )
+                connection = Connection(ours.detach())
+                try:
+                    if connection.poll(START_WITHIN):
+                        connection.recv()
+                        return connection
+                    reason = f"not ready after {START_WITHIN} s"
+                except (EOFError, ConnectionError):
+                    code = self._child.wait()
+                    said.seek(0)
+                    reason = (said.read().strip().splitlines() or [f"exit {code}"])[-1]
+                connection.close()
+                self.close()
+        raise StructAlignError(f"the decoder does not start ({STARTS} tries): {reason}")
 
     def close(self) -> None:
         """End the child, at once."""

@@ -7,6 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from cache.claim import Claim
 
 
@@ -51,15 +53,23 @@ def foreign(folder: Path, **more: object) -> Path:
     return file
 
 
-def test_another_host_is_followed_when_it_stands_still_and_not_while_it_beats(tmp_path: Path) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that a claim sees, in seconds; a busy machine does not change it."""
+    now = [0.0]
+    monkeypatch.setattr("cache.claim.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_another_host_is_followed_when_it_stands_still_and_not_while_it_beats(tmp_path: Path, clock: list[float]) -> None:
     foreign(tmp_path)
-    ours = Claim(tmp_path, "c", timeout=0.6)
+    ours = Claim(tmp_path, "c", timeout=6)
     for beat in range(4):
         foreign(tmp_path, beat=beat)
         assert not ours.try_acquire()
-        time.sleep(0.4)
+        clock[0] += 4
     assert not ours.try_acquire()
-    time.sleep(0.7)
+    clock[0] += 4
     assert ours.try_acquire() and ours.number == 2
 
 
@@ -73,9 +83,9 @@ def test_who_was_overtaken_knows_it_and_leaves_the_new_owner_alone(tmp_path: Pat
     assert (tmp_path / "c.0002").exists()
 
 
-def test_a_claim_that_cannot_be_read_counts_as_standing_still(tmp_path: Path) -> None:
+def test_a_claim_that_cannot_be_read_counts_as_standing_still(tmp_path: Path, clock: list[float]) -> None:
     (tmp_path / "c.0001").write_text("not json")
-    ours = Claim(tmp_path, "c", timeout=0.1)
+    ours = Claim(tmp_path, "c", timeout=1)
     assert not ours.try_acquire()
-    time.sleep(0.2)
+    clock[0] += 2
     assert ours.try_acquire()

@@ -23,7 +23,7 @@ def interrupt(cli: Cli, appears: Path, *arguments: str | Path) -> tuple[int, str
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     return process.returncode, err
 
 
