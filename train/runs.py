@@ -44,7 +44,9 @@ class Run:
             if overwrite:
                 shutil.rmtree(path)
             elif differs := differences(_flat(config), _flat(found.config)):
-                raise StructAlignError(f"run {path} exists with another configuration ({'; '.join(differs[:4])}); give another --out, or --overwrite")
+                raise StructAlignError(
+                    f"run {path} exists with another configuration ({'; '.join(differs[:4])}); give another --out, or train it with --overwrite"
+                )
             else:
                 return found
         elif path.exists() and any(entry for entry in path.iterdir() if not entry.name.startswith(".config.json.")):

@@ -198,3 +198,15 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
     assert len((shared.home / "sweep" / "sweep.csv").read_text().splitlines()) == 5
     again = shared.json(*arguments)
     assert again["runs"] == body["runs"]
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_when_a_run_fails_and_says_which_and_why(shared: Cli, tmp_path: Path) -> None:
+    """Ray's traceback was shown, and the other runs were ended."""
+    (cache,) = shared.json("cache", "ls")["caches"]
+    run = tmp_path / f"manifest-{cache['fingerprint'][:8]}-finetune-k2-s0"
+    run.mkdir()
+    (run / "notes.txt").write_text("mine")
+    told = shared.error("sweep", "--methods", "finetune,zeroshot", "--seeds", "0", *QUICK, "--out", tmp_path)
+    assert f"1 of 2 runs failed, the others are kept and not done again: {run.name}: {run} is a folder with something else in it" in told
+    assert [file.parent.name for file in tmp_path.glob("*/results.json")] == [run.name.replace("finetune", "zeroshot")]
