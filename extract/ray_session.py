@@ -23,6 +23,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core logs on our stderr what it then mends itself
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as this process; at Ray's own 15, whoever else is busy here stops the workers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
