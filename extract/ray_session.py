@@ -1,6 +1,7 @@
 """Starting Ray the way this project wants it: local unless told otherwise, quiet, without usage statistics."""
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,17 +27,25 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     os.environ.setdefault("RAY_worker_niceness", "0")  # as this process; at Ray's own 15, whoever else is busy here stops the workers
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
+    from ray.exceptions import RayError
 
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     if address not in ("local", "auto"):
         _knock(address)
+    if address == "local" and not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        # Ray would write one into the home folder: that may be read-only, and every cluster started from it later would ask for that token
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)} if address == "local" else {}
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     try:
         with _silent_stderr():  # its core announces its log level before it heeds it; errors come as exceptions
             quiet = {"log_to_driver": False, "logging_level": "ERROR"}
             start_patiently(lambda: ray.init(address=address, runtime_env={"env_vars": {"PYTHONPATH": path}}, **quiet, **local))
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, RayError) as error:
+        if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+            raise StructAlignError(
+                f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
+            ) from error
         raise StructAlignError(f"cannot start or reach Ray at '{address}': {str(error).splitlines()[0]}") from error
     try:
         yield ray

@@ -2,7 +2,10 @@
 
 import csv
 import http.server
+import os
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +73,26 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(shared: Cli, cli: Cl
 def test_a_cluster_that_is_not_there_is_told_at_once(cli: Cli, videos: Path, address: str, said: str) -> None:
     """Ray itself waited for ever."""
     assert said in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
+
+
+GUARDED = """
+from ray.cluster_utils import Cluster
+print(Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}).address, flush=True)
+input()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
+    """Newer Rays guard a cluster with a token as soon as one lies in ~/.ray; all that was said was that it cannot be reached."""
+    guarded = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "6" * 64}
+    with subprocess.Popen([sys.executable, "-c", GUARDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=guarded) as head:
+        assert head.stdout is not None
+        address = head.stdout.readline().strip()
+        cli.environment |= {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
+        told = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
+        assert f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN" in told
+        head.communicate("\n", timeout=60)
 
 
 class Silent(socketserver.BaseRequestHandler):
