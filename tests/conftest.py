@@ -63,7 +63,7 @@ class Cli:
         self.home = home
         self.environment = {**os.environ, "STRUCTALIGN_CACHE": str(home / "cache"), "STRUCTALIGN_RUNS": str(home / "runs"), "OMP_NUM_THREADS": "1"}
 
-    def __call__(self, *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str | Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run the command line with arguments, in a process forked from a warm one; stdout, stderr and returncode come back."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         if any(name.startswith(("HF_", "PYTHONPROFILE")) for name in self.environment):  # read while importing
