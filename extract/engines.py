@@ -3,6 +3,7 @@
 import logging
 import math
 import platform
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -88,10 +89,10 @@ def run_ray(work: Work, backbone: Backbone, units: list[Unit], workers: int | No
                     yield number, count
                 return
             except RayTaskError as error:
-                raise StructAlignError(f"a Ray worker failed: {_last_line(error)}; what is done is kept, run extract again") from error
+                raise StructAlignError(f"a Ray worker failed: {_reason(error)}; what is done is kept, run extract again") from error
             except RayError as error:
                 if attempt == ATTEMPTS:
-                    raise StructAlignError(f"Ray lost workers {ATTEMPTS} times: {_last_line(error)}; what is done is kept, run again") from error
+                    raise StructAlignError(f"Ray lost workers {ATTEMPTS} times: {_reason(error)}; what is done is kept, run again") from error
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def worker_pool(device: str, workers: int | None, units: int, resources: Mapping
 def _stream(work: Work, stem: str, units: dict[int, list[Clip]], pool: WorkerPool) -> Iterator[tuple[int, int]]:
     import ray.data as ray_data
 
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come as exceptions
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -144,5 +145,8 @@ def _stream(work: Work, stem: str, units: dict[int, list[Clip]], pool: WorkerPoo
         yield int(row["unit"]), int(row["clips"])
 
 
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+def _reason(error: Exception) -> str:
+    """What our own code said, which Ray hands on as text amid its own; else the last error that it names."""
+    text = str(error).strip()
+    named = re.findall(r"^cache\.errors\.StructAlignError: (.+)$", text, re.MULTILINE) or re.findall(r"^\S*Error: .+$", text, re.MULTILINE)
+    return str((named or text.splitlines())[-1])

@@ -34,6 +34,18 @@ def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
     assert digest(Path(first["path"])) == digest(Path(second["path"]))
 
 
+@pytest.mark.slow
+def test_an_error_in_a_ray_worker_is_one_line_with_what_our_code_said(cli: Cli, videos: Path, tmp_path: Path) -> None:
+    """Ray's advice and log lines were shown instead."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'extract.decode_child' in sys.orig_argv: os.write(2, b'no libavcodec here'); os._exit(1)\n"
+    )
+    cli.environment["PYTHONPATH"] = str(tmp_path)
+    done = cli(*RAY, "--root", videos, "--cut", "4", "--json")
+    told = "error: a Ray worker failed: the decoder does not start (3 tries): no libavcodec here; what is done is kept, run extract again\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 def test_bad_clips_are_quarantined_and_the_rest_goes_on(shared: Cli, cli: Cli, videos: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(videos, tmp_path / "videos"))
     names = sorted(file.name for file in root.glob("*.mp4"))
