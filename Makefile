@@ -19,7 +19,8 @@ demo: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	ln -sfn $(CURDIR) $(VENV)/structalign
+	MYPYPATH=$(VENV) $(BIN)/mypy
 
 test: lint
 	$(BIN)/python -m pytest
@@ -31,7 +32,7 @@ soak: $(STAMP)
 	$(BIN)/python -m pytest -n 0 -s -m soak tests/soak
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m structalign.benchmarks
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

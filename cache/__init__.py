@@ -3,20 +3,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cache.errors import StructAlignError
+from .runtime.errors import StructAlignError
 
 if TYPE_CHECKING:
-    from cache.catalog import Catalog, Clip
-    from cache.root import CacheRoot
-    from cache.spec import CacheSpec
-    from cache.store import FeatureCache
+    from .catalog import Catalog, Clip
+    from .reader import FeatureCache
+    from .root import CacheRoot
+    from .spec import CacheSpec
 
 __all__ = ["CacheRoot", "CacheSpec", "Catalog", "Clip", "FeatureCache", "StructAlignError"]
-_ROOMS = {"CacheRoot": "root", "CacheSpec": "spec", "Catalog": "catalog", "Clip": "catalog", "FeatureCache": "store"}
+_FILES = {
+    "CacheRoot": "root", "CacheSpec": "spec", "Catalog": "catalog", "Clip": "catalog",
+    "FeatureCache": "reader",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Names are loaded when they are asked for: the command line must not import Zarr to print its help."""
-    if name not in _ROOMS:
-        raise AttributeError(f"module 'cache' has no attribute '{name}'")
-    return getattr(import_module(f"cache.{_ROOMS[name]}"), name)
+    """Names are loaded on demand: the command line must not import Zarr to print its help."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_FILES[name]}", __name__), name)

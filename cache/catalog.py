@@ -1,4 +1,8 @@
-"""The catalog: which clips a dataset has, with captions, categories, sides and the order in which categories arrive."""
+"""The catalog.
+
+Which clips a dataset has, with captions, categories, sides and the order in which categories
+arrive.
+"""
 
 import hashlib
 import json
@@ -10,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
-from cache.errors import StructAlignError
-from cache.files import write_text
+from .runtime.errors import StructAlignError
+from .shared.files import write_text
 
 Split = Literal["train", "test"]
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
@@ -21,8 +25,9 @@ SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
 class Clip:
     """A video or a timed part of one.
 
-    ``path`` is relative to the dataset's root. ``start`` and ``end`` are seconds, None for a whole video.
-    ``twin`` names a clip that differs from this one in nothing but motion, where a dataset has such pairs.
+    ``path`` is relative to the dataset's root. ``start`` and ``end`` are seconds, None for a whole
+    video. ``twin`` names a clip that differs from this one in nothing but motion, where a dataset
+    has such pairs.
     """
 
     id: str
@@ -37,11 +42,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Clips of one dataset. ``categories`` is the order in which they arrive; K tasks are K equal runs of it.
+    """Clips of one dataset.
+
+    ``categories`` is the order in which they arrive; K tasks are K equal runs of it.
 
     Raises:
-        StructAlignError: no clips; two clips with one id; an id unfit for a file name; a clip without captions or with
-            an empty one; an unknown split or category; a time that is not a time.
+        StructAlignError: no clips; two clips with one id; an id unfit for a file name; a clip
+            without captions or with an empty one; an unknown split or category; a time that is not
+            a time.
     """
 
     dataset: str
@@ -50,7 +58,9 @@ class Catalog:
 
     def __post_init__(self) -> None:
         if not self.clips:
-            raise StructAlignError(f"dataset '{self.dataset}' has no clips; check --root and the annotation files")
+            raise StructAlignError(
+                f"dataset '{self.dataset}' has no clips; check --root and the annotation files"
+            )
         known, ids = set(self.categories), set()
         if len(known) != len(self.categories):
             raise StructAlignError(f"dataset '{self.dataset}' names a category twice in its order")
@@ -77,20 +87,34 @@ class Catalog:
         return {clip.id: clip for clip in self.clips}
 
     def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
-        """Clips of one side and some categories, in the categories' order and within it in the catalog's."""
+        """Clips of one side and some categories, in the categories' order and within it in the
+        catalog's.
+        """
         place = {name: index for index, name in enumerate(categories)}
         chosen = [clip for clip in self.clips if clip.split == split and clip.category in place]
         return sorted(chosen, key=lambda clip: place[clip.category])
 
     def hash(self) -> str:
-        """sha256 over everything the catalog says but where files lie; the clips' order does not matter."""
-        rows = sorted([c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin] for c in self.clips)
-        text = json.dumps([self.dataset, self.categories, rows], ensure_ascii=False, separators=(",", ":"))
+        """sha256 over everything the catalog says but where files lie.
+
+        The clips' order does not matter.
+        """
+        rows = sorted(
+            [c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin]
+            for c in self.clips
+        )
+        text = json.dumps(
+            [self.dataset, self.categories, rows], ensure_ascii=False, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the catalog as JSON."""
-        body = {"dataset": self.dataset, "categories": self.categories, "clips": [asdict(clip) for clip in self.clips]}
+        body = {
+            "dataset": self.dataset,
+            "categories": self.categories,
+            "clips": [asdict(clip) for clip in self.clips],
+        }
         write_text(path, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -103,10 +127,15 @@ class Catalog:
 
     @classmethod
     def parse(cls, text: str, where: str) -> "Catalog":
-        """The catalog in a text that comes from ``where``. Raises StructAlignError for one that is not a catalog."""
+        """The catalog in a text that comes from ``where``.
+
+        Raises StructAlignError for one that is not a catalog.
+        """
         try:
             body = json.loads(text)
-            clips = tuple(Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"])
+            clips = tuple(
+                Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"]
+            )
             return cls(body["dataset"], tuple(body["categories"]), clips)
         except (ValueError, KeyError, TypeError) as error:
             raise StructAlignError(f"{where} is not a catalog: {error}") from error
@@ -114,20 +143,42 @@ class Catalog:
 
 def _check(clip: Clip, categories: set[str]) -> None:
     if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id):
-        raise StructAlignError(f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @")
-    if not isinstance(clip.path, str) or not clip.path or clip.path.startswith("/") or ".." in clip.path.split("/"):
-        raise StructAlignError(f"clip '{clip.id}': path {clip.path!r} must be relative and stay below the dataset's root")
+        raise StructAlignError(
+            f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
+        )
+    if (
+        not isinstance(clip.path, str)
+        or not clip.path
+        or clip.path.startswith("/")
+        or ".." in clip.path.split("/")
+    ):
+        raise StructAlignError(
+            f"clip '{clip.id}': path {clip.path!r} must be relative and stay below the dataset's "
+            "root"
+        )
     if clip.split not in get_args(Split):
-        raise StructAlignError(f"clip '{clip.id}': split is {clip.split!r}; it must be train or test")
+        raise StructAlignError(
+            f"clip '{clip.id}': split is {clip.split!r}; it must be train or test"
+        )
     if clip.category not in categories:
-        raise StructAlignError(f"clip '{clip.id}': category {clip.category!r} is not in the dataset's category order")
+        raise StructAlignError(
+            f"clip '{clip.id}': category {clip.category!r} is not in the dataset's category order"
+        )
     if not clip.captions:
         raise StructAlignError(f"clip '{clip.id}' has no caption; every clip needs at least one")
     for caption in clip.captions:
         if not isinstance(caption, str) or not caption.strip():
-            raise StructAlignError(f"clip '{clip.id}' has an empty caption; fill it in or remove the row")
+            raise StructAlignError(
+                f"clip '{clip.id}' has an empty caption; fill it in or remove the row"
+            )
     for name, value in (("start", clip.start), ("end", clip.end)):
-        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-            raise StructAlignError(f"clip '{clip.id}': {name} is {value!r}; it must be seconds, 0 or more")
+        if value is not None and not (
+            isinstance(value, int | float) and math.isfinite(value) and value >= 0
+        ):
+            raise StructAlignError(
+                f"clip '{clip.id}': {name} is {value!r}; it must be seconds, 0 or more"
+            )
     if clip.start is not None and clip.end is not None and clip.end <= clip.start:
-        raise StructAlignError(f"clip '{clip.id}' ends at {clip.end} s, not after its start at {clip.start} s")
+        raise StructAlignError(
+            f"clip '{clip.id}' ends at {clip.end} s, not after its start at {clip.start} s"
+        )

@@ -1,4 +1,4 @@
-"""The cache root: a folder that a lab shares, with published caches and those being made."""
+"""The cache root: a folder that a lab shares, with published caches and unfinished ones."""
 
 import hashlib
 import json
@@ -6,35 +6,44 @@ import os
 import shutil
 from pathlib import Path
 
-from cache import seal
-from cache.claim import Claim
-from cache.errors import StructAlignError
-from cache.identity import KnownBackbones
-from cache.known import KnownHashes
-from cache.sharing import make_read_only, make_root, make_writable, open_to_group
-from cache.staging import CACHE_FILES, StagedCache
-from cache.store import FeatureCache, is_remote
+from .checksums import MANIFEST
+from .clip.identity import BackboneIdentities
+from .reader import FeatureCache
+from .runtime.errors import StructAlignError
+from .shared.file_hashes import FileHashCache
+from .shared.lease import Lease
+from .shared.permissions import make_read_only, make_root, make_writable, open_to_group
+from .tokens import is_remote
+from .writer import CACHE_FILES, CacheWriter
+
+ENVIRONMENT, DEFAULT = "STRUCTALIGN_CACHE", "~/.cache/structalign"
 
 
 class CacheRoot:
-    """``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/`` who works on them, ``known/`` hashes of
-    files, ``datasets/`` generated videos."""
+    """A folder of caches.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    ``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/``
+    the leases of those who write them, ``known/`` hashes of files, ``datasets/`` generated videos.
+
+    Args:
+        path: the folder; by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT).expanduser()
 
     def open_for_writing(self) -> None:
-        """Make the root if it is not there; what this process writes from now on is open to the group if the root is."""
+        """Make the root if needed; what this process writes is open to the group if the root is."""
         make_root(self.path)
         open_to_group(self.path)
 
     def published(self) -> list[Path]:
         """Folders of complete caches, the newest first."""
-        found = [file.parent for file in self.path.glob(f"caches/*/{seal.NAME}")]
-        return sorted(found, key=lambda folder: (folder / seal.NAME).stat().st_mtime_ns, reverse=True)
+        found = [file.parent for file in self.path.glob(f"caches/*/{MANIFEST}")]
+        return sorted(found, key=lambda f: (f / MANIFEST).stat().st_mtime_ns, reverse=True)
 
     def unfinished(self) -> list[Path]:
-        """Folders of caches that are being made, or were when something ended them."""
+        """Folders of caches that are being written, or whose writing was interrupted."""
         return sorted(file.parent for file in self.path.glob("staging/*/spec.json"))
 
     def folder(self, fingerprint: str) -> Path:
@@ -43,70 +52,75 @@ class CacheRoot:
 
     def is_published(self, fingerprint: str) -> bool:
         """Whether it is there and complete."""
-        return (self.folder(fingerprint) / seal.NAME).is_file()
+        return (self.folder(fingerprint) / MANIFEST).is_file()
 
-    def stage(self, name: str) -> StagedCache:
-        """The staging folder of a cache, new or as an interrupted process left it. Its name is the fingerprint, or an import's own."""
-        return StagedCache(self.path / "staging" / name[:32])
+    def writer(self, name: str) -> CacheWriter:
+        """The folder of an unfinished cache, new or as an interrupted process left it."""
+        return CacheWriter(self.path / "staging" / name[:32])
 
-    def claim(self, name: str) -> Claim:
-        """The right to work on a cache in its staging folder."""
-        return Claim(self.path / "claims", name[:32])
+    def lease(self, name: str) -> Lease:
+        """The right to write an unfinished cache."""
+        return Lease(self.path / "claims", name[:32])
 
-    def known_hashes(self, folder: Path) -> KnownHashes:
+    def file_hashes(self, folder: Path) -> FileHashCache:
         """Hashes of source files below ``folder``."""
         absolute = folder.resolve()
         name = hashlib.sha256(str(absolute).encode()).hexdigest()[:16]
-        return KnownHashes(self.path / "known" / f"{name}.json", absolute)
+        return FileHashCache(self.path / "known" / f"{name}.json", absolute)
 
-    def known_backbones(self) -> KnownBackbones:
-        """Identities of backbones."""
-        return KnownBackbones(self.path / "known" / "backbones.json")
+    def backbone_identities(self) -> BackboneIdentities:
+        """Identities of backbones that were loaded before."""
+        return BackboneIdentities(self.path / "known" / "backbones.json")
 
-    def publish(self, staged: StagedCache, fingerprint: str) -> Path:
-        """Make a sealed cache visible with one rename, read-only from then on; what was published before gives way."""
+    def publish(self, writer: CacheWriter, fingerprint: str) -> Path:
+        """Publish a finalized cache with one rename, read-only from then on.
+
+        Replaces an old one.
+        """
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
-        staged.strip()
-        for path in staged.path.iterdir():
+        writer.strip()
+        for path in writer.path.iterdir():
             make_read_only(path)
         if target.exists():
             self.remove(target)
-        os.rename(staged.path, target)
+        os.rename(writer.path, target)
         make_read_only(target)
         return target
 
     def remove(self, folder: Path) -> None:
-        """Delete a published cache: unseen in one step, then gone.
+        """Delete a published cache: hidden in one step, then removed.
 
         Raises:
             StructAlignError: it is not a cache, or holds something that no cache holds.
         """
-        names = {path.name for path in folder.iterdir()} if folder.is_dir() and not folder.is_symlink() else set()
+        is_folder = folder.is_dir() and not folder.is_symlink()
+        names = {path.name for path in folder.iterdir()} if is_folder else set()
         if not {"spec.json", "tokens"} <= names:
             raise StructAlignError(f"{folder} is not a cache; nothing was removed")
         if foreign := sorted(names - CACHE_FILES):
-            raise StructAlignError(f"{folder} also holds {', '.join(foreign[:5])}, which is no part of a cache; nothing was removed")
+            raise StructAlignError(
+                f"{folder} also holds {', '.join(foreign[:5])}, which is no part of a cache; "
+                "nothing was removed"
+            )
         make_writable(folder)
         leaving = folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
         os.rename(folder, leaving)
         shutil.rmtree(leaving)
 
     def abandon(self, folder: Path) -> None:
-        """Delete an unfinished cache.
-
-        Raises:
-            StructAlignError: somebody is making it.
-        """
-        claim = self.claim(folder.name)
-        if not claim.try_acquire():
-            raise StructAlignError(f"{claim.holder()} is making {folder}; stop that first, nothing was removed")
-        with claim:
+        """Delete an unfinished cache. Raises StructAlignError while somebody is writing it."""
+        lease = self.lease(folder.name)
+        if not lease.try_acquire():
+            raise StructAlignError(
+                f"{lease.holder()} is making {folder}; stop that first, nothing was removed"
+            )
+        with lease:
             make_writable(folder)
             shutil.rmtree(folder)
 
     def find(self, reference: str | None) -> FeatureCache:
-        """A cache by path or URL, by (the beginning of) its fingerprint, by dataset name, or, without reference, the newest.
+        """A cache by path or URL, fingerprint (or its beginning), dataset name, or the newest.
 
         Raises:
             StructAlignError: none fits, or several fingerprints begin so.
@@ -115,29 +129,39 @@ class CacheRoot:
 
     def locate(self, reference: str | None) -> str | Path:
         """The same, without opening it."""
-        if reference and (is_remote(reference) or (Path(reference) / "spec.json").is_file()):
-            return reference if is_remote(reference) else Path(reference)
+        if reference and is_remote(reference):
+            return reference
+        if reference and (Path(reference) / "spec.json").is_file():
+            return Path(reference)
         folders = self.published()
         if reference is None:
             if not folders:
-                raise StructAlignError(f"no complete cache under {self.path}; run 'extract' first, or name one with --cache")
+                raise StructAlignError(
+                    f"no complete cache under {self.path}; "
+                    "run 'extract' first, or name one with --cache"
+                )
             return folders[0]
-        if matches := [folder for folder in folders if len(reference) >= 4 and folder.name.startswith(reference[:32])]:
-            if len(matches) > 1:
-                raise StructAlignError(f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint")
-            return matches[0]
-        for folder in folders:
-            if _dataset(folder) == reference:
+        long_enough = len(reference) >= 4
+        matches = [f for f in folders if long_enough and f.name.startswith(reference[:32])]
+        if len(matches) > 1:
+            raise StructAlignError(
+                f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint"
+            )
+        for folder in matches or folders:
+            if matches or _dataset(folder) == reference:
                 return folder
-        raise StructAlignError(f"no cache '{reference}' under {self.path} and no such folder; 'cache ls' lists what is there")
+        raise StructAlignError(
+            f"no cache '{reference}' under {self.path} and no such folder; "
+            "'cache ls' lists what is there"
+        )
 
     def locate_unfinished(self, reference: str | None) -> Path | None:
-        """The unfinished cache whose name begins so, where ``locate`` knows no complete one by this reference."""
+        """The unfinished cache whose name begins so, unless a complete one fits ``reference``."""
         try:
             self.locate(reference)
         except StructAlignError:
             begin = (reference or "")[:32]
-            named = [folder for folder in self.unfinished() if len(begin) >= 4 and folder.name.startswith(begin)]
+            named = [f for f in self.unfinished() if len(begin) >= 4 and f.name.startswith(begin)]
             several = any(folder.name.startswith(begin) for folder in self.published())
             return named[0] if len(named) == 1 and not several else None
         return None

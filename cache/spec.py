@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from cache.errors import StructAlignError
+from .runtime.errors import StructAlignError
 
 SCHEMA = 2
 
@@ -15,9 +15,10 @@ SCHEMA = 2
 class CacheSpec:
     """Everything that determines the content of a cache, and nothing else.
 
-    ``sources`` hashes the sorted (clip, hash of its file, start, end); ``catalog`` hashes captions, categories and sides,
-    which travel with the tokens. ``weights`` hashes the backbone's weights. ``cut`` is the number of vision blocks in the stem.
-    ``views`` counts a training clip's views; test clips have view 0 alone.
+    ``sources`` hashes the sorted (clip, hash of its file, start, end); ``catalog`` hashes captions,
+    categories and sides, which travel with the tokens. ``weights`` hashes the backbone's weights.
+    ``cut`` is the number of vision blocks in the stem. ``views`` counts a training clip's views;
+    test clips have view 0 alone.
     """
 
     dataset: str
@@ -40,21 +41,32 @@ class CacheSpec:
 
     def fingerprint(self) -> str:
         """sha256 over canonical JSON of every field."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "CacheSpec":
-        """Raises StructAlignError for another schema (naming both) or for fields that are not those of a specification."""
+        """Raises StructAlignError for another schema (naming both) or for fields that are not those
+        of a specification.
+        """
         if body.get("schema") != SCHEMA:
-            raise StructAlignError(f"this cache has schema {body.get('schema')!r}, this version reads schema {SCHEMA}; extract again")
+            raise StructAlignError(
+                f"this cache has schema {body.get('schema')!r}, this version reads schema "
+                f"{SCHEMA}; extract again"
+            )
         names = {field.name for field in fields(cls)}
         if set(body) != names:
-            raise StructAlignError(f"cache specification is damaged: fields differ in {sorted(names ^ set(body))}")
+            raise StructAlignError(
+                f"cache specification is damaged: fields differ in {sorted(names ^ set(body))}"
+            )
         return cls(**body)
 
 
 def hash_sources(rows: Iterable[tuple[str, str, float | None, float | None]]) -> str:
     """sha256 over sorted rows of (clip id, hash of its source file, start, end)."""
-    text = json.dumps(sorted(map(list, rows), key=lambda row: str(row[0])), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(
+        sorted(map(list, rows), key=lambda row: str(row[0])), separators=(",", ":"), allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -4,21 +4,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from cache import seal
-from cache.chunks import READERS, ChunkError, read_chunks
-from cache.errors import StructAlignError
-from cache.files import sha256_of
-from cache.finite import all_finite
-from cache.store import FeatureCache, is_remote
+from .checksums import MANIFEST
+from .reader import FeatureCache
+from .runtime.errors import StructAlignError
+from .shared.files import sha256_of
+from .tokens import READERS, is_remote, row_state
 
 
 @dataclass(frozen=True)
-class Findings:
-    """``damaged`` and ``missing`` list (clip, view); ``files`` names whatever else is not as it was written, or does not belong there."""
+class VerifyReport:
+    """Damaged and missing (clip, view), and other files that are damaged or do not belong."""
 
     damaged: list[tuple[str, int]]
     missing: list[tuple[str, int]]
@@ -32,60 +29,60 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         lists = {"damaged": self.damaged, "missing": self.missing}
-        return {**{name: [{"clip": clip, "view": view} for clip, view in views] for name, views in lists.items()}, "files": self.files}
+        rows = {k: [{"clip": c, "view": v} for c, v in views] for k, views in lists.items()}
+        return {**rows, "files": self.files}
 
 
-def verify(path: str | Path) -> Findings:
-    """Read all of a cache. Raises StructAlignError when it is no cache at all, or of another schema."""
-    if not is_remote(path) and not (Path(path) / seal.NAME).is_file():
+def verify(path: str | Path) -> VerifyReport:
+    """Read all of a cache. Raises StructAlignError when it is no cache, or of another schema."""
+    if not is_remote(path) and not (Path(path) / MANIFEST).is_file():
         raise StructAlignError(f"{path} is not a complete cache; name another")
     try:
         cache = FeatureCache.open(path)
     except StructAlignError as error:
         if "is damaged" not in str(error):
             raise
-        return Findings([], [], [_named(str(error))])
-    views = [(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))]
+        named = str(error).rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
+        return VerifyReport([], [], [named])
+    views = cache.published_views()
     with ThreadPoolExecutor(READERS) as readers:
-        states = list(readers.map(lambda one: _state(cache, cache.rows.row(*one)), views))
-    damaged, missing = ([view for view, state in zip(views, states, strict=True) if state == bad] for bad in ("damaged", "missing"))
-    return Findings(damaged, missing, [] if is_remote(path) else _other_files(cache))
+        states = list(
+            readers.map(lambda one: row_state(cache.path, cache.array, cache.rows.row(*one)), views)
+        )
+    damaged, missing = (
+        [view for view, state in zip(views, states, strict=True) if state == bad]
+        for bad in ("damaged", "missing")
+    )
+    return VerifyReport(damaged, missing, [] if is_remote(path) else _other_files(cache))
 
 
-def verdict(body: Mapping[str, Any]) -> str:
-    """What was found, as text: findings as JSON with ``ok`` and ``path``, and ``deep`` where clips were extracted again."""
-    lines = [f"{kind}: clip {row['clip']}, view {row['view']}" for kind in ("damaged", "missing") for row in body[kind]]
+def summary(body: Mapping[str, Any]) -> str:
+    """The report as text, from its JSON with ``ok``, ``path`` and, where audited, ``deep``."""
+    lines = [
+        f"{kind}: clip {row['clip']}, view {row['view']}"
+        for kind in ("damaged", "missing")
+        for row in body[kind]
+    ]
     lines += [f"damaged: {name}" for name in body["files"]]
-    if "deep" in body:
-        lines += [f"differs when extracted again: clip {clip}" for clip in body["deep"]["differing"]]
-        lines.append(f"{body['deep']['clips']} clips extracted again, smallest cosine of a token {body['deep']['min_cosine']:.6f}")
-    return "\n".join([*lines, f"cache {body['path']}: {'every byte is as it was written' if body['ok'] else 'damaged; extract it again'}"])
-
-
-def _state(cache: FeatureCache, row: int) -> Literal["good", "damaged", "missing"]:
-    try:
-        if is_remote(cache.path):
-            tokens = np.asarray(cache.array[row])
-            if np.isnan(tokens).all():
-                return "missing"
-        else:
-            (tokens,) = read_chunks(cache.path / "tokens", [row], cache.array.shape[1:], cache.spec.token_dtype)
-    except ChunkError as error:
-        return "missing" if error.missing else "damaged"
-    except (ValueError, OSError, RuntimeError):
-        return "damaged"
-    return "good" if all_finite(tokens) else "damaged"
-
-
-def _named(message: str) -> str:
-    return message.rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
+    if deep := body.get("deep"):
+        lines += [f"differs when extracted again: clip {clip}" for clip in deep["differing"]]
+        lines.append(
+            f"{deep['clips']} clips extracted again, "
+            f"smallest cosine of a token {deep['min_cosine']:.6f}"
+        )
+    state = "every byte is as it was written" if body["ok"] else "damaged; extract it again"
+    return "\n".join([*lines, f"cache {body['path']}: {state}"])
 
 
 def _other_files(cache: FeatureCache) -> list[str]:
-    """Files that differ from their checksum, are gone, or that no cache of this specification has."""
-    folder, expected = cache.path, cache.sealed["files"]
-    changed = [name for name, digest in expected.items() if not (folder / name).is_file() or sha256_of(folder / name) != digest]
-    rows = {cache.rows.row(clip.id, view) for clip in cache.ok(list(cache.catalog)) for view in range(cache.rows.views(clip.id))}
-    known = {seal.NAME, *expected, *(f"tokens/c.{row}.0.0.0" for row in rows)}
-    foreign = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    return [*changed, *(f"{name} (does not belong here)" for name in foreign if name not in known)]
+    """Files that differ from their checksum, are missing, or do not belong in this cache."""
+    folder, expected = cache.path, cache.manifest["files"]
+    changed = [
+        name
+        for name, digest in expected.items()
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest
+    ]
+    chunks = {f"tokens/c.{cache.rows.row(*view)}.0.0.0" for view in cache.published_views()}
+    known = {MANIFEST, *expected, *chunks}
+    found = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+    return [*changed, *(f"{name} (does not belong here)" for name in found if name not in known)]

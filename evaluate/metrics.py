@@ -5,12 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cache.errors import StructAlignError
+from ..cache.runtime.errors import StructAlignError
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Expected 1-based rank of the right answer of every query, float64 [Q]; ``tied`` counts queries with an equal wrong score."""
+    """Expected 1-based rank of the right answer of every query, float64 [Q].
+
+    ``tied`` counts queries with an equal wrong score.
+    """
 
     values: Tensor
     tied: int
@@ -42,7 +45,9 @@ def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
 
 
 def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """For every video that has captions, the rank of its best caption among all captions of other videos and that one."""
+    """For every video that has captions, the rank of its best caption among all captions of other
+    videos and that one.
+    """
     _refuse_nan(scores)
     videos = target.unique()
     values, tied = [], 0
@@ -58,4 +63,6 @@ def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
 
 def _refuse_nan(scores: Tensor) -> None:
     if not torch.isfinite(scores).all():
-        raise StructAlignError("a score is not a finite number; the run's embeddings are broken, train it again")
+        raise StructAlignError(
+            "a score is not a finite number; the run's embeddings are broken, train it again"
+        )

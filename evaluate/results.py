@@ -1,66 +1,184 @@
-"""``results.json``: the task matrix and its summaries under their contract names."""
+"""A run's results: the task matrix and its summaries, and ``results.json``."""
 
-from typing import Any
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from evaluate.matrix import backward_forgetting, backward_transfer, forward_transfer, task_average, task_matrices
-from train.experiment import Experiment
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.files import write_text
+from .matrix import (
+    backward_forgetting,
+    backward_transfer,
+    forward_transfer,
+    task_average,
+    task_matrices,
+)
+
+if TYPE_CHECKING:
+    from ..train.runs.run import Run
+
+FILE, STATE = "results.json", "evaluated.json"
+OVERALL = ("t2v", "v2t", "ties", "twins", "queries", "clips")
+COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 
 
-def make_results(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Results of the stages measured so far; percentages are 0 to 100.
+@dataclass(frozen=True)
+class Results:
+    """What ``results.json`` holds; percentages are 0 to 100.
 
-    ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix`` is its text-to-video part within each
-    task with old clips as ``gallery`` says, and everything else follows from it.
+    ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix``
+    is its text-to-video R@1, R@5 and R@10 within each task, old clips as ``gallery`` says; the
+    rest follows from it. ``tasks`` counts the tasks learnt so far.
     """
-    config, settings = experiment.config, experiment.settings
-    tasks = config["tasks"]
-    figures = task_matrices(stages, tasks)
+
+    method: str
+    dataset: str
+    tasks: int
+    seed: int
+    selection: str
+    evaluated_on: str
+    fingerprint: str
+    backbone: dict[str, Any]
+    coverage: float
+    quarantined: list[dict[str, str]]
+    categories: list[list[str]]
+    matrix: dict[str, Any]
+    stages: list[dict[str, Any]]
+    final: dict[str, Any]
+    zero_shot: dict[str, Any]
+    gallery: str
+    scope: dict[str, str]
+    galleries: dict[str, str]
+    ties: int
+    figures: dict[str, Any]
+    settings: dict[str, Any]
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """R@1, R@5, R@10 in percent, MedR and MeanR, text to video, over all tasks at the end."""
+        return dict(self.final["t2v"])
+
+    @property
+    def forgetting(self) -> float | None:
+        """Backward forgetting in points, positive where old tasks lost; None before task 2."""
+        value = self.final["BWF"]
+        return None if value is None else float(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as in ``results.json``."""
+        return asdict(self)
+
+
+def make_results(run: "Run") -> Results:
+    """The results of the stages that are recorded. Raises StructAlignError when there is none."""
+    recorded = list(run.stages().values())
+    if not recorded:
+        raise StructAlignError(f"run {run.path} has no finished task yet; train it first")
+    figures, settings = task_matrices(recorded), run.settings
     matrix = figures[f"t2v/{settings.gallery}/task"]
-    stored, reencoded, ahead = (figures[f"t2v/{name}/task"]["R@1"] for name in ("stored", "reencoded", "ahead"))
-    classes = [len(names) for names in experiment.stream.categories]
+    categories = run.stream.categories[: len(recorded)]
+    classes = [len(names) for names in categories]
+    zero_shot = recorded[-1]["zero_shot"]
+    start: dict[str, Any] = {"stage": 0, "geometry": None, "seconds": 0.0, **zero_shot}
     rows = [
         {
-            "stage": stage["stage"],
-            "t2v": stage["t2v"],
-            "v2t": stage["v2t"],
+            "stage": index,
+            **{name: stage[name] for name in OVERALL},
             "BWF": backward_forgetting(matrix["R@1"], classes, index),
-            "BWF_stored": backward_forgetting(stored, classes, index),
-            "BWF_reencoded": backward_forgetting(reencoded, classes, index),
+            **{
+                f"BWF_{name}": backward_forgetting(
+                    figures[f"t2v/{name}/task"]["R@1"], classes, index
+                )
+                for name in ("stored", "reencoded")
+            },
             "BWT": backward_transfer(matrix["R@1"], index),
-            "FWT": forward_transfer(ahead, index),
+            "FWT": forward_transfer(figures["t2v/ahead/task"]["R@1"], index),
             "task_average": task_average(matrix["R@1"], index),
-            "ties": stage["ties"],
-            "twins": stage["twins"],
-            "queries": stage["queries"],
-            "clips": stage["clips"],
-            "geometry": stage.get("geometry"),
+            "zero_shot": stage.get("zero_shot", zero_shot)["t2v"],
+            "geometry": stage["geometry"],
             "seconds": stage["seconds"],
         }
-        for index, stage in enumerate(stages)
+        for index, stage in enumerate([start, *recorded])
     ]
-    return {
-        "method": config["method"],
-        "dataset": config["dataset"],
-        "tasks": tasks,
-        "seed": config["seed"],
-        "selection": settings.selection,
-        "evaluated_on": "test" if settings.measured_on == "test" else "held-out training clips",
-        "fingerprint": config["fingerprint"],
-        "backbone": {"name": experiment.backbone.name, "pretrained": experiment.backbone.pretrained, "random_weights": experiment.backbone.random},
-        "coverage": experiment.stream.coverage(),
-        "quarantined": experiment.cache.quarantined(),
-        "categories": [list(names) for names in experiment.stream.categories],
-        "matrix": {"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
-        "stages": rows,
-        "final": rows[-1],
-        "zero_shot": rows[0],
-        "gallery": settings.gallery,
-        "scope": {"matrix": "task", "BWF": "task", "BWT": "task", "FWT": "task", "task_average": "task", "stages": "seen"},
-        "galleries": {
-            "matrix": settings.gallery, "BWF": settings.gallery, "BWF_stored": "stored", "BWF_reencoded": "reencoded", "BWT": settings.gallery,
-            "FWT": "ahead", "task_average": settings.gallery, "stages": "stored",
+    gallery, backbone = settings.gallery, run.backbone
+    return Results(
+        **{name: run.config[name] for name in COPIED},
+        tasks=len(recorded),
+        selection=settings.selection,
+        evaluated_on="test" if settings.eval_split == "test" else "held-out training clips",
+        backbone={
+            "name": backbone.name,
+            "pretrained": backbone.pretrained,
+            "random_weights": backbone.random,
+            "cut": backbone.cut,
         },
-        "ties": rows[-1]["ties"]["t2v"],
-        "figures": figures,
-        "settings": config["settings"],
-    }  # fmt: skip
+        coverage=run.stream.coverage(len(recorded)),
+        quarantined=run.cache.quarantined(),
+        categories=[list(names) for names in categories],
+        matrix={"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
+        stages=rows,
+        final=rows[-1],
+        zero_shot=rows[0],
+        gallery=gallery,
+        scope={
+            **dict.fromkeys(("matrix", "BWF", "BWT", "FWT", "task_average"), "task"),
+            "stages": "seen",
+        },
+        galleries={
+            **dict.fromkeys(("matrix", "BWF", "BWT", "task_average"), gallery),
+            "BWF_stored": "stored",
+            "BWF_reencoded": "reencoded",
+            "FWT": "ahead",
+            "stages": "stored",
+        },
+        ties=rows[-1]["ties"]["t2v"],
+        figures=figures,
+    )
+
+
+def save_results(run: "Run") -> Results:
+    """Leave ``results.json`` in the run, and what it was computed from beside it."""
+    results = make_results(run)
+    write_text(run.path / FILE, json.dumps(results.to_json(), indent=1) + "\n")
+    write_text(run.path / STATE, json.dumps(_state(run.path), indent=1) + "\n")
+    return results
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """A run's ``results.json``. Raises StructAlignError when it is missing or damaged."""
+    try:
+        results = dict(json.loads((run / FILE).read_text()))
+        if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
+            raise ValueError("keys are missing")
+    except FileNotFoundError as error:
+        raise StructAlignError(
+            f"run {run} has no results yet; train it to its end ('train' goes on where it stopped)"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise StructAlignError(
+            f"{run / FILE} is damaged ({error}); 'eval {run}' computes it again"
+        ) from error
+    return results
+
+
+def is_up_to_date(run: Path) -> bool:
+    """Whether a run's files are as they were when its results were computed, by this version."""
+    try:
+        return bool(json.loads((run / STATE).read_text()) == _state(run))
+    except (OSError, ValueError):
+        return False
+
+
+def _state(run: Path) -> dict[str, Any]:
+    """Version, and size and modification time of every file that results follow from."""
+    from importlib.metadata import version
+
+    from .. import __version__
+
+    files = [*sorted(run.glob("tasks/*/*")), run / "config.json", run / FILE]
+    stats = {file.relative_to(run).as_posix(): file.stat() for file in files}
+    return {
+        "version": [__version__, version("torch")],
+        "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
+    }

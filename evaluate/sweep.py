@@ -4,25 +4,26 @@ import csv
 import json
 import os
 import statistics
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 
-from cache.errors import StructAlignError
-from cache.files import write_text
-from cache.store import FeatureCache
-from evaluate.continual import default_run_name, run_continual
-from train.settings import Recipe, resolve
+from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
+from ..cache.runtime.progress import Progress, ProgressLine
+from ..cache.runtime.ray_session import ray_session
+from ..cache.shared.files import write_text
+from ..train.loop import CHECKPOINT_EVERY
+from ..train.methods.registry import load_method
+from ..train.runs.create import create_run, run_name
+from .stages import train_and_measure
 
-RaySession = Callable[[], AbstractContextManager[ModuleType]]
+SHOWN_FAILURES = 3
 
-TOLD = 3  # failures that are named
-
-FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
+FIGURES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
     "R@1": lambda final: final["t2v"]["R@1"],
     "R@5": lambda final: final["t2v"]["R@5"],
     "R@10": lambda final: final["t2v"]["R@10"],
@@ -35,32 +36,93 @@ FIGURES: dict[str, Callable[[dict[str, Any]], float | None]] = {
 }
 
 
-def sweep(
-    caches: list[FeatureCache], methods: list[str], seeds: list[int], tasks: int, overrides: Mapping[str, str], device: str, out: Path,
-    session: RaySession, finished: Callable[[int, int, str], None],
-) -> dict[str, Any]:  # fmt: skip
-    """Run every combination through Ray, one core (or one GPU) each; runs that are there are kept. Leaves sweep.json and sweep.csv in ``out``.
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep, as a worker needs it."""
 
-    ``session`` starts or joins Ray and yields its module. When a run fails, the others go on.
+    cache: str
+    method: str
+    name: str
+    tasks: int
+    seed: int
+    device: str
+    folder: str
+    settings: Mapping[str, Any]
+
+
+def sweep(
+    caches: Sequence[FeatureCache],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    tasks: int,
+    out: Path,
+    *,
+    device: str = "cpu",
+    ray_address: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run every combination through Ray, one core (or one GPU) each; finished runs are kept.
+
+    Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go on.
 
     Raises:
-        StructAlignError: an unknown method or setting, or no such device, before anything runs; at the end, which runs failed, and why.
+        StructAlignError: an unknown method or setting, or no such device, before anything runs;
+            at the end, which runs failed, and why.
     """
+    tell = progress or ProgressLine("sweep", "runs", quiet=False)
     methods, seeds = list(dict.fromkeys(methods)), list(dict.fromkeys(seeds))
-    plan = [(cache, resolve(cache.catalog.dataset, method, overrides), seed) for seed in seeds for cache in caches for method in methods]
-    folders = [(out / default_run_name(cache, recipe.name, tasks, seed)).resolve() for cache, recipe, seed in plan]
+    plan = []
+    for seed in seeds:
+        for cache in caches:
+            for method in methods:
+                spec = cache.spec
+                name = load_method(method, spec.dataset, spec.backbone, settings).name
+                folder = str((out / run_name(cache, name, tasks, seed)).resolve())
+                known = PlannedRun(
+                    cache.reference, method, name, tasks, seed, device, folder, settings or {}
+                )
+                plan.append(known)
+    rows, failed = _run_all(plan, device, ray_address, tell)
+    if failed:
+        named = sorted(failed.items())[:SHOWN_FAILURES]
+        told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
+        left = len(failed) - len(named)
+        more = f"; and {left} more" if left else ""
+        raise StructAlignError(
+            f"{len(failed)} of {len(plan)} runs failed, "
+            f"the others are kept and not done again: {told}{more}"
+        )
+    runs = [rows[index] for index in range(len(plan))]
+    body = {
+        "tasks": tasks,
+        "seeds": seeds,
+        "caches": [cache.fingerprint for cache in caches],
+        "methods": summarise(runs),
+        "runs": runs,
+    }
+    write_text(out / "sweep.json", json.dumps(body, indent=1) + "\n")
+    with (out / "sweep.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(runs[0]))
+        table.writeheader()
+        table.writerows(runs)
+    return body
+
+
+def _run_all(
+    plan: list[PlannedRun], device: str, ray_address: str | None, tell: Progress
+) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Figures by place in the plan, and why there are none."""
     rows: dict[int, dict[str, Any]] = {}
     failed: dict[int, str] = {}
-    with session() as ray:
+    with ray_session(ray_address) as ray:
         from ray.exceptions import RayError, RayTaskError
 
         if device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
-        remote = ray.remote(num_cpus=1, num_gpus=int(device == "cuda"), max_retries=1)(_one)
-        pending = {
-            remote.remote(cache.reference, recipe, tasks, seed, device, folder): index
-            for index, ((cache, recipe, seed), folder) in enumerate(zip(plan, folders, strict=True))
-        }
+        gpus = int(device == "cuda")
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
+        pending = {remote.remote(planned): index for index, planned in enumerate(plan)}
         while pending:
             (reference,), _ = ray.wait(list(pending), num_returns=1)
             index = pending.pop(reference)
@@ -71,35 +133,46 @@ def sweep(
             except RayError as error:
                 row = str(error).strip().splitlines()[0]
             (failed if isinstance(row, str) else rows)[index] = row
-            finished(len(rows) + len(failed), len(plan), f"{len(failed)} failed" if failed else "")
-    if failed:
-        told = "; ".join(f"{folders[index].name}: {reason}" for index, reason in sorted(failed.items())[:TOLD])
-        more = f"; and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
-        raise StructAlignError(f"{len(failed)} of {len(plan)} runs failed, the others are kept and not done again: {told}{more}")
-    runs = [rows[index] for index in range(len(plan))]
-    body = {"tasks": tasks, "seeds": seeds, "caches": [cache.fingerprint for cache in caches], "methods": summarise(methods, runs), "runs": runs}
-    write_text(out / "sweep.json", json.dumps(body, indent=1) + "\n")
-    with (out / "sweep.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(runs[0]))
-        table.writeheader()
-        table.writerows(runs)
-    return body
+            done = len(rows) + len(failed)
+            tell(done, len(plan), f"{len(failed)} failed" if failed else "")
+    return rows, failed
 
 
-def summarise(methods: list[str], runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per method and figure: mean and sample standard deviation over runs (None where a figure does not exist)."""
+def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
+    """One run in a worker: its figures as one row, or why there are none."""
+    if planned.device == "cpu":
+        torch.set_num_threads(1)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    quiet: Callable[..., None] = lambda *_: None  # noqa: E731
+    try:
+        cache = FeatureCache.open(planned.cache)
+        run = create_run(
+            cache, planned.method, planned.tasks, planned.seed, planned.folder,
+            device=planned.device, settings=planned.settings, note=quiet,
+        )  # fmt: skip
+        final = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet).final
+    except (StructAlignError, OSError) as error:
+        return str(error)
+    figures = {name: read(final) for name, read in FIGURES.items()}
+    found = {"method": planned.name, "cache": cache.fingerprint, "seed": planned.seed}
+    return {**found, **figures, "run": planned.folder}
+
+
+def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per method and figure: mean and sample standard deviation over runs, None where missing."""
     out: dict[str, dict[str, Any]] = {}
-    for method in methods:
+    for method in dict.fromkeys(run["method"] for run in runs):
         mine = [run for run in runs if run["method"] == method]
         out[method] = {"runs": len(mine)}
         for name in FIGURES:
             values = [run[name] for run in mine if run[name] is not None]
             mean = statistics.fmean(values) if values else None
-            out[method][name] = {"mean": mean, "sd": statistics.stdev(values) if len(values) > 1 else None}
+            sd = statistics.stdev(values) if len(values) > 1 else None
+            out[method][name] = {"mean": mean, "sd": sd}
     return out
 
 
-def sweep_table(body: dict[str, Any]) -> str:
+def sweep_table(body: Mapping[str, Any]) -> str:
     """Mean ± sd per method."""
     width = max(len("method"), *map(len, body["methods"]))
     lines = [f"{'method':<{width}}  runs  " + "".join(f"{name:>15}" for name in FIGURES)]
@@ -107,22 +180,7 @@ def sweep_table(body: dict[str, Any]) -> str:
         cells = ""
         for name in FIGURES:
             mean, sd = figures[name]["mean"], figures[name]["sd"]
-            text = "" if mean is None else f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
-            cells += f"{text:>15}"
+            text = "" if mean is None else f"{mean:.2f}"
+            cells += f"{text if sd is None else f'{text} ± {sd:.2f}':>15}"
         lines.append(f"{method:<{width}}  {figures['runs']:>4}  {cells}")
     return "\n".join(lines)
-
-
-def _one(reference: str, recipe: Recipe, tasks: int, seed: int, device: str, out: Path) -> dict[str, Any] | str:
-    """One run in a worker: its figures as one row, or why there are none."""
-    if device == "cpu":
-        torch.set_num_threads(1)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    quiet: Callable[..., None] = lambda *_: None  # noqa: E731
-    try:
-        cache = FeatureCache.open(reference)
-        results = run_continual(cache, recipe, tasks, seed, torch.device(device), out, False, quiet, quiet)
-    except (StructAlignError, OSError) as error:
-        return str(error)
-    figures = {name: read(results["final"]) for name, read in FIGURES.items()}
-    return {"method": recipe.name, "cache": cache.fingerprint, "seed": seed, **figures, "run": str(out)}

@@ -1,0 +1,32 @@
+"""From videos to a cache: decode each video once and keep the frozen part's tokens."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..cache.runtime.progress import Note, Progress
+
+if TYPE_CHECKING:
+    from ..cache.reader import FeatureCache
+
+
+def extract(
+    dataset: str = "demo",
+    *,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    **options: Any,
+) -> "FeatureCache":
+    """Extract a dataset's tokens, unless a cache with the same fingerprint is there already.
+
+    Args:
+        dataset: demo, msrvtt, actnet or manifest.
+        progress: told (done, total, detail); a line on stderr by default.
+        note: told what a person should know, a line at a time; stderr by default.
+        options: fields of ``extract.settings.ExtractOptions``, such as ``root``.
+
+    Raises:
+        StructAlignError: whatever the user can mend; nothing is published then.
+    """
+    from .pipeline import run_extraction
+    from .settings import ExtractOptions
+
+    return run_extraction(ExtractOptions(dataset, **options), progress, note).cache

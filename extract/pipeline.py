@@ -1,145 +1,233 @@
-"""From a plan to a published cache."""
+"""From options to a published cache."""
 
 import platform
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from ..cache.catalog import Catalog
+from ..cache.reader import FeatureCache
+from ..cache.root import CacheRoot
+from ..cache.runtime.errors import StructAlignError
+from ..cache.runtime.progress import Note, Progress, ProgressLine, note_on_stderr
+from ..cache.shared.lease import Lease
+from ..cache.writer import CacheWriter, ClipOutcome
+from .datasets.dataset import Dataset
+from .datasets.registry import read_dataset
+from .datasets.subset import subset
+from .plan import Plan, explain_miss, make_plan
+from .settings import ExtractOptions, ExtractSettings, resolve_settings
 
-from cache.backbone import Backbone, Stem, load_backbone
-from cache.catalog import Catalog, Clip
-from cache.claim import Claim
-from cache.errors import StructAlignError
-from cache.halves import save_frozen
-from cache.root import CacheRoot
-from cache.staging import ClipOutcome, StagedCache
-from cache.store import FeatureCache
-from extract.datasets.source import Source
-from extract.engines import Unit, run_inline, run_ray
-from extract.plan import ExtractReport, ExtractSettings, Note, Plan, Progress
-from extract.stages import UNIT, Work, encode
+if TYPE_CHECKING:
+    from ..cache.clip.backbone import Backbone
+    from .executors import Batch
 
 
-def extract(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, progress: Progress, note: Note) -> ExtractReport:
-    """Extract what is not there yet and publish it; or wait while somebody else does.
+@dataclass(frozen=True)
+class ExtractReport:
+    """The published cache, whether it was there already, and how many seconds it took."""
+
+    cache: FeatureCache
+    reused: bool
+    seconds: float
+
+
+def run_extraction(
+    options: ExtractOptions, progress: Progress | None = None, note: Note | None = None
+) -> ExtractReport:
+    """Publish the cache that is asked for: found, waited for, or made.
 
     Raises:
-        StructAlignError: more bad clips than allowed, or files or weights that are no longer what was planned.
+        StructAlignError: bad options or files, more bad clips than allowed, or files or weights
+            that changed meanwhile.
     """
+    progress = progress or ProgressLine("extract", "clips", quiet=False)
+    note = note or note_on_stderr
+    root = CacheRoot(options.cache_root)
+    root.open_for_writing()
+    videos, splits = (Path(f) if f else None for f in (options.root, options.splits))
+    dataset = read_dataset(options.dataset, videos, splits, root.path, options.seed)
+    settings = resolve_settings(options)
     began = time.monotonic()
-    fingerprint = plan.spec.fingerprint()
-    while True:
-        claim = root.claim(fingerprint)
-        claim.acquire(lambda holder: note(f"{holder} is extracting this cache; waiting for it"))
-        with claim:
-            if root.is_published(fingerprint) and not (settings.retry_bad and FeatureCache.open(root.folder(fingerprint)).quarantine):
-                return ExtractReport(FeatureCache.open(root.folder(fingerprint)), True, time.monotonic() - began)
-            try:
-                path = _make(source, plan, settings, root, claim, progress, note)
-            except (StructAlignError, OSError):
-                if claim.superseded:  # this process stood still so long that another took over; what it does now counts
-                    continue
-                raise
-        return ExtractReport(FeatureCache.open(path), False, time.monotonic() - began)
+    if options.limit:
+        dataset = replace(dataset, catalog=subset(dataset.catalog, options.limit))
+    plan = make_plan(dataset, settings, root)
+    published = root.folder(plan.spec.fingerprint())
+    if root.is_published(published.name) and not options.retry_bad:
+        return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)
+    if changed := explain_miss(plan, root):
+        note(changed)
+    extraction = Extraction(dataset, plan, settings, options, root, progress, note)
+    path, reused = extraction.run()
+    return ExtractReport(FeatureCache.open(path), reused, time.monotonic() - began)
 
 
-def _make(source: Source, plan: Plan, settings: ExtractSettings, root: CacheRoot, claim: Claim, progress: Progress, note: Note) -> Path:
-    backbone = plan.backbone or load_backbone(settings.backbone, settings.pretrained)
-    if backbone.weights != plan.spec.weights:
-        raise StructAlignError(f"the weights '{settings.pretrained}' changed while this cache was planned; run extract again")
-    fingerprint, cut = plan.spec.fingerprint(), plan.spec.cut
-    staged = root.stage(fingerprint)
-    if staged.sealed:  # killed between the last check and the rename
-        return root.publish(staged, fingerprint)
-    staged.prepare(plan.spec, source.catalog, plan.sources, _token_shape(backbone, cut), lambda folder: save_frozen(backbone, cut, folder))
-    units = _units(source.catalog)
-    if root.is_published(fingerprint):
-        _take_over(staged, FeatureCache.open(root.folder(fingerprint)), units)
-    outcomes = {number: staged.receipt(number) or [] for number, _ in units}
-    todo = _todo(units, outcomes, settings.retry_bad)
-    done = len(source.catalog) - sum(len(clips) for _, clips in todo)
-    progress(done, len(source.catalog), _bad_so_far(outcomes))
-    work = Work(
-        staged.path.resolve(), source.root.resolve(), plan.spec.decoder, cut,
-        settings.frames, settings.views, settings.device, settings.decode_timeout,
-    )  # fmt: skip
-    for number, clips in _run(work, backbone, source.catalog, todo, settings):
-        done += clips
-        outcomes[number] = staged.receipt(number) or []
-        progress(done, len(source.catalog), _bad_so_far(outcomes))
-    everything = [outcome for number, _ in units for outcome in outcomes[number]]
-    _refuse_too_many(everything, settings.max_bad, source, note)
-    if root.known_hashes(source.root).of(plan.sources) != plan.sources:
-        raise StructAlignError(f"files under {source.root} changed while they were being extracted; run extract again")
-    if claim.superseded:
-        raise StructAlignError("another process took over this cache")
-    staged.seal(plan.spec, everything, _provenance(settings, backbone, source))
-    return root.publish(staged, fingerprint)
+@dataclass(frozen=True)
+class Extraction:
+    """One cache being made, under a lease."""
+
+    dataset: Dataset
+    plan: Plan
+    settings: ExtractSettings
+    options: ExtractOptions
+    root: CacheRoot
+    progress: Progress
+    note: Note
+
+    def run(self) -> tuple[Path, bool]:
+        """The published folder, and whether somebody else published it."""
+        fingerprint = self.plan.spec.fingerprint()
+        published = self.root.folder(fingerprint)
+        while True:
+            lease = self.root.lease(fingerprint)
+            lease.acquire(lambda who: self.note(f"{who} is extracting this cache; waiting for it"))
+            with lease:
+                if self.root.is_published(fingerprint):
+                    bad = FeatureCache.open(published).quarantine
+                    if not (self.options.retry_bad and bad):
+                        return published, True
+                try:
+                    return self._make(lease), False
+                except (StructAlignError, OSError):
+                    if not lease.lost:
+                        raise  # else another process took over while this one was suspended
+
+    def _make(self, lease: Lease) -> Path:
+        from ..cache.clip.backbone import load_backbone
+        from ..cache.clip.split_weights import save_frozen
+        from ..cache.runtime.device import resolve_device
+
+        spec, catalog = self.plan.spec, self.dataset.catalog
+        device = resolve_device(self.options.device).type
+        backbone = self.plan.backbone or load_backbone(
+            self.settings.backbone, self.settings.pretrained
+        )
+        if backbone.weights != spec.weights:
+            raise StructAlignError(
+                f"the weights '{self.settings.pretrained}' changed while this cache was planned; "
+                "run extract again"
+            )
+        writer = self.root.writer(spec.fingerprint())
+        if writer.is_finalized:  # interrupted between the last check and the rename
+            return self.root.publish(writer, spec.fingerprint())
+        writer.prepare(
+            spec, catalog, self.plan.sources, _token_shape(backbone, spec.cut),
+            lambda folder: save_frozen(backbone, spec.cut, folder),
+        )  # fmt: skip
+        outcomes = self._write_tokens(writer, backbone, device)
+        self._refuse_too_many(outcomes)
+        if self.root.file_hashes(self.dataset.root).of(self.plan.sources) != self.plan.sources:
+            raise StructAlignError(
+                f"files under {self.dataset.root} changed while they were being extracted; "
+                "run extract again"
+            )
+        if lease.lost:
+            raise StructAlignError("another process took over this cache")
+        writer.finalize(spec, outcomes, self._provenance(backbone, device))
+        return self.root.publish(writer, spec.fingerprint())
+
+    def _write_tokens(
+        self, writer: CacheWriter, backbone: "Backbone", device: str
+    ) -> list[ClipOutcome]:
+        """Run every batch that is not finished; how each clip ended."""
+        catalog, retry_bad = self.dataset.catalog, self.options.retry_bad
+        batches = _batches(catalog)
+        published = self.root.folder(self.plan.spec.fingerprint())
+        if self.root.is_published(published.name):
+            _take_over(writer, FeatureCache.open(published), batches)
+        outcomes = {number: writer.batch_record(number) or [] for number, _ in batches}
+        todo = []
+        for number, clips in batches:
+            settled = {one.clip for one in outcomes[number] if not (retry_bad and one.reason)}
+            if left := [clip for clip in clips if clip.id not in settled]:
+                todo.append((number, left))
+        done = len(catalog) - sum(len(clips) for _, clips in todo)
+        self.progress(done, len(catalog), _bad_so_far(outcomes))
+        for number, clips_done in self._execute(writer, backbone, device, todo):
+            done += clips_done
+            outcomes[number] = writer.batch_record(number) or []
+            self.progress(done, len(catalog), _bad_so_far(outcomes))
+        return [outcome for number, _ in batches for outcome in outcomes[number]]
+
+    def _execute(
+        self, writer: CacheWriter, backbone: "Backbone", device: str, batches: "list[Batch]"
+    ) -> Iterable[tuple[int, int]]:
+        from .executors import run_inline, run_ray
+        from .worker import WorkerConfig
+
+        if not batches:
+            return ()
+        options = self.options
+        config = WorkerConfig(
+            writer.path.resolve(),
+            self.dataset.root.resolve(),
+            self.plan.spec.decoder,
+            self.plan.spec.cut,
+            self.settings.frames,
+            self.settings.views,
+            device,
+            options.decode_timeout,
+        )
+        if options.engine == "inline":
+            return run_inline(config, backbone, self.dataset.catalog, batches)
+        return run_ray(config, backbone, batches, options.workers, options.ray_address)
+
+    def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
+        bad, max_bad = [one for one in outcomes if one.reason], self.options.max_bad
+        if len(bad) <= max_bad * len(outcomes):
+            return
+        for one in bad:
+            path = self.dataset.catalog[one.clip].path
+            self.note(f"  bad: {one.clip} ({path}): {one.reason}, {one.message}")
+        listing = ", ".join(f"{o.clip}: {o.reason}" for o in bad[:3])
+        raise StructAlignError(
+            f"{len(bad)} of {len(outcomes)} clips are bad ({listing}"
+            f"{', ...' if len(bad) > 3 else ''}), more than --max-bad {max_bad:g} allows, so "
+            "nothing is published. Mend them and run again with --retry-bad, or raise --max-bad"
+        )
+
+    def _provenance(self, backbone: "Backbone", device: str) -> dict[str, Any]:
+        """Recorded beside the specification, not part of the fingerprint."""
+        packages = ("torch", "open_clip_torch", "decord2", "zarr", "numpy", "ray")
+        return {
+            "root": str(self.dataset.root.resolve()),
+            "pretrained": backbone.pretrained,
+            "device": device,
+            "host": platform.node(),
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": {name: version(name) for name in packages},
+        }
 
 
-def _run(work: Work, backbone: Backbone, catalog: Catalog, units: list[Unit], settings: ExtractSettings) -> Iterable[tuple[int, int]]:
-    if not units:
-        return ()
-    if settings.engine == "inline":
-        return run_inline(work, backbone, catalog, units)
-    return run_ray(work, backbone, units, settings.workers, settings.ray_address)
+def _token_shape(backbone: "Backbone", cut: int) -> tuple[int, int]:
+    import torch
 
+    from ..cache.clip.backbone import Stem
 
-def _token_shape(backbone: Backbone, cut: int) -> tuple[int, int]:
     size = backbone.preprocessing.size
-    tokens = encode(Stem(backbone, cut), torch.zeros(1, 1, 3, size, size))
-    return tokens.shape[2], tokens.shape[3]
+    tokens = Stem(backbone, cut)(torch.zeros(1, 3, size, size))
+    return tokens.shape[1], tokens.shape[2]
 
 
-def _units(catalog: Catalog) -> list[Unit]:
-    clips: list[Clip] = list(catalog)
-    return [(start // UNIT, clips[start : start + UNIT]) for start in range(0, len(clips), UNIT)]
+def _batches(catalog: Catalog) -> "list[Batch]":
+    from .worker import BATCH
+
+    clips = list(catalog)
+    starts = range(0, len(clips), BATCH)
+    return [(start // BATCH, clips[start : start + BATCH]) for start in starts]
 
 
-def _todo(units: list[Unit], outcomes: dict[int, list[ClipOutcome]], retry_bad: bool) -> list[Unit]:
-    """Clips without an outcome, and with ``retry_bad`` those that are bad."""
-    todo = []
-    for number, clips in units:
-        settled = {outcome.clip for outcome in outcomes[number] if not (retry_bad and outcome.reason)}
-        if left := [clip for clip in clips if clip.id not in settled]:
-            todo.append((number, left))
-    return todo
-
-
-def _take_over(staged: StagedCache, published: FeatureCache, units: list[Unit]) -> None:
-    """Begin where a published cache is: its tokens, and its quarantine as receipts."""
-    staged.link_tokens(published.path)
-    for number, clips in units:
-        staged.write_receipt(number, [ClipOutcome(clip.id, *published.quarantine.get(clip.id, ())) for clip in clips])
+def _take_over(writer: CacheWriter, published: FeatureCache, batches: "list[Batch]") -> None:
+    """Begin where a published cache is: its tokens, and its quarantine as batch records."""
+    writer.link_tokens(published.path)
+    for number, clips in batches:
+        bad = published.quarantine
+        writer.write_batch_record(number, [ClipOutcome(c.id, *bad.get(c.id, ())) for c in clips])
 
 
 def _bad_so_far(outcomes: dict[int, list[ClipOutcome]]) -> str:
-    bad = sum(outcome.reason is not None for of_unit in outcomes.values() for outcome in of_unit)
+    bad = sum(one.reason is not None for of_batch in outcomes.values() for one in of_batch)
     return f"{bad} quarantined" if bad else ""
-
-
-def _refuse_too_many(outcomes: list[ClipOutcome], max_bad: float, source: Source, note: Note) -> None:
-    bad = [outcome for outcome in outcomes if outcome.reason]
-    if len(bad) > max_bad * len(outcomes):
-        for outcome in bad:
-            note(f"  bad: {outcome.clip} ({source.catalog[outcome.clip].path}): {outcome.reason}, {outcome.message}")
-        listing = ", ".join(f"{o.clip}: {o.reason}" for o in bad[:3]) + (", ..." if len(bad) > 3 else "")
-        raise StructAlignError(
-            f"{len(bad)} of {len(outcomes)} clips are bad ({listing}), more than --max-bad {max_bad:g} allows, so nothing is published. "
-            "Mend them and run again with --retry-bad, or raise --max-bad"
-        )
-
-
-def _provenance(settings: ExtractSettings, backbone: Backbone, source: Source) -> dict[str, Any]:
-    """Recorded beside the specification, not part of the fingerprint."""
-    return {
-        "root": str(source.root.resolve()),
-        "pretrained": backbone.pretrained,
-        "device": settings.device,
-        "host": platform.node(),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": {name: version(name) for name in ("torch", "open_clip_torch", "decord2", "zarr", "numpy", "ray")},
-    }

@@ -1,100 +1,63 @@
-"""Which cache is asked for, found out without decoding, without a model and, where the files are known already, without reading them."""
+"""Which cache is asked for, found without decoding and, where files are known, without reading."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from cache.errors import StructAlignError
-from cache.identity import BackboneIdentity
-from cache.root import CacheRoot
-from cache.spec import CacheSpec, hash_sources
-from cache.store import FeatureCache
-from extract.datasets.source import Source
+from ..cache.clip.identity import BackboneIdentity
+from ..cache.reader import FeatureCache
+from ..cache.root import CacheRoot
+from ..cache.runtime.errors import StructAlignError
+from ..cache.spec import CacheSpec, hash_sources
+from .datasets.dataset import Dataset
+from .settings import ExtractSettings
 
 if TYPE_CHECKING:
-    from cache.backbone import Backbone
+    from ..cache.clip.backbone import Backbone
 
-Progress = Callable[[int, int, str], None]  # done, total, what else there is to say
-Note = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ViewRule:
-    """How training views are drawn: area of the crop in [scale, 1], horizontal flip with probability one half if ``flip``."""
-
-    count: int
-    seed: int
-    scale: float
-    flip: bool
-
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """What the user may choose. ``cut`` wins over ``adapted_blocks``; workers None means one a core."""
-
-    backbone: str
-    pretrained: str
-    cut: int | None
-    adapted_blocks: int | None
-    frames: int
-    views: ViewRule
-    device: str
-    engine: Literal["ray", "inline"]
-    workers: int | None
-    ray_address: str | None
-    max_bad: float
-    retry_bad: bool
-    decode_timeout: float
+LoadBackbone = Callable[[], "Backbone"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The specification of the cache that is asked for, the hash of every source file by its path, and the backbone if it had to be loaded."""
+    """The specification that is asked for, every source file's hash, the backbone if loaded."""
 
     spec: CacheSpec
     sources: dict[str, str]
     backbone: "Backbone | None"
 
 
-@dataclass(frozen=True)
-class ExtractReport:
-    """What came of it: the published cache, whether it was there already, and how long it took."""
-
-    cache: FeatureCache
-    reused: bool
-    seconds: float
-
-
-def make_plan(source: Source, settings: ExtractSettings, root: CacheRoot) -> Plan:
+def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> Plan:
     """Hash the files and put the specification together.
 
     Raises:
         StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
     """
     backbone, loaded = _identity(settings, root)
-    hashes = root.known_hashes(source.root).of(clip.path for clip in source.catalog)
+    catalog, views = dataset.catalog, settings.views
+    hashes = root.file_hashes(dataset.root).of(clip.path for clip in catalog)
     spec = CacheSpec(
-        dataset=source.catalog.dataset,
-        sources=hash_sources((clip.id, hashes[clip.path], clip.start, clip.end) for clip in source.catalog),
-        catalog=source.catalog.hash(),
+        dataset=catalog.dataset,
+        sources=hash_sources((c.id, hashes[c.path], c.start, c.end) for c in catalog),
+        catalog=catalog.hash(),
         backbone=backbone.name,
         weights=backbone.weights,
         cut=_cut(backbone, settings),
         frames=settings.frames,
-        views=settings.views.count,
-        view_seed=settings.views.seed,
-        view_scale=settings.views.scale,
-        view_flip=settings.views.flip,
+        views=views.count,
+        view_seed=views.seed,
+        view_scale=views.scale,
+        view_flip=views.flip,
         preprocessing=backbone.preprocessing.as_json(),
         decoder=f"decord2 {version('decord2')}",
     )
     return Plan(spec, hashes, loaded)
 
 
-def what_changed(plan: Plan, root: CacheRoot) -> str | None:
-    """Why a cache that was asked for before is not the one that is asked for now, if nothing but its files or captions changed."""
+def explain_miss(plan: Plan, root: CacheRoot) -> str | None:
+    """What changed since a published cache that differs in its files or captions alone."""
     wanted = asdict(plan.spec)
     for folder in root.published():
         try:
@@ -104,28 +67,29 @@ def what_changed(plan: Plan, root: CacheRoot) -> str | None:
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
         if not differs or differs - {"sources", "catalog"}:
             continue
-        before = cache.sources
-        changed = sorted(path for path in {*before, *plan.sources} if before.get(path) != plan.sources.get(path))
-        parts = [f"{len(changed)} files ({', '.join(changed[:5])}{', ...' if len(changed) > 5 else ''})"] if changed else []
-        parts += ["its captions, categories or sides"] if "catalog" in differs else []
-        parts += ["times of clips"] if not parts else []
-        return f"changed since cache {cache.fingerprint[:12]} was made: {'; '.join(parts)}. This is another cache"
+        before, now = cache.sources, plan.sources
+        changed = sorted(p for p in {*before, *now} if before.get(p) != now.get(p))
+        listing = ", ".join(changed[:5]) + (", ..." if len(changed) > 5 else "")
+        parts = [f"{len(changed)} files ({listing})"] if changed else []
+        parts += ["its captions, categories or splits"] if "catalog" in differs else []
+        return (
+            f"changed since cache {cache.fingerprint[:12]} was made: "
+            f"{'; '.join(parts or ['times of clips'])}. This is another cache"
+        )
     return None
 
 
-def _identity(settings: ExtractSettings, root: CacheRoot) -> "tuple[BackboneIdentity, Backbone | None]":
-    known = root.known_backbones()
+def _identity(
+    settings: ExtractSettings, root: CacheRoot
+) -> "tuple[BackboneIdentity, Backbone | None]":
+    known = root.backbone_identities()
     file = Path(settings.pretrained).expanduser()
-    key = " ".join(
-        (
-            settings.backbone,
-            str(file.resolve()) if file.is_file() else settings.pretrained,
-            *(f"{p} {version(p)}" for p in ("torch", "open_clip_torch")),
-        )
-    )
+    weights = str(file.resolve()) if file.is_file() else settings.pretrained
+    versions = (f"{package} {version(package)}" for package in ("torch", "open_clip_torch"))
+    key = " ".join((settings.backbone, weights, *versions))
     if found := known.find(key):
         return found, None
-    from cache.backbone import load_backbone  # dear: torch, open_clip, and the weights themselves
+    from ..cache.clip.backbone import load_backbone  # slow: torch, open_clip, the weights
 
     backbone = load_backbone(settings.backbone, settings.pretrained)
     known.remember(key, backbone.identity, backbone.file)
@@ -133,8 +97,12 @@ def _identity(settings: ExtractSettings, root: CacheRoot) -> "tuple[BackboneIden
 
 
 def _cut(backbone: BackboneIdentity, settings: ExtractSettings) -> int:
-    adapted = min(settings.adapted_blocks, backbone.blocks) if settings.adapted_blocks else max(1, round(backbone.blocks * 10 / 12))
-    cut = backbone.blocks - adapted if settings.cut is None else settings.cut
-    if not 0 <= cut < backbone.blocks:
-        raise StructAlignError(f"cut {cut} does not lie in 0..{backbone.blocks - 1}: '{backbone.name}' has {backbone.blocks} vision blocks")
+    blocks, adapted = backbone.blocks, settings.adapted_blocks
+    adapted = min(adapted, blocks) if adapted else max(1, round(blocks * 10 / 12))
+    cut = blocks - adapted if settings.cut is None else settings.cut
+    if not 0 <= cut < blocks:
+        raise StructAlignError(
+            f"cut {cut} does not lie in 0..{blocks - 1}: "
+            f"'{backbone.name}' has {blocks} vision blocks"
+        )
     return cut

@@ -1,10 +1,12 @@
-"""Can the frame fusion adapter tell direction at all? One pair of motions, unlimited fresh clips, a linear probe instead of captions.
+"""Can the frame fusion adapter tell direction at all? One pair of motions, unlimited fresh clips, a
+linear probe instead of captions.
 
-Clips are rendered in memory; half of them move one way, half the other, and each is the other's reversal. The adapters after a
-cut and a linear head on the mean frame embedding are trained with Adam; accuracy is measured on clips never seen. Without adapters the mean
-over frames is the same for a clip and its reversal, so 50% is what a tower without frame fusion reaches.
+Clips are rendered in memory; half of them move one way, half the other, and each is the other's
+reversal. The adapters after a cut and a linear head on the mean frame embedding are trained with
+Adam; accuracy is measured on clips never seen. Without adapters the mean over frames is the same
+for a clip and its reversal, so 50% is what a tower without frame fusion reaches.
 
-    python -m tools.motion_probe --cut 0 --steps 2000
+    python -m structalign.tools.motion_probe --cut 0 --steps 2000
 """
 
 import time
@@ -16,22 +18,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cache.backbone import Backbone, Stem, load_backbone
-from extract.demo_world.scene import render
-from extract.plan import ViewRule
-from extract.views import make_views
-from tools.pretrain_demo_backbone import random_scene
-from train.model import VideoTail
-from train.settings import Settings
+from ..cache.clip.backbone import Backbone, Stem, load_backbone
+from ..extract.datasets.demo.scene import render
+from ..extract.settings import Augmentation
+from ..extract.video.views import make_views
+from ..train.methods.finetune import Finetune
+from ..train.methods.registry import make_config
+from .pretrain_demo_backbone import random_scene
 
 FRAMES = 4
-PAIRS = {"sideways": ("leftward", "rightward"), "updown": ("upward", "downward"), "size": ("growing", "shrinking")}
+PAIRS = {
+    "sideways": ("leftward", "rightward"),
+    "updown": ("upward", "downward"),
+    "size": ("growing", "shrinking"),
+}
 
 
-def tokens_of(rng: np.random.Generator, stem: Stem, backbone: Backbone, pair: tuple[str, str], count: int) -> tuple[Tensor, Tensor]:
+def tokens_of(
+    rng: np.random.Generator, stem: Stem, backbone: Backbone, pair: tuple[str, str], count: int
+) -> tuple[Tensor, Tensor]:
     """``count`` twins: tokens [2 count, FRAMES, P, C] and labels [2 count]."""
     times = (np.arange(FRAMES, dtype=np.float32) + np.float32(0.5)) / np.float32(FRAMES)
-    rule = ViewRule(1, 0, 1.0, False)
+    rule = Augmentation(1, 0, 1.0, False)
     pixels, labels = [], []
     for _ in range(count):
         scene = replace(random_scene(rng), motion=pair[0])
@@ -56,13 +64,17 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
     """Train the probe and print accuracy on unseen clips."""
     backbone = load_backbone("demo", "demo")
     stem = Stem(backbone, cut)
-    tail = VideoTail(replace(backbone, cut=cut), Settings(frame_fusion=fusion), torch.Generator().manual_seed(0))
-    for name, parameter in tail.adapters.named_parameters():
+    config = make_config("probe", "finetune", {"frame_fusion": fusion})
+    method = Finetune(replace(backbone, cut=cut), config, seed=0)
+    fusion_adapters, tail = method.frame_fusion, method.frames
+    for name, parameter in fusion_adapters.named_parameters():
         if name.endswith("alpha"):
             parameter.data.fill_(gate)
     head = nn.Linear(int(backbone.config["embed_dim"]), 1)
-    optimizer = torch.optim.Adam([*tail.adapters.parameters(), *head.parameters()], lr=lr)
-    held_tokens, held_labels = tokens_of(np.random.default_rng(99), stem, backbone, PAIRS[pair], 200)
+    optimizer = torch.optim.Adam([*fusion_adapters.parameters(), *head.parameters()], lr=lr)
+    held_tokens, held_labels = tokens_of(
+        np.random.default_rng(99), stem, backbone, PAIRS[pair], 200
+    )
     rng, began = np.random.default_rng(1), time.monotonic()
 
     def score(tokens: Tensor) -> Tensor:
@@ -73,10 +85,15 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
             with torch.no_grad():
                 guess = torch.cat([score(part) for part in held_tokens.split(50)])
             right = 100 * float(((guess > 0) == (held_labels > 0)).float().mean())
-            gates = [round(p.item(), 2) for name, p in tail.adapters.named_parameters() if name.endswith("alpha")]
+            adapted = fusion_adapters.named_parameters()
+            gates = [round(p.item(), 2) for name, p in adapted if name.endswith("alpha")]
             told = 100 * float((guess[1::2] > guess[0::2]).float().mean())
             seconds = time.monotonic() - began
-            print(f"step {step}: accuracy {right:.1f}%, twins told apart {told:.1f}%, gates {gates}, {seconds:.0f} s", flush=True)
+            print(
+                f"step {step}: accuracy {right:.1f}%, twins told apart {told:.1f}%, gates "
+                f"{gates}, {seconds:.0f} s",
+                flush=True,
+            )
         tokens, labels = tokens_of(rng, stem, backbone, PAIRS[pair], batch)
         loss = F.binary_cross_entropy_with_logits(score(tokens), labels)
         optimizer.zero_grad()

@@ -1,0 +1,63 @@
+"""Continual learning from cached tokens."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..cache.runtime.progress import Note, Progress, ProgressLine, note_on_stderr
+
+if TYPE_CHECKING:
+    from ..cache.reader import FeatureCache
+    from .runs.run import Run
+
+
+def train(
+    cache: "FeatureCache",
+    method: str = "structalign",
+    tasks: int = 10,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    runs: str | Path | None = None,
+    until: int | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    checkpoint_every: float = 60.0,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    **settings: Any,
+) -> "Run":
+    """Train a method on a cache's categories, task after task; a run that exists is resumed.
+
+    Args:
+        cache: what to learn from.
+        method: a name from ``configs/methods``, or the path of a .py file with one ``Method``.
+        tasks: K; the categories are divided equally, in the catalog's order.
+        seed: of initialisation, batches, noise and replay.
+        out: the run's folder; by default named after what is run, under ``runs``.
+        runs: by default STRUCTALIGN_RUNS, else ./runs.
+        until: stop after this task; without it a later call continues.
+        overwrite: begin anew where a run exists.
+        device: auto, cpu or cuda.
+        checkpoint_every: seconds between checkpoints inside a task.
+        progress: told (done, total, detail) after each epoch; a line on stderr by default.
+        note: told what a person should know; stderr by default.
+        settings: changes of the method's settings, such as ``epochs=3``.
+
+    Returns:
+        The run. ``evaluate(run)`` measures it.
+
+    Raises:
+        StructAlignError: a method, setting or task count that does not fit, or another
+            configuration in ``out``.
+    """
+    from .loop import EpochDone, train_stream
+    from .runs.create import create_run
+
+    told = note or note_on_stderr
+    run = create_run(cache, method, tasks, seed, out, runs, overwrite, device, settings, told)
+    epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
+    tell = progress or ProgressLine("train", "epochs", quiet=False)
+    for event in train_stream(run, until, checkpoint_every):
+        if isinstance(event, EpochDone):
+            tell((event.task - 1) * epochs + event.epoch, total, event.summary())
+    return run

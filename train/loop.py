@@ -1,106 +1,160 @@
-"""The continual training loop."""
+"""The continual training loop, as a generator."""
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from cache.errors import StructAlignError
-from train.adapters import GeneratorNoise
-from train.checkpoint import EpochCheckpoints
-from train.database import Block
-from train.methods.base import Method
-from train.model import Model
-from train.optimizer import build_optimizer, clip_gradients
-from train.runs import Run
-from train.schedule import learning_rate_factor
-from train.seeds import generator
-from train.selection import EpochChoice
-from train.settings import Settings
-from train.stream import Side, Task, TaskStream, Tokenize
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.lease import Lease
+from .epoch_selection import BestEpoch, SelectionScore
+from .gallery import Block
+from .methods.base import Method
+from .optimizer import build_optimizer, clip_gradients
+from .runs.checkpoint import EpochCheckpoints
+from .runs.run import Run
+from .schedule import learning_rate_factor
+from .stream import Task
 
-EvaluateStage = Callable[[int], dict[str, Any]]
-ScoreEpoch = Callable[[int], float]
-Progress = Callable[[int, int, dict[str, float]], None]
+CHECKPOINT_EVERY = 60.0  # seconds
 
 
-def train(
-    stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, run: Run, settings: Settings,
-    evaluate: EvaluateStage, score: ScoreEpoch, progress: Progress, checkpoint_every: float,
-) -> None:  # fmt: skip
-    """Train every task that ``run`` has not finished, from its last checkpoint on; evaluate after each.
+@dataclass(frozen=True)
+class TaskArrived:
+    """A task is about to be learnt; ``method`` is as its predecessor left it."""
 
-    ``evaluate(stage)`` measures stage 0, 1, ... K; ``score(task)`` is what ``selection`` compares the epochs of a task by.
+    task: int
+    method: Method
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch has ended: the mean of every term of the loss, and the score if one is taken."""
+
+    task: int
+    epoch: int
+    losses: dict[str, float]
+
+    def summary(self) -> str:
+        """For a progress line."""
+        return f"task {self.task}, epoch {self.epoch}, loss {self.loss:.3f}"
+
+    @property
+    def loss(self) -> float:
+        """The sum of the terms."""
+        return sum(value for name, value in self.losses.items() if name != "score")
+
+
+@dataclass(frozen=True)
+class TaskLearnt:
+    """A task is finished and saved."""
+
+    task: int
+    method: Method
+
+
+Event = TaskArrived | EpochDone | TaskLearnt
+
+
+def train_stream(
+    run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
+) -> Iterator[Event]:
+    """Train every task that ``run`` has not finished, up to task ``until``.
+
+    Yields before and after each task, and after each epoch; whoever calls measures, prints, stops.
+    The state inside a task is kept at the end of an epoch, at most every ``checkpoint_every``
+    seconds.
+
+    Raises:
+        StructAlignError: another process trains this run, or the loss is no longer a number.
     """
-    finished = run.finished
-    checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
-    recorded = {stage["stage"] for stage in run.stages()}
-    if 0 not in recorded:
-        run.record(evaluate(0))
-    if finished:
-        run.load(finished, model, method)
-        if finished not in recorded:
-            run.record(evaluate(finished))
-    for number in range(finished + 1, stream.tasks + 1):
-        task = stream.task(number, tokenize, everything=method.joint and number == 1)
-        method.begin_task(task)
-        if method.trains and not (method.joint and number > 1):
-            learn(task, model, method, run, settings, score, progress, checkpoints)
+    lease = Lease(run.path, "lease")
+    if not lease.try_acquire():
+        raise StructAlignError(
+            f"run {run.path} is being trained by {lease.holder()}; "
+            "wait for it, or give another --out"
+        )
+    with lease:
+        stream = run.stream
+        method = run.method_after(run.finished)
+        checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
+        for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
+            yield TaskArrived(number, method)
+            task = stream.task(number, method.tokenize)
+            method.begin_task(task)
+            if method.parameter_groups():
+                yield from learn(task, method, run, checkpoints)
             method.end_task(task)
-            if number == 1:
-                model.text.copy_first_experts()
-        run.commit(number, model, method, blocks(stream, tokenize, model, method, number, settings))
-        checkpoints.clear()
-        run.record(evaluate(number))
-
-
-def blocks(stream: TaskStream, tokenize: Tokenize, model: Model, method: Method, number: int, settings: Settings) -> dict[Side, Block]:
-    """A finished task's blocks of the video database, by side: what is measured on, and what epochs are chosen by."""
-    sides: set[Side] = {settings.measured_on, settings.chosen_on or settings.measured_on}
-    searched = {side: stream.queries(number, tokenize, side) for side in sides}
-    return {side: Block(q.clips, model.encode_video(stream.query_tokens(q), adapted=method.trains).cpu()) for side, q in searched.items()}
+            run.save_task(number, method, gallery_blocks(run, method, number))
+            checkpoints.clear()
+            yield TaskLearnt(number, method)
 
 
 def learn(
-    task: Task, model: Model, method: Method, run: Run, settings: Settings, score: ScoreEpoch, progress: Progress, checkpoints: EpochCheckpoints
-) -> None:
+    task: Task, method: Method, run: Run, checkpoints: EpochCheckpoints
+) -> Iterator[EpochDone]:
     """All epochs of one task, with an optimizer and a schedule of its own.
 
     Raises:
         StructAlignError: the loss is no longer a number.
     """
-    optimizer = build_optimizer(model, settings, task.number)
-    optimised = optimizer.parameters()
-    clipped = optimised if settings.clip_scope == "optimised" else list(model.parameters())
-    noise = GeneratorNoise(generator(task.seed, "noise", task.number))
-    generators = {"noise": noise.generator, **method.generators()}
+    settings = run.settings
+    optimizer = build_optimizer(method.parameter_groups(), settings, task.number == 1)
     total = task.steps * settings.epochs
     warmup = int(settings.warmup * total) if task.number == 1 else 0
-    choice = EpochChoice(settings.selection, model) if settings.selection != "last" else None
-    done = checkpoints.restore(task.number, model, optimizer, generators, choice)
+    best = score = None
+    if settings.selection_split and settings.selection != "last":
+        best = BestEpoch(settings.selection, method)
+        old = run.gallery(task.number - 1, settings.selection_split)
+        score = SelectionScore(method, run.stream, old, task.number)
+    done = checkpoints.restore(task.number, method, optimizer, best)
     step = done * task.steps
-    for epoch in range(done if choice is None or choice.going else settings.epochs, settings.epochs):
-        began = time.monotonic()
+    for epoch in range(done, settings.epochs):
+        if best is not None and not best.should_continue:
+            break
+        began, sums = time.monotonic(), dict[str, Tensor]()
+        method.train()
         for batch in task.batches(epoch):
-            losses = method.losses(batch, noise)
-            loss = torch.stack(list(losses.values())).sum()
-            loss.backward()
-            norm = clip_gradients(clipped, settings.clip_norm)
+            losses = method.losses(batch)
+            torch.stack(list(losses.values())).sum().backward()
+            norm = clip_gradients(list(method.parameters()), settings.clip_norm)
             if not torch.isfinite(norm):
-                raise StructAlignError(f"task {task.number}, epoch {epoch + 1}: the loss is no longer a number; lower the learning rates")
+                raise StructAlignError(
+                    f"task {task.number}, epoch {epoch + 1}: the loss is no longer a number; "
+                    "lower the learning rates"
+                )
             optimizer.step(learning_rate_factor(step, total, warmup, settings.schedule))
             optimizer.zero_grad()
+            method.after_step(step)
             step += 1
-        measured = {name: float(value.detach()) for name, value in losses.items()}
-        if choice is not None:
-            measured["score"] = score(task.number)
-            choice.offer(epoch + 1, measured["score"])
-        run.log({"task": task.number, "epoch": epoch + 1, **measured, "seconds": round(time.monotonic() - began, 3)})
-        progress(task.number, epoch + 1, measured)
-        checkpoints.save(task.number, epoch + 1, model, optimizer, generators, choice)
-        if choice is not None and not choice.going:
-            break
-    if choice is not None:
-        choice.restore()
-        run.log({"task": task.number, "kept_epoch": choice.epoch, "score": choice.best})
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach()
+        method.eval()
+        measured = {name: float(value) / task.steps for name, value in sums.items()}
+        if best is not None and score is not None:
+            measured["score"] = score()
+            best.update(epoch + 1, measured["score"])
+        seconds = round(time.monotonic() - began, 3)
+        run.log({"task": task.number, "epoch": epoch + 1, **measured, "seconds": seconds})
+        yield EpochDone(task.number, epoch + 1, measured)
+        checkpoints.save(task.number, epoch + 1, method, optimizer, best)
+    if best is not None:
+        best.restore()
+        run.log({"task": task.number, "kept_epoch": best.epoch, "score": best.best})
+
+
+def gallery_blocks(run: Run, method: Method, number: int) -> dict[str, Block]:
+    """What the gallery keeps of a finished task: evaluated clips, and all training clips."""
+    stream = run.stream
+    splits = {str(split): stream.eval_clips(number, split) for split in stream.eval_splits}
+    splits["train"] = stream.train_clips(number, with_heldout=True)
+    return {
+        split: Block(
+            number,
+            tuple(clip.id for clip in clips),
+            method.encode_videos(stream.tokens(clips)).cpu(),
+        )
+        for split, clips in splits.items()
+    }

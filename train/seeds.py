@@ -6,6 +6,9 @@ import torch
 
 
 def generator(seed: int, purpose: str, task: int = 0) -> torch.Generator:
-    """A CPU generator of its own for each (seed, purpose, task): what one part draws never shifts another."""
+    """A CPU generator of its own for each (seed, purpose, task).
+
+    What one part draws never shifts another.
+    """
     digest = hashlib.sha256(f"{seed}/{purpose}/{task}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

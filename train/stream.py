@@ -1,38 +1,36 @@
-"""The task stream: the catalog's categories cut into K runs, each with its clips' tokens in memory."""
+"""The task stream: an ordered list of tasks, each some categories of a cache."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cache.catalog import Clip
-from cache.errors import StructAlignError
-from cache.store import FeatureCache
-from train.seeds import generator
-from train.settings import Settings
+from ..cache.catalog import Clip
+from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
+from .seeds import generator
+from .settings import EvalSplit, TrainSettings
 
-Side = Literal["test", "heldout"]
 Tokenize = Callable[[list[str]], Tensor]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs of a clip and one of its captions. ``clips`` indexes the task's training clips, ``captions`` its captions."""
+    """B pairs of a clip and one of its captions, and the distinct clips of them."""
 
-    tokens: Tensor  # float16 [U, N, P, C], the distinct clips of the batch
+    tokens: Tensor  # float16 [U, N, P, C], the distinct clips
     place: Tensor  # int64 [B], which of them each pair has
     ids: Tensor  # int64 [B, L]
-    labels: Tensor  # int64 [B], global class index
-    clips: Tensor  # int64 [B]
-    captions: Tensor  # int64 [B]
+    labels: Tensor  # int64 [B], global class number
+    clips: Tensor  # int64 [B], among the task's training clips
+    captions: Tensor  # int64 [B], among the task's captions
     view: int
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Captions to search with and the clips they are searched in: caption i belongs to clip ``target[i]``."""
+    """Captions and the clips they are searched in: caption i belongs to clip ``target[i]``."""
 
     clips: tuple[str, ...]
     ids: Tensor
@@ -41,7 +39,7 @@ class Queries:
 
 @dataclass(frozen=True)
 class Task:
-    """One task: training views on the device, captions, and the clips it is evaluated on."""
+    """One task's training set, on the device."""
 
     number: int  # 1-based
     categories: tuple[str, ...]
@@ -49,10 +47,9 @@ class Task:
     clip_labels: Tensor  # int64 [M]
     ids: Tensor  # int64 [Q, L]
     caption_clip: Tensor  # int64 [Q]
-    queries: Queries
-    negatives: Tensor  # float16 [R, N, P, C], what a method may store as later tasks' negatives; on the CPU or the device
-    first_class: int  # global index of the task's first category
-    settings: Settings
+    first_class: int  # global class number of its first category
+    eval_tokens: Callable[[], Tensor]  # of the clips that it is evaluated on
+    settings: TrainSettings
     seed: int
 
     @property
@@ -67,7 +64,8 @@ class Task:
             captions = order.to(self.tokens.device)
             clips = self.caption_clip[captions]
             distinct, place = clips.unique(return_inverse=True)
-            yield Batch(self.tokens[view, distinct], place, self.ids[captions], self.clip_labels[clips], clips, captions, view)
+            tokens, labels = self.tokens[view, distinct], self.clip_labels[clips]
+            yield Batch(tokens, place, self.ids[captions], labels, clips, captions, view)
 
     def _order(self, epoch: int) -> list[Tensor]:
         rng = generator(self.seed, f"batches/{epoch}", self.number)
@@ -78,7 +76,7 @@ class Task:
 
 
 def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Tensor]:
-    """Batches in which no clip occurs twice, so that no caption is its own clip's negative: round r holds each clip's r-th caption."""
+    """Batches without two captions of one clip: round r holds each clip's r-th caption."""
     rounds: dict[int, list[int]] = {}
     seen: dict[int, int] = {}
     for caption in order.tolist():
@@ -86,105 +84,142 @@ def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Te
         turn = seen.get(clip, 0)
         seen[clip] = turn + 1
         rounds.setdefault(turn, []).append(caption)
-    return [part for _, members in sorted(rounds.items()) for part in _even_split(torch.tensor(members), size)]
+    batches: list[Tensor] = []
+    for _, members in sorted(rounds.items()):
+        batches += torch.tensor(members).tensor_split(-(-len(members) // size))
+    return batches
 
 
-def _even_split(members: Tensor, size: int) -> list[Tensor]:
-    pieces = -(-len(members) // size)
-    return list(members.tensor_split(pieces))
+def equal_tasks(categories: Sequence[str], tasks: int) -> list[tuple[str, ...]]:
+    """The categories, in order, as ``tasks`` tasks of equal size.
+
+    Raises:
+        StructAlignError: there are fewer categories, or they cannot be divided.
+    """
+    count = len(categories)
+    if not 1 <= tasks <= count:
+        raise StructAlignError(
+            f"--tasks {tasks}: the cache has {count} categories; choose 1 to {count}"
+        )
+    if count % tasks:
+        fits = ", ".join(str(k) for k in range(1, count + 1) if count % k == 0)
+        raise StructAlignError(
+            f"--tasks {tasks} does not divide the {count} categories; choose one of {fits}"
+        )
+    size = count // tasks
+    return [tuple(categories[start : start + size]) for start in range(0, count, size)]
 
 
 class TaskStream:
-    """K tasks over a cache, in the catalog's category order. Tokens of a task are read when it is asked for.
+    """Tasks in the order in which they arrive. A task's tokens are read when it is asked for.
+
+    Args:
+        cache: where the clips are.
+        tasks: the categories of each task; more may follow.
+        settings: batches, and what is held out.
+        seed: of the batches.
+        device: where training tokens go.
 
     Raises:
-        StructAlignError: K is more than the categories or does not divide them; a task without training or test clips.
+        StructAlignError: a task without training or evaluated clips.
     """
 
-    def __init__(self, cache: FeatureCache, tasks: int, settings: Settings, seed: int, device: torch.device) -> None:
-        categories = cache.catalog.categories
-        if not 1 <= tasks <= len(categories):
-            raise StructAlignError(f"--tasks {tasks}: '{cache.catalog.dataset}' has {len(categories)} categories; choose 1 to {len(categories)}")
-        if len(categories) % tasks:
-            fits = [str(k) for k in range(1, len(categories) + 1) if len(categories) % k == 0]
-            raise StructAlignError(f"--tasks {tasks} does not divide the {len(categories)} categories; choose one of {', '.join(fits)}")
-        self.cache, self.tasks, self.settings, self.seed, self.device = cache, tasks, settings, seed, device
-        size = len(categories) // tasks
-        self.categories = [categories[size * index : size * (index + 1)] for index in range(tasks)]
-        for number in range(1, tasks + 1):
-            names = ", ".join(self.categories[number - 1])
-            if not self._trained(number):
-                raise StructAlignError(f"task {number} ({names}) has no usable training clip in this cache")
-            for side in {settings.measured_on, settings.chosen_on or settings.measured_on}:
-                if not self._searched(number, side):
-                    raise StructAlignError(
-                        f"task {number} ({names}) has no usable {'test' if side == 'test' else 'held-out training'} clip in this cache"
-                    )
+    def __init__(
+        self,
+        cache: FeatureCache,
+        tasks: Sequence[Sequence[str]],
+        settings: TrainSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.cache, self.settings, self.seed, self.device = cache, settings, seed, device
+        self.categories = [tuple(names) for names in tasks]
+        ordered = [name for names in self.categories for name in names]
+        self.class_number = {name: number for number, name in enumerate(ordered)}
+        for number, names in enumerate(self.categories, 1):
+            where = f"task {number} ({', '.join(names)}) has no usable"
+            if not self.train_clips(number):
+                raise StructAlignError(f"{where} training clip in this cache")
+            for split in self.eval_splits:
+                if not self.eval_clips(number, split):
+                    kind = "test" if split == "test" else "held-out training"
+                    raise StructAlignError(f"{where} {kind} clip in this cache")
 
-    def class_index(self) -> dict[str, int]:
-        """Global class index of every category."""
-        return {name: index for index, name in enumerate(self.cache.catalog.categories)}
+    def __len__(self) -> int:
+        """Tasks that are known so far."""
+        return len(self.categories)
 
-    def task(self, number: int, tokenize: Tokenize, everything: bool = False) -> Task:
-        """Task ``number`` (1-based) with its training tokens on the device; with ``everything`` those of all tasks."""
-        train = [clip for n in (range(1, self.tasks + 1) if everything else (number,)) for clip in self._trained(n)]
-        index = self.class_index()
-        tokens = torch.from_numpy(self.cache.all_views([clip.id for clip in train]))
-        captions = [(row, text) for row, clip in enumerate(train) for text in clip.captions]
-        queries = self.queries(number, tokenize)
+    @property
+    def eval_splits(self) -> set[EvalSplit]:
+        """The splits that figures and the choice of an epoch need."""
+        settings = self.settings
+        return {settings.eval_split, settings.selection_split or settings.eval_split}
+
+    def task(self, number: int, tokenize: Tokenize) -> Task:
+        """Task ``number`` (1-based) with its training tokens on the device."""
+        clips = self.train_clips(number)
+        tokens = torch.from_numpy(self.cache.all_views([clip.id for clip in clips]))
+        captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
+        labels = [self.class_number[clip.category] for clip in clips]
         return Task(
             number,
             self.categories[number - 1],
             tokens.to(self.device),
-            torch.tensor([index[clip.category] for clip in train], device=self.device),
+            torch.tensor(labels, device=self.device),
             tokenize([text for _, text in captions]).to(self.device),
             torch.tensor([row for row, _ in captions], device=self.device),
-            queries,
-            self.query_tokens(queries) if self.settings.negatives == "test" else tokens[0],
-            index[self.categories[number - 1][0]],
+            self.class_number[self.categories[number - 1][0]],
+            lambda: self.tokens(self.eval_clips(number)),
             self.settings,
             self.seed,
         )
 
-    def queries(self, number: int, tokenize: Tokenize, side: Side | None = None) -> Queries:
-        """Captions and clips of task ``number`` on a side: its test clips, or the training clips kept aside. By default what is measured on."""
-        clips = self._searched(number, side or self.settings.measured_on)
+    def queries(self, number: int, tokenize: Tokenize, split: EvalSplit | None = None) -> Queries:
+        """Captions and clips of task ``number`` in a split, by default the evaluated one."""
+        clips = self.eval_clips(number, split)
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         ids = tokenize([text for _, text in captions])
-        return Queries(tuple(clip.id for clip in clips), ids, torch.tensor([row for row, _ in captions]))
+        target = torch.tensor([row for row, _ in captions])
+        return Queries(tuple(clip.id for clip in clips), ids, target)
 
-    def query_tokens(self, queries: Queries) -> Tensor:
-        """Tokens of the clips that are searched, view 0: float16 [V, N, P, C], on the CPU."""
-        return torch.from_numpy(self.cache.tokens(queries.clips))
+    def tokens(self, clips: Sequence[Clip]) -> Tensor:
+        """Tokens of clips, view 0: float16 [V, N, P, C], on the CPU."""
+        return torch.from_numpy(self.cache.tokens([clip.id for clip in clips]))
 
-    def coverage(self) -> float:
-        """Clips that are searched over clips the catalog has for it."""
-        side = self.settings.measured_on
-        numbers = range(1, self.tasks + 1)
-        searched = sum(len(self._searched(number, side)) for number in numbers)
-        if side == "test":
-            return searched / sum(len(self.cache.catalog.select("test", self.categories[number - 1])) for number in numbers)
-        return searched / sum(len(self._kept_aside(self.cache.catalog.select("train", self.categories[number - 1]))[1]) for number in numbers)
+    def train_clips(self, number: int, with_heldout: bool = False) -> list[Clip]:
+        """The training clips of a task, without those held out unless asked for."""
+        clips = self.cache.catalog.select("train", self.categories[number - 1])
+        return self.cache.available(clips if with_heldout else self._divide(clips)[0])
 
-    def _trained(self, number: int) -> list[Clip]:
-        return self.cache.ok(self._kept_aside(self.cache.catalog.select("train", self.categories[number - 1]))[0])
-
-    def _searched(self, number: int, side: Side) -> list[Clip]:
-        names = self.categories[number - 1]
-        if side == "heldout":
-            return self.cache.ok(self._kept_aside(self.cache.catalog.select("train", names))[1])
-        clips = self.cache.ok(self.cache.catalog.select("test", names))
+    def eval_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
+        """The clips of a task in a split: test clips, or training clips held out."""
+        names, split = self.categories[number - 1], split or self.settings.eval_split
+        if split == "heldout":
+            return self.cache.available(self._divide(self.cache.catalog.select("train", names))[1])
+        clips = self.cache.available(self.cache.catalog.select("test", names))
         whole = len(clips) - len(clips) % self.settings.batch
-        return clips[:whole] if self.settings.remainder == "dropped" else clips
+        return clips[:whole] if self.settings.drop_last else clips
 
-    def _kept_aside(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-        """Training clips parted by category, with a seed of its own, into those to train on and the held-out share."""
-        kept, aside = [], []
+    def coverage(self, tasks: int) -> float:
+        """Evaluated clips over the catalog's, in the first ``tasks`` tasks."""
+        catalog, evaluated, known = self.cache.catalog, 0, 0
+        for number, names in enumerate(self.categories[:tasks], 1):
+            evaluated += len(self.eval_clips(number))
+            if self.settings.eval_split == "test":
+                known += len(catalog.select("test", names))
+            else:
+                known += len(self._divide(catalog.select("train", names))[1])
+        return evaluated / known
+
+    def _divide(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
+        """Training clips divided, by category, into those to train on and those held out."""
+        kept: list[Clip] = []
+        held_out: list[Clip] = []
+        share = self.settings.heldout_share
         for name in dict.fromkeys(clip.category for clip in clips):
             mine = [clip for clip in clips if clip.category == name]
             order = torch.randperm(len(mine), generator=generator(0, f"heldout/{name}")).tolist()
-            share = self.settings.heldout_share
             cut = max(1, round(len(mine) * share)) if share and len(mine) > 1 else 0
-            aside += [mine[i] for i in sorted(order[:cut])]
+            held_out += [mine[i] for i in sorted(order[:cut])]
             kept += [mine[i] for i in sorted(order[cut:])]
-        return kept, aside
+        return kept, held_out

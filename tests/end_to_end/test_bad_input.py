@@ -4,46 +4,75 @@ import csv
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import EXTRACT, Cli
+from helpers.cli import EXTRACT, Cli
 
 
 def manifest(folder: Path, *rows: tuple[str, ...]) -> Path:
     with (folder / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("clip_id", "path", "start", "end", "category", "split", "caption"), *rows])
+        csv.writer(file).writerows(
+            [("clip_id", "path", "start", "end", "category", "split", "caption"), *rows]
+        )
     return folder
 
 
 def test_unknown_names(cli: Cli, shared: Cli) -> None:
     assert "unknown dataset 'dmo'; did you mean 'demo'?" in cli.error("extract", "--dataset", "dmo")
     assert "unknown backbone 'ViT-B-32-quickgel'; did you mean 'ViT-B-32-quickgelu'?" in cli.error(
-        "extract", "--dataset", "manifest", "--backbone", "ViT-B-32-quickgel", "--root", shared.home.parent / "videos0"
+        "extract",
+        "--dataset",
+        "manifest",
+        "--backbone",
+        "ViT-B-32-quickgel",
+        "--root",
+        shared.home.parent / "videos0",
     )
-    assert "unknown method 'structalgn'; did you mean 'structalign'?" in shared.error("train", "--tasks", "2", "--method", "structalgn")
-    assert "unknown setting 'epoch'; did you mean 'epochs'?" in shared.error("train", "--tasks", "2", "--set", "epoch=1")
+    assert "unknown method 'structalgn'; did you mean 'structalign'?" in shared.error(
+        "train", "--tasks", "2", "--method", "structalgn"
+    )
+    assert "unknown setting 'epoch'; did you mean 'epochs'?" in shared.error(
+        "train", "--tasks", "2", "--set", "epoch=1"
+    )
     assert "is not a number" in shared.error("train", "--tasks", "2", "--set", "epochs=many")
-    assert "choose one of pretrained, previous" in shared.error("train", "--tasks", "2", "--set", "teacher=me")
+    assert "choose one of pretrained, previous" in shared.error(
+        "train", "--tasks", "2", "--set", "teacher=me"
+    )
 
 
 def test_tasks(shared: Cli) -> None:
     assert "has 4 categories; choose 1 to 4" in shared.error("train", "--tasks", "5")
-    assert "--tasks 3 does not divide the 4 categories; choose one of 1, 2, 4" in shared.error("train", "--tasks", "3")
+    assert "--tasks 3 does not divide the 4 categories; choose one of 1, 2, 4" in shared.error(
+        "train", "--tasks", "3"
+    )
     assert shared("train", "--tasks", "0").returncode == 2
     assert shared("train").returncode == 2
 
 
 def test_roots_and_manifests(cli: Cli, tmp_path: Path) -> None:
     assert "needs --root" in cli.error("extract", "--dataset", "manifest")
-    assert "nowhere does not exist" in cli.error("extract", "--dataset", "manifest", "--root", "nowhere")
+    assert "nowhere does not exist" in cli.error(
+        "extract", "--dataset", "manifest", "--root", "nowhere"
+    )
     assert "no manifest under" in cli.error(*EXTRACT, "--root", tmp_path)
     assert "has no clips" in cli.error(*EXTRACT, "--root", manifest(tmp_path))
     row = ("a", "a.mp4", "", "", "music", "train", "a song")
-    assert "line 2: clip 'a' has an empty caption" in cli.error(*EXTRACT, "--root", manifest(tmp_path, (*row[:6], "  ")))
-    assert "must be relative and stay below" in cli.error(*EXTRACT, "--root", manifest(tmp_path, ("a", "../a.mp4", *row[2:])))
-    assert "must be relative and stay below" in cli.error(*EXTRACT, "--root", manifest(tmp_path, ("a", "/etc/passwd", *row[2:])))
-    assert "split is 'val'" in cli.error(*EXTRACT, "--root", manifest(tmp_path, (*row[:5], "val", "a song")))
-    assert "start is 'soon'" in cli.error(*EXTRACT, "--root", manifest(tmp_path, (*row[:2], "soon", *row[3:])))
-    assert "differs from its earlier row" in cli.error(*EXTRACT, "--root", manifest(tmp_path, row, (*row[:4], "sports", "train", "other")))
+    assert "line 2: clip 'a' has an empty caption" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, (*row[:6], "  "))
+    )
+    assert "must be relative and stay below" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, ("a", "../a.mp4", *row[2:]))
+    )
+    assert "must be relative and stay below" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, ("a", "/etc/passwd", *row[2:]))
+    )
+    assert "split is 'val'" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, (*row[:5], "val", "a song"))
+    )
+    assert "start is 'soon'" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, (*row[:2], "soon", *row[3:]))
+    )
+    assert "differs from its earlier row" in cli.error(
+        *EXTRACT, "--root", manifest(tmp_path, row, (*row[:4], "sports", "train", "other"))
+    )
 
 
 def test_caches_and_runs(cli: Cli, shared: Cli) -> None:
@@ -55,14 +84,30 @@ def test_caches_and_runs(cli: Cli, shared: Cli) -> None:
 
 def test_backbones(cli: Cli, shared: Cli, tmp_path: Path) -> None:
     videos = shared.home.parent / "videos0"
-    assert "cannot be cut" in cli.error("extract", "--dataset", "manifest", "--backbone", "RN50", "--pretrained", "random:0", "--root", videos)
+    assert "cannot be cut" in cli.error(
+        "extract",
+        "--dataset",
+        "manifest",
+        "--backbone",
+        "RN50",
+        "--pretrained",
+        "random:0",
+        "--root",
+        videos,
+    )
     assert "does not lie in 0..5" in cli.error(*EXTRACT, "--root", videos, "--cut", "6")
     assert "unknown weights 'opena'; did you mean 'openai'?" in cli.error(
         *EXTRACT[:3], "--backbone", "ViT-B-32-quickgelu", "--pretrained", "opena", "--root", videos
     )
     (tmp_path / "evil.pt").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
     assert "loads without running code" in cli.error(
-        *EXTRACT[:3], "--backbone", "ViT-B-32-quickgelu", "--pretrained", tmp_path / "evil.pt", "--root", videos
+        *EXTRACT[:3],
+        "--backbone",
+        "ViT-B-32-quickgelu",
+        "--pretrained",
+        tmp_path / "evil.pt",
+        "--root",
+        videos,
     )
     assert not list(tmp_path.rglob("hacked"))
 
@@ -70,13 +115,26 @@ def test_backbones(cli: Cli, shared: Cli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_weights_that_cannot_be_downloaded(cli: Cli, shared: Cli) -> None:
     cli.environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cli.home / "hub")}
-    done = cli(*EXTRACT[:3], "--backbone", "ViT-B-32-quickgelu", "--pretrained", "openai", "--root", shared.home.parent / "videos0")
+    done = cli(
+        *EXTRACT[:3],
+        "--backbone",
+        "ViT-B-32-quickgelu",
+        "--pretrained",
+        "openai",
+        "--root",
+        shared.home.parent / "videos0",
+    )
     assert done.returncode == 1 and len(done.stderr.strip().splitlines()) == 1, done.stderr
     where = "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors"
-    assert f"cannot be downloaded (FileNotFoundError); fetch {where} elsewhere and pass its file with --pretrained FILE" in done.stderr
+    assert (
+        f"cannot be downloaded (FileNotFoundError); fetch {where} elsewhere and pass its file "
+        "with --pretrained FILE" in done.stderr
+    )
 
 
-@pytest.mark.parametrize("arguments", [("fly",), ("extract", "--engine", "steam"), ("train", "--tasks", "two")])
+@pytest.mark.parametrize(
+    "arguments", [("fly",), ("extract", "--engine", "steam"), ("train", "--tasks", "two")]
+)
 def test_wrong_usage(cli: Cli, arguments: tuple[str, ...]) -> None:
     done = cli(*arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr

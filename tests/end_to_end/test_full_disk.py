@@ -1,4 +1,6 @@
-"""A disk that is full ends with one clear line, publishes nothing, and with room again the work goes on."""
+"""A disk that is full ends with one clear line, publishes nothing, and with room again the work
+goes on.
+"""
 
 import os
 import shutil
@@ -7,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from cache.verify import verify
-from tests.conftest import EXTRACT, Cli
-from tests.end_to_end.test_pipeline import QUICK
+from helpers.cli import EXTRACT, QUICK, Cli
+from structalign.cache.verify import verify
 
 ARGS = (*EXTRACT, "--cut", "4")
 
@@ -21,7 +21,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = shutil.which("mount")
-    made = mount and subprocess.run([mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False).returncode == 0
+    made = (
+        mount
+        and subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
     if not made:
         pytest.skip("this user may not mount a small file system")
     yield folder

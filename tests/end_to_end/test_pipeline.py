@@ -6,25 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import Cli
-
-QUICK = (
-    "--tasks",
-    "2",
-    "--set",
-    "epochs=2",
-    "--set",
-    "experts=3",
-    "--set",
-    "rank=8",
-    "--set",
-    "lr_first=null",
-    "--set",
-    "lr_text=1e-3",
-    "--set",
-    "lr_vision=1e-3",
-)
+from helpers.cli import QUICK, Cli, without_seconds
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +16,8 @@ def trained(shared: Cli) -> dict[str, object]:
 
 def test_results_keep_the_contract(trained: dict[str, object]) -> None:
     assert set(trained) >= {
-        "method", "dataset", "tasks", "seed", "selection", "fingerprint", "coverage", "matrix", "stages", "final", "zero_shot",
+        "method", "dataset", "tasks", "seed", "selection", "fingerprint", "coverage", "matrix",
+        "stages", "final", "zero_shot",
         "gallery", "scope", "ties",
     }  # fmt: skip
     matrix = trained["matrix"]
@@ -42,7 +25,12 @@ def test_results_keep_the_contract(trained: dict[str, object]) -> None:
     for name in ("r1", "r5", "r10"):
         rows = matrix[name]
         assert len(rows) == 3 and all(len(row) == 2 for row in rows)
-        assert None not in rows[0] and rows[1][1] is None and rows[1][0] is not None and None not in rows[2]
+        assert (
+            None not in rows[0]
+            and rows[1][1] is None
+            and rows[1][0] is not None
+            and None not in rows[2]
+        )
         assert all(0 <= value <= 100 for row in rows for value in row if value is not None)
     stages = trained["stages"]
     assert isinstance(stages, list) and len(stages) == 3
@@ -52,39 +40,45 @@ def test_results_keep_the_contract(trained: dict[str, object]) -> None:
         assert {"BWF", "seconds"} <= set(stage)
     assert stages[2]["BWF"] == pytest.approx(matrix["r1"][1][0] - matrix["r1"][2][0])
     assert trained["final"] == stages[-1] and trained["zero_shot"] == stages[0]
-    assert trained["coverage"] == 1.0 and trained["selection"] == "last" and trained["gallery"] == "stored"
-
-
-def without_seconds(results: object) -> object:
-    if isinstance(results, dict):
-        return {key: without_seconds(value) for key, value in results.items() if key != "seconds"}
-    return [without_seconds(value) for value in results] if isinstance(results, list) else results
+    assert (
+        trained["coverage"] == 1.0
+        and trained["selection"] == "last"
+        and trained["gallery"] == "stored"
+    )
 
 
 def test_eval_gives_the_same_figures(shared: Cli, trained: dict[str, object]) -> None:
     again = shared.json("eval", shared.home / "runs" / "whole", "--again")
     assert without_seconds(again) == without_seconds(trained)
     table = shared("eval", shared.home / "runs" / "whole").stdout
-    assert "zero-shot" in table and "BWF" in table and f"{trained['final']['t2v']['R@1']:.2f}" in table  # type: ignore[index]
+    assert (
+        "zero-shot" in table and "BWF" in table and f"{trained['final']['t2v']['R@1']:.2f}" in table
+    )  # type: ignore[index]
 
 
-def test_eval_computes_again_only_what_changed(shared: Cli, trained: dict[str, object], tmp_path: Path) -> None:
+def test_eval_computes_again_only_what_changed(
+    shared: Cli, trained: dict[str, object], tmp_path: Path
+) -> None:
     whole = shared.home / "runs" / "whole"
     standing = shared("eval", whole)
     assert "nothing has changed" in standing.stderr and "BWF" in standing.stdout
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     assert "nothing has changed" in shared("eval", run).stderr
     results = json.loads((run / "results.json").read_text())
-    (run / "results.json").write_text(json.dumps({**results, "final": {**results["final"], "queries": -1}}))
+    (run / "results.json").write_text(
+        json.dumps({**results, "final": {**results["final"], "queries": -1}})
+    )
     assert without_seconds(shared.json("eval", run)) == without_seconds(trained)
-    checkpoint = run / "tasks" / "02" / "model.safetensors"
+    checkpoint = run / "tasks" / "02" / "state.safetensors"
     body = bytearray(checkpoint.read_bytes())
     body[-1] ^= 1
     checkpoint.write_bytes(bytes(body))
     assert "nothing has changed" not in shared("eval", run).stderr
 
 
-def test_an_interrupted_run_equals_an_uninterrupted_one(shared: Cli, trained: dict[str, object]) -> None:
+def test_an_interrupted_run_equals_an_uninterrupted_one(
+    shared: Cli, trained: dict[str, object]
+) -> None:
     source, target = shared.home / "runs" / "whole", shared.home / "runs" / "cut"
     shutil.copytree(source, target)
     shutil.rmtree(target / "tasks" / "02")
@@ -92,15 +86,24 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(shared: Cli, trained: di
     (target / "results.json").unlink()
     resumed = shared.json("train", *QUICK, "--out", target)
     assert without_seconds(resumed) == without_seconds(trained)
-    for name in ("model", "method", "database-test"):
-        assert (target / "tasks" / "02" / f"{name}.safetensors").read_bytes() == (source / "tasks" / "02" / f"{name}.safetensors").read_bytes()
+    for name in ("state", "gallery-test", "gallery-train"):
+        assert (target / "tasks" / "02" / f"{name}.safetensors").read_bytes() == (
+            source / "tasks" / "02" / f"{name}.safetensors"
+        ).read_bytes()
 
 
-def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict[str, object], tmp_path: Path) -> None:
+def test_a_run_refuses_another_configuration_or_cache(
+    shared: Cli, trained: dict[str, object], tmp_path: Path
+) -> None:
     run = shared.home / "runs" / "whole"
-    assert "exists with another configuration (seed: 1, 0)" in shared.error("train", *QUICK, "--seed", "1", "--out", run)
+    assert "exists with another configuration (seed: 0 in the run, 1 now)" in shared.error(
+        "train", *QUICK, "--seed", "1", "--out", run
+    )
     other_method = shared.error("train", *QUICK, "--method", "finetune", "--out", run)
-    assert "exists with another configuration" in other_method and "method: 'finetune', 'structalign'" in other_method
+    assert (
+        "exists with another configuration" in other_method
+        and "method: 'structalign' in the run, 'finetune' now" in other_method
+    )
     other = Path(shutil.copytree(run, tmp_path / "other"))
     config = json.loads((other / "config.json").read_text())
     config["fingerprint"] = "0" * 64
@@ -123,7 +126,7 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
         "framefusionmoe-released",
         "structalign-released:batch=8",
         "structalign:selection=heldout:experts=1",
-        "structalign:selection=reference:measured_on=heldout",
+        "structalign:selection=reference:eval_split=heldout",
         "structalign-pretrained",
         "structalign-no-ffa",
         "crp-only",
@@ -131,14 +134,36 @@ def test_a_run_refuses_another_configuration_or_cache(shared: Cli, trained: dict
     ],
 )
 def test_every_method_runs(shared: Cli, method: str) -> None:
-    results = shared.json("train", *QUICK, "--method", method, "--out", shared.home / "runs" / method.replace(":", "+"))
+    results = shared.json(
+        "train",
+        *QUICK,
+        "--method",
+        method,
+        "--out",
+        shared.home / "runs" / method.replace(":", "+"),
+    )
     assert results["method"] == method
-    assert results["selection"] == ("reference" if "released:" in method or "reference" in method else "heldout" if "heldout" in method else "last")
+    assert results["selection"] == (
+        "reference"
+        if "released:" in method or "reference" in method
+        else "heldout"
+        if "heldout" in method
+        else "last"
+    )
+    if method == "joint":
+        assert results["tasks"] == 1 and len(results["matrix"]["r1"]) == 2
     if method == "zeroshot":
         rows = results["matrix"]["r1"]
         assert rows[1][0] is not None and rows[2][0] is not None
-        assert results["final"]["FWT"] == 0 and results["final"]["BWF_stored"] == results["final"]["BWF_reencoded"]
-    assert set(results["figures"]) == {f"t2v/{name}" for name in ("stored/task", "reencoded/task", "stored/seen", "ahead/task")} | {"v2t/stored/task"}
+        assert (
+            results["final"]["FWT"] == 0
+            and results["final"]["BWF_stored"] == results["final"]["BWF_reencoded"]
+        )
+    if method != "joint":
+        assert results["tasks"] == 2
+    assert set(results["figures"]) == {
+        f"t2v/{name}" for name in ("stored/task", "reencoded/task", "stored/seen", "ahead/task")
+    } | {"v2t/stored/task"}
 
 
 def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
@@ -174,14 +199,14 @@ def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
 def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) -> None:
     arguments = ("train", *QUICK, "--set", "epochs=500", "--out", tmp_path / "run")
     first = shared.start(*arguments)
-    while not (tmp_path / "run" / "claim.0001").exists():
+    while not (tmp_path / "run" / "lease.0001").exists():
         assert first.poll() is None
         time.sleep(0.01)
     assert f"is being trained by process {first.pid} on " in shared.error(*arguments)
     first.kill()
     first.communicate()
-    second = shared.start(*arguments)  # the first is dead: its claim is taken over at once
-    while not (tmp_path / "run" / "claim.0002").exists():
+    second = shared.start(*arguments)  # the first is dead: its lease is taken over at once
+    while not (tmp_path / "run" / "lease.0002").exists():
         assert second.poll() is None
         time.sleep(0.01)
     second.kill()
@@ -190,7 +215,16 @@ def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_sweep_keeps_finished_runs(shared: Cli) -> None:
-    arguments = ("sweep", "--methods", "zeroshot,finetune", "--seeds", "0,1,0", *QUICK, "--out", shared.home / "sweep")
+    arguments = (
+        "sweep",
+        "--methods",
+        "zeroshot,finetune",
+        "--seeds",
+        "0,1,0",
+        *QUICK,
+        "--out",
+        shared.home / "sweep",
+    )
     body = shared.json(*arguments)
     assert len(body["runs"]) == 4 and body["methods"]["finetune"]["runs"] == 2
     assert body["methods"]["zeroshot"]["R@1"]["sd"] == 0
@@ -201,12 +235,21 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_when_a_run_fails_and_says_which_and_why(shared: Cli, tmp_path: Path) -> None:
+def test_a_sweep_goes_on_when_a_run_fails_and_says_which_and_why(
+    shared: Cli, tmp_path: Path
+) -> None:
     """Ray's traceback was shown, and the other runs were ended."""
     (cache,) = shared.json("cache", "ls")["caches"]
     run = tmp_path / f"manifest-{cache['fingerprint'][:8]}-finetune-k2-s0"
     run.mkdir()
     (run / "notes.txt").write_text("mine")
-    told = shared.error("sweep", "--methods", "finetune,zeroshot", "--seeds", "0", *QUICK, "--out", tmp_path)
-    assert f"1 of 2 runs failed, the others are kept and not done again: {run.name}: {run} is a folder with something else in it" in told
-    assert [file.parent.name for file in tmp_path.glob("*/results.json")] == [run.name.replace("finetune", "zeroshot")]
+    told = shared.error(
+        "sweep", "--methods", "finetune,zeroshot", "--seeds", "0", *QUICK, "--out", tmp_path
+    )
+    assert (
+        f"1 of 2 runs failed, the others are kept and not done again: {run.name}: {run} is a "
+        "folder with something else in it" in told
+    )
+    assert [file.parent.name for file in tmp_path.glob("*/results.json")] == [
+        run.name.replace("finetune", "zeroshot")
+    ]

@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from tests.parity.golden import Golden
+from helpers.golden import Golden
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,10 @@ import re
 
 import pytest
 import torch
+from helpers.golden import SLOTS, Golden, RecordedNoise, close
+from structalign.cache.clip.backbone import Stem
+from structalign.train.methods.structalign.released import released_words
 from torch.nn import functional as F
-
-from cache.backbone import Stem
-from tests.parity.golden import SLOTS, Golden, RecordedNoise, close
-from train.model import released_words
 
 IO = "1_model_io"
 
@@ -19,8 +18,8 @@ def test_frame_embeddings_from_every_cut(golden: Golden) -> None:
     frames = golden.get(IO, "pixel_values").shape[1]
     for cut in range(layers):
         with torch.no_grad():
-            model = golden.model(cut=cut)
-            embeds = model.video(hidden[cut].unflatten(1, (frames, -1)))
+            model = golden.method(cut=cut)
+            embeds = model.frames(hidden[cut].unflatten(1, (frames, -1)))
         close(embeds, golden.get(IO, "vision.frame_embeds"))
         close(F.normalize(embeds, dim=-1), golden.get(IO, "vision.frame_embeds_norm"))
         pooled = embeds.mean(1)
@@ -47,9 +46,11 @@ def test_captions_by_every_path(golden: Golden, path: str) -> None:
     if f"text.{path}.global" not in golden.file(IO):
         pytest.skip("this set has fewer tasks")
     task = None if path == "pnone" else int(path[1:])
-    model = golden.model()
+    model = golden.method()
     with torch.no_grad():
-        features = model.text(golden.get(IO, "input_ids"), task, visible=golden.get(IO, "attention_mask").bool())
+        features = model.text_features(
+            golden.get(IO, "input_ids"), task, visible=golden.get(IO, "attention_mask").bool()
+        )
     close(features.text, golden.get(IO, f"text.{path}.global"))
     lengths = golden.get(IO, f"text.{path}.words.len")
     assert torch.equal(features.lengths, lengths)
@@ -67,16 +68,19 @@ def test_text_hidden_states(golden: Golden, path: str) -> None:
     close(projected[torch.arange(len(ids)), ids.argmax(-1)], golden.get(IO, f"text.{path}.global"))
     words = released_words(ids)
     for row in range(len(ids)):
-        close(projected[row][words[row]], golden.get(IO, f"text.{path}.words")[row, : int(words[row].sum())])
+        close(
+            projected[row][words[row]],
+            golden.get(IO, f"text.{path}.words")[row, : int(words[row].sum())],
+        )
 
 
 @pytest.mark.parametrize("path", ["pnone", "p2", "p3"])
 def test_gates_of_every_adapter(golden: Golden, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if f"text.{path}.gates" not in golden.file(IO):
         pytest.skip("this set has fewer tasks")
-    model = golden.model()
+    model = golden.method()
     seen, logits = [], []
-    for experts in model.text.experts:
+    for experts in model.experts:
         gate = experts.gates
 
         def spy(routing, slots, noise, gate=gate, experts=experts):  # type: ignore[no-untyped-def]
@@ -86,7 +90,11 @@ def test_gates_of_every_adapter(golden: Golden, path: str, monkeypatch: pytest.M
 
         monkeypatch.setattr(experts, "gates", spy)
     with torch.no_grad():
-        model.text(golden.get(IO, "input_ids"), None if path == "pnone" else int(path[1:]), visible=golden.get(IO, "attention_mask").bool())
+        model.text_features(
+            golden.get(IO, "input_ids"),
+            None if path == "pnone" else int(path[1:]),
+            visible=golden.get(IO, "attention_mask").bool(),
+        )
     close(torch.cat(seen).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.gates"))
     close(torch.cat(logits).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.route_logits"))
 
@@ -98,7 +106,11 @@ def test_which_positions_are_words(golden: Golden) -> None:
 
 def test_edge_captions(golden: Golden) -> None:
     with torch.no_grad():
-        features = golden.model().text(golden.get(IO, "edge.input_ids"), 2, visible=golden.get(IO, "edge.attention_mask").bool())
+        features = golden.method().text_features(
+            golden.get(IO, "edge.input_ids"),
+            2,
+            visible=golden.get(IO, "edge.attention_mask").bool(),
+        )
     close(features.text, golden.get(IO, "edge.p2.global"))
     lengths = golden.get(IO, "edge.p2.words.len")
     assert torch.equal(features.lengths, lengths)
@@ -110,8 +122,11 @@ def test_edge_captions(golden: Golden) -> None:
 def test_noisy_gating(golden: Golden) -> None:
     where = re.search(r"text layer (\d+), (\w+)_lora", golden.meaning(IO, "gating.x"))
     assert where is not None
-    experts, slot = golden.model().text.experts[int(where[1])], SLOTS.index(where[2])
+    experts, slot = golden.method().experts[int(where[1])], SLOTS.index(where[2])
     x, noise = golden.get(IO, "gating.x"), golden.get(IO, "gating.noise")
     with torch.no_grad():
         close(experts.gates(x, slice(slot, slot + 1), None)[0], golden.get(IO, "gating.gates_eval"))
-        close(experts.gates(x, slice(slot, slot + 1), RecordedNoise(noise[None]))[0], golden.get(IO, "gating.gates_train"))
+        close(
+            experts.gates(x, slice(slot, slot + 1), RecordedNoise(noise[None]))[0],
+            golden.get(IO, "gating.gates_train"),
+        )

@@ -1,7 +1,10 @@
 """Topic 2: word-frame similarity."""
 
-from tests.parity.golden import Golden, close
-from train.similarity import word_frame_similarity, word_frame_similarity_reference
+from helpers.golden import Golden, close
+from structalign.train.model.similarity import (
+    word_frame_similarity,
+    word_frame_similarity_reference,
+)
 
 FILE = "2_word_frame"
 

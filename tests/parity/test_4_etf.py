@@ -1,10 +1,9 @@
 """Topic 4: the released ETF matrix and the alignment losses, with gradients of the projections."""
 
 import torch
-
-from tests.parity.golden import Golden, close, close_gradient
-from train.etf import gaussian_frame
-from train.losses import etf_alignment, prototype_alignment
+from helpers.golden import Golden, close, close_gradient
+from structalign.train.methods.structalign.losses import etf_alignment, prototype_alignment
+from structalign.train.methods.structalign.simplex import gaussian_frame
 
 FILE = "4_etf"
 
@@ -22,7 +21,9 @@ def test_alignment_and_gradients(golden: Golden) -> None:
     directions = golden.get(FILE, "etf20").T
     one, two = (golden.get(FILE, name).clone().requires_grad_() for name in ("proj1", "proj2"))
     words, lengths, frames = (golden.get(FILE, name) for name in ("words", "words.len", "frames"))
-    base = etf_alignment(words @ one.T, lengths, frames @ two.T, directions[golden.get(FILE, "categories")])
+    base = etf_alignment(
+        words @ one.T, lengths, frames @ two.T, directions[golden.get(FILE, "categories")]
+    )
     close(base, golden.get(FILE, "loss_base"))
     text, video, labels = (golden.get(FILE, f"aug.{name}") for name in ("text", "video", "label"))
     drawn = prototype_alignment(text @ two.T, video @ one.T, directions[labels])

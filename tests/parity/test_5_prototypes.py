@@ -2,18 +2,21 @@
 
 import numpy as np
 import torch
+from helpers.golden import Golden, close
+from structalign.train.losses import pooled_unit
+from structalign.train.methods.structalign.losses import prototype_replay
+from structalign.train.methods.structalign.prototypes import ClassPrototypes
 from torch import Tensor
-
-from tests.parity.golden import Golden, close
-from train.losses import pooled_unit, prototype_replay
-from train.prototypes import ClassPrototypes
 
 FILE = "5_prototypes"
 
 
 def test_means_and_radii(golden: Golden) -> None:
-    text, video, labels = (golden.get(FILE, f"cmp.{name}") for name in ("text_features", "video_features", "labels"))
-    found = ClassPrototypes.empty(text.shape[1], torch.device("cpu")).with_classes(labels, text, video)
+    text, video, labels = (
+        golden.get(FILE, f"cmp.{name}") for name in ("text_features", "video_features", "labels")
+    )
+    found = ClassPrototypes(text.shape[1]).double()
+    found.add(labels, text, video)
     assert torch.equal(found.labels, golden.get(FILE, "cmp.class_label"))
     close(found.text_mean, golden.get(FILE, "cmp.text_prototype"))
     close(found.video_mean, golden.get(FILE, "cmp.video_prototype"))
@@ -25,7 +28,10 @@ def test_means_and_radii(golden: Golden) -> None:
 
 
 def test_a_draw_is_mean_plus_radius_times_noise(golden: Golden) -> None:
-    """With the released generator's noise the released draws come out; ours draws the same way from a generator of its own."""
+    """With the released generator's noise the released draws come out.
+
+    Ours draws the same way from a generator of its own.
+    """
     names = ("text_prototype", "text_radius", "video_prototype", "video_radius")
     mean_t, radius_t, mean_v, radius_v = (golden.get(FILE, f"old.{name}") for name in names)
     labels = golden.get(FILE, "old.class_label")
@@ -44,7 +50,10 @@ def test_a_draw_is_mean_plus_radius_times_noise(golden: Golden) -> None:
 
 def test_our_draws_have_the_prototypes_moments(golden: Golden) -> None:
     names = ("class_label", "text_prototype", "text_radius", "video_prototype", "video_radius")
-    prototypes = ClassPrototypes(*(golden.get(FILE, f"old.{name}") for name in names))
+    prototypes = ClassPrototypes(0)
+    ours = ("labels", "text_mean", "text_radius", "video_mean", "video_radius")
+    for name, theirs in zip(ours, names, strict=True):
+        setattr(prototypes, name, golden.get(FILE, f"old.{theirs}"))
     count = 20000
     text, video, labels = prototypes.draw(count, torch.Generator().manual_seed(0))
     sides: list[tuple[Tensor, Tensor, Tensor]] = [
@@ -55,7 +64,9 @@ def test_our_draws_have_the_prototypes_moments(golden: Golden) -> None:
         for index, label in enumerate(prototypes.labels):
             mine = drawn[labels == label]
             assert abs(len(mine) / count - 1 / len(prototypes.labels)) < 0.02
-            assert (mine.mean(0) - mean[index]).abs().max() < 6 * float(radius[index]) / len(mine) ** 0.5
+            assert (mine.mean(0) - mean[index]).abs().max() < 6 * float(radius[index]) / len(
+                mine
+            ) ** 0.5
             assert abs(float(mine.std(0).mean() / radius[index]) - 1) < 0.02
 
 
@@ -63,4 +74,9 @@ def test_replay_loss(golden: Golden) -> None:
     video = pooled_unit(golden.get(FILE, "pal.frames"))
     text = pooled_unit(golden.get(FILE, "pal.words"), golden.get(FILE, "pal.words.len"))
     scale = golden.get(FILE, "pal.logit_scale").exp()
-    close(prototype_replay(video, text, golden.get(FILE, "apa.video"), golden.get(FILE, "apa.text"), scale), golden.get(FILE, "pal.loss"))
+    close(
+        prototype_replay(
+            video, text, golden.get(FILE, "apa.video"), golden.get(FILE, "apa.text"), scale
+        ),
+        golden.get(FILE, "pal.loss"),
+    )

@@ -1,7 +1,7 @@
 """Topic 6: FrameFusionMoE's cross-task loss."""
 
-from tests.parity.golden import Golden, close
-from train.losses import cross_task_contrastive
+from helpers.golden import Golden, close
+from structalign.train.methods.framefusionmoe import cross_task_contrastive
 
 FILE = "6_triplet"
 

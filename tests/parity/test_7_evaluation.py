@@ -1,27 +1,38 @@
-"""Topic 7: fusion by row z-scores, and retrieval metrics. Ties are where we differ on purpose: expected rank instead of chance."""
+"""Topic 7.
+
+Fusion by row z-scores, and retrieval metrics. Ties are where we differ on purpose: expected rank
+instead of chance.
+"""
 
 import pytest
 import torch
+from helpers.golden import Golden, close
+from structalign.evaluate.metrics import Ranks, text_to_video_ranks, video_to_text_ranks
+from structalign.train.model.similarity import fused_similarity
 from torch import Tensor
-
-from evaluate.metrics import Ranks, text_to_video_ranks, video_to_text_ranks
-from tests.parity.golden import Golden, close
-from train.similarity import fused_similarity
 
 FILE = "7_evaluation"
 
 
 def released_order(ranks: Ranks) -> Tensor:
     summary = ranks.summary()
-    wanted = [summary["R@1"], summary["R@5"], summary["R@10"], ranks.recall(50), ranks.recall(100), summary["MedR"], summary["MeanR"]]
+    wanted = [
+        summary["R@1"],
+        summary["R@5"],
+        summary["R@10"],
+        ranks.recall(50),
+        ranks.recall(100),
+        summary["MedR"],
+        summary["MeanR"],
+    ]
     return torch.tensor(wanted, dtype=torch.float64)
 
 
 def test_fusion(golden: Golden) -> None:
     word_frame, global_ = (golden.get(FILE, name).squeeze(1) for name in ("wf", "global"))
     assert float(golden.get(FILE, "alpha")) == 0.5
-    close(fused_similarity(word_frame, global_), golden.get(FILE, "fused").squeeze(1))
-    close(fused_similarity(word_frame, word_frame), golden.get(FILE, "zscore_wf").squeeze(1))
+    close(fused_similarity([word_frame, global_]), golden.get(FILE, "fused").squeeze(1))
+    close(fused_similarity([word_frame, word_frame]), golden.get(FILE, "zscore_wf").squeeze(1))
 
 
 @pytest.mark.parametrize("name", ["fused", "rand"])
@@ -50,4 +61,6 @@ def test_all_equal(golden: Golden) -> None:
     scores = golden.get(FILE, "const").squeeze(1)
     ranks = text_to_video_ranks(scores, torch.arange(len(scores)))
     assert set(ranks.values.tolist()) == {(len(scores) + 1) / 2} and ranks.tied == len(scores)
-    assert float(ranks.values.mean()) == pytest.approx(float(golden.get(FILE, "const.t2v_ranks").double().mean()) + 1)
+    assert float(ranks.values.mean()) == pytest.approx(
+        float(golden.get(FILE, "const.t2v_ranks").double().mean()) + 1
+    )

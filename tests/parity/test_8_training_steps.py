@@ -1,18 +1,19 @@
-"""Topic 8: three whole training steps as released: losses, every gradient, and the optimizer's step with its skipped experts."""
+"""Topic 8.
+
+Three whole training steps as released: losses, every gradient, and the optimizer's step with its
+skipped experts.
+"""
 
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_released
+from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
+from structalign.train.optimizer import build_optimizer, clip_gradients
+from structalign.train.schedule import learning_rate_factor
+from structalign.train.stream import Batch
 from torch import Tensor
-
-from tests.parity.golden import Golden, RecordedNoise, close, close_gradient, split_like_released
-from train.adapters import GeneratorNoise
-from train.methods.structalign import Replayed, StructAlign, Teacher
-from train.model import Model
-from train.optimizer import build_optimizer, clip_gradients
-from train.schedule import learning_rate_factor
-from train.stream import Batch
 
 FILE = "8_train_step"
 
@@ -21,7 +22,6 @@ FILE = "8_train_step"
 class Step:
     """A step after its backward pass."""
 
-    model: Model
     method: StructAlign
     losses: dict[str, Tensor]
     total: Tensor
@@ -31,49 +31,54 @@ class Step:
 def run_step(golden: Golden, name: str) -> Step:
     """Run ``t1``, ``t2`` or ``t2n`` through the method's own code."""
     task = 1 if name == "t1" else 2
-    model = golden.model()
-    for parameter in (model.video.projection, model.text.projection, model.logit_scale):
-        parameter.requires_grad_(True)
+    method = golden.method()
     directions = golden.get(FILE, "etf").T
-    method = StructAlign(model, golden.settings, len(directions), seed=0)
     method.directions, method.task = directions, task
-    ids, visible = golden.get("1_model_io", "input_ids"), golden.get("1_model_io", "attention_mask").bool()
-    pixels, hidden = golden.get("1_model_io", "pixel_values"), golden.get("1_model_io", "vision.hidden_states")
-    tokens = hidden[model.video.cut].unflatten(1, (pixels.shape[1], -1))
+    ids = golden.get("1_model_io", "input_ids")
+    visible = golden.get("1_model_io", "attention_mask").bool()
+    pixels = golden.get("1_model_io", "pixel_values")
+    hidden = golden.get("1_model_io", "vision.hidden_states")
+    tokens = hidden[method.towers.video.cut].unflatten(1, (pixels.shape[1], -1))
     size = len(ids)
     place = torch.arange(size)
-    text_forward = model.text.forward
-    model.text.forward = lambda i, t, n=None, adapted=True: text_forward(i, t, n, adapted, visible=visible)  # type: ignore[method-assign]
+    features = method.text_features
+    method.text_features = lambda i, t, n=None: features(i, t, n, visible)  # type: ignore[method-assign]
     if task > 1:
-        reference = golden.model(golden.reference_weights)
+        reference = golden.method(golden.reference_weights)
         with torch.no_grad():
-            words = reference.text(ids, task, visible=visible)
-            frames = reference.video(tokens)
-        method.teacher = Teacher(frames[None], words.words, words.lengths, reference.scale)
+            words = reference.text_features(ids, task, visible=visible)
+            frames = reference.frames(tokens)
+        method.teacher = Teacher(frames[None], words.words, words.lengths, reference.towers.scale)
         apa = tuple(golden.get("5_prototypes", f"apa.{x}") for x in ("text", "video", "label"))
         apa2 = tuple(golden.get("5_prototypes", f"apa2.{x}") for x in ("text", "video", "label"))
-        method._draw = lambda batch: Replayed(apa2, apa)  # type: ignore[method-assign,arg-type]
+        method.draw_prototypes = lambda batch: Replayed(apa2, apa)  # type: ignore[method-assign,arg-type]
     labels = golden.get(FILE, f"{'t1' if task == 1 else 't2'}.categories")
-    noise: GeneratorNoise | None = RecordedNoise(golden.get(FILE, "t2n.noise")) if name == "t2n" else None
-    losses = method.losses(Batch(tokens, place, ids, labels, place, place, 0), noise)  # type: ignore[arg-type]
+    noise = RecordedNoise(golden.get(FILE, "t2n.noise")) if name == "t2n" else None
+    method.noise = lambda: noise  # type: ignore[method-assign]
+    losses = method.losses(Batch(tokens, place, ids, labels, place, place, 0))
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     gradients: dict[str, Tensor] = {}
-    for ours, parameter in model.learnt().items():
+    for ours, parameter in method.learnt().items():
         if parameter.grad is not None:
             gradients |= split_like_released(ours, parameter.grad, golden.config["lora_nums"])
+    towers = method.towers
     gradients |= {
-        "clipmodel.visual_projection.weight": model.video.projection.grad.T,  # type: ignore[union-attr]
-        "clipmodel.text_projection.weight": model.text.projection.grad.T,  # type: ignore[union-attr]
-        "clipmodel.logit_scale": model.logit_scale.grad,
+        "clipmodel.visual_projection.weight": towers.video.projection.grad.T,  # type: ignore[union-attr]
+        "clipmodel.text_projection.weight": towers.text.projection.grad.T,  # type: ignore[union-attr]
+        "clipmodel.logit_scale": towers.logit_scale.grad,
     }  # type: ignore[dict-item]
-    return Step(model, method, losses, total, gradients)
+    return Step(method, losses, total, gradients)
 
 
-def released_parameters(golden: Golden, model: Model) -> dict[str, Tensor]:
+def released_parameters(golden: Golden, method: StructAlign) -> dict[str, Tensor]:
     """What is learnt, under the released names."""
     experts = golden.config["lora_nums"]
-    return {name: part for ours, p in model.learnt().items() for name, part in split_like_released(ours, p.detach(), experts).items()}
+    return {
+        name: part
+        for ours, p in method.learnt().items()
+        for name, part in split_like_released(ours, p.detach(), experts).items()
+    }
 
 
 @pytest.mark.parametrize("name", ["t1", "t2"])
@@ -94,7 +99,11 @@ def test_every_gradient(golden: Golden, name: str) -> None:
     step = run_step(golden, name)
     file = golden.file(FILE)
     checked = 0
-    for key in [key for key in file if key.startswith((f"{name}.grad.", f"{name}.grad_notopt.")) and not key.endswith(".f64")]:
+    for key in [
+        key
+        for key in file
+        if key.startswith((f"{name}.grad.", f"{name}.grad_notopt.")) and not key.endswith(".f64")
+    ]:
         released = key.split(".", 2)[2]
         close_gradient(step.gradients[released], golden.get(FILE, key))
         checked += 1
@@ -107,32 +116,57 @@ def test_every_gradient(golden: Golden, name: str) -> None:
         assert abs(float(step.gradients[released].norm()) - norm) <= 1e-4 * norm + 2e-6, released
     absent = [released for released, flag in flags.items() if flag[0] and not flag[2]]
     for released in absent:
-        assert released not in step.gradients or float(step.gradients[released].abs().max()) == 0, released
+        assert released not in step.gradients or float(step.gradients[released].abs().max()) == 0, (
+            released
+        )
 
 
 @pytest.mark.parametrize("name", ["t1", "t2"])
 def test_norm_over_all_parameters(golden: Golden, name: str) -> None:
     step = run_step(golden, name)
-    close(clip_gradients(list(step.model.parameters()), 1.0), golden.get(FILE, f"{name}.grad_norm"))
+    close(
+        clip_gradients(list(step.method.parameters()), 1.0), golden.get(FILE, f"{name}.grad_norm")
+    )
 
 
 @pytest.mark.parametrize("name", ["t1", "t2"])
 def test_step_of_the_optimizer(golden: Golden, name: str) -> None:
     rates = golden.manifest["numbers"][f"{name}.group_base_lr"]
     step = run_step(golden, name)
-    settings = replace(golden.settings, lr_text=rates["clip_text"], lr_vision=rates["clip_vision"], lr_other=rates["non_clip"], lr_first=None)
-    before = {released: part.clone() for released, part in released_parameters(golden, step.model).items()}
-    clip_gradients(list(step.model.parameters()), 1.0)
+    settings = replace(
+        golden.method_config.settings,
+        lr_text=rates["clip_text"],
+        lr_vision=rates["clip_vision"],
+        lr_other=rates["non_clip"],
+        lr_first=None,
+    )
+    before = {
+        released: part.clone()
+        for released, part in released_parameters(golden, step.method).items()
+    }
+    clip_gradients(list(step.method.parameters()), 1.0)
     factor = 0.0 if name == "t1" else 1.0
     assert golden.manifest["numbers"][f"{name}.lr_at_first_step"][0] == rates["clip_text"] * factor
-    build_optimizer(step.model, settings, 2).step(learning_rate_factor(0, 50, 5 if name == "t1" else 0, "full_cosine"))
-    after = released_parameters(golden, step.model)
-    for key in [key for key in golden.file(FILE) if key.startswith(f"{name}.after.") and not key.endswith(".f64")]:
+    build_optimizer(step.method.parameter_groups(), settings, False).step(
+        learning_rate_factor(0, 50, 5 if name == "t1" else 0, "full_cosine")
+    )
+    after = released_parameters(golden, step.method)
+    for key in [
+        key
+        for key in golden.file(FILE)
+        if key.startswith(f"{name}.after.") and not key.endswith(".f64")
+    ]:
         released = key.split(".", 2)[2]
         expected = golden.get(FILE, key) - golden.weights[released]
-        assert torch.allclose(after[released] - before[released], expected, rtol=1e-3, atol=2e-9), released
+        assert torch.allclose(after[released] - before[released], expected, rtol=1e-3, atol=2e-9), (
+            released
+        )
     if name == "t2":
-        skipped = [released for released, flag in golden.manifest["parameters"].items() if flag["t2"][1] and not flag["t2"][2] and released in after]
+        skipped = [
+            released
+            for released, flag in golden.manifest["parameters"].items()
+            if flag["t2"][1] and not flag["t2"][2] and released in after
+        ]
         assert skipped
         for released in skipped:
             assert torch.equal(after[released], before[released]), released
@@ -142,9 +176,13 @@ def test_step_with_routing_noise(golden: Golden) -> None:
     step = run_step(golden, "t2n")
     base = step.losses["contrastive"] + step.losses["crp"]
     close(base, golden.get(FILE, "t2n.base"))
-    close(step.losses["etf"] * golden.get(FILE, "t2n.etf") / (0.1 * base), golden.get(FILE, "t2n.etf"))
+    close(
+        step.losses["etf"] * golden.get(FILE, "t2n.etf") / (0.1 * base), golden.get(FILE, "t2n.etf")
+    )
     close(step.losses["replay"] / 0.5, golden.get(FILE, "t2n.pal"))
     close(step.total, golden.get(FILE, "t2n.total"))
-    close(clip_gradients(list(step.model.parameters()), 1e9), golden.get(FILE, "t2n.norm"))
-    for key in [key for key in golden.file(FILE) if key.startswith("t2n.grad.") and not key.endswith(".f64")]:
+    close(clip_gradients(list(step.method.parameters()), 1e9), golden.get(FILE, "t2n.norm"))
+    for key in [
+        key for key in golden.file(FILE) if key.startswith("t2n.grad.") and not key.endswith(".f64")
+    ]:
         close_gradient(step.gradients[key.split(".", 2)[2]], golden.get(FILE, key))

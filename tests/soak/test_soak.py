@@ -5,24 +5,29 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from cache import CacheRoot
-from cache.sharing import make_writable
-from cache.verify import verify
-from extract.decoder import RECYCLE_AFTER, Decoder
-from tests.cache.test_verify import damage_all_over
-from tests.conftest import EXTRACT, Cli
-from tests.end_to_end.test_kills import kill_extraction, kill_training
+from helpers.cli import EXTRACT, Cli
+from helpers.damage import damage_all_over
+from helpers.kills import kill_extraction, kill_training
+from structalign.cache import CacheRoot
+from structalign.cache.shared.permissions import make_writable
+from structalign.cache.verify import verify
+from structalign.extract.video.decoder import RECYCLE_AFTER, Decoder
 
 pytestmark = pytest.mark.soak
 
 
 def test_kill_extraction_at_thirty_moments(cli: Cli, videos: Path) -> None:
-    print(f"30 extractions, killed while running: {kill_extraction(cli, videos, 30, seed=1)}; all ended with the same bytes")
+    print(
+        f"30 extractions, killed while running: {kill_extraction(cli, videos, 30, seed=1)}; all "
+        "ended with the same bytes"
+    )
 
 
 def test_kill_training_at_twenty_moments(shared: Cli, tmp_path: Path) -> None:
-    print(f"20 trainings, killed while running: {kill_training(shared, tmp_path, 20, seed=1)}; all ended with the same results and bytes")
+    print(
+        f"20 trainings, killed while running: {kill_training(shared, tmp_path, 20, seed=1)}; all "
+        "ended with the same results and bytes"
+    )
 
 
 def test_two_hundred_flips_and_fifty_truncations(shared: Cli, tmp_path: Path) -> None:
@@ -57,10 +62,17 @@ def test_decoding_memory_stays_flat_over_five_thousand_clips(videos: Path) -> No
                 assert decoder._child is not None
                 peaks.append(_resident(decoder._child.pid))
     own = _resident(os.getpid())
-    print(f"5000 clips: decoder's memory at the end of its life, MB: first {peaks[0]}, largest {max(peaks)}; this process {own}")
+    print(
+        f"5000 clips: decoder's memory at the end of its life, MB: first {peaks[0]}, largest "
+        f"{max(peaks)}; this process {own}"
+    )
     assert max(peaks) < 1.2 * peaks[0]
 
 
 def _resident(pid: int) -> int:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
     return int(line.split()[1]) // 1024

@@ -1,37 +1,245 @@
-"""What a method is."""
+"""The base class of every method: a continual learner whose defaults learn nothing."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from torch import Generator, Tensor
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
-from train.adapters import Noise
-from train.model import Model
-from train.stream import Batch, Task
+from ...cache.clip.backbone import Backbone
+from ...cache.runtime.errors import StructAlignError
+from ..model.adapters import GeneratorNoise, Noise
+from ..model.similarity import global_similarity, word_frame_similarity
+from ..model.towers import TextFeatures, Towers, encode_by_length
+from ..optimizer import ParameterGroup
+from ..seeds import generator
+
+if TYPE_CHECKING:
+    from ..stream import Batch, Task
+    from .registry import MethodConfig
+
+VIDEO_BATCH = 128
 
 
-class Method(Protocol):
-    """A continual learning method. The loop calls it; it owns nothing but what it must remember between tasks."""
+@dataclass(frozen=True)
+class NoOptions:
+    """A method without settings of its own."""
 
-    trains: bool
-    """False for a method that changes nothing: its stages use the pre-trained towers."""
-    joint: bool
-    """True for a method that is given every task's clips at once, as task 1, and learns nothing later: no continual learning."""
-    model: Model
 
-    def begin_task(self, task: Task) -> None:
-        """Before the first epoch of a task."""
+class Encoder(Protocol):
+    """What a gallery needs of a method: embeddings, and how they compare."""
 
-    def losses(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def encode_videos(self, tokens: Tensor) -> Tensor:
+        """Clips as the gallery stores them."""
+
+    def path_of(self, task: int) -> int:
+        """Tasks with the same number here encode captions alike."""
+
+    def encode_texts(self, ids: Tensor, task: int) -> TextFeatures:
+        """Captions by the path of a task."""
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """Similarities [T, V] by name."""
+
+
+class Method(nn.Module):
+    """A continual learner. It meets tasks one at a time and is never told how many there will be.
+
+    What it learns are parameters, what it remembers are buffers: both make its checkpoint. What it
+    draws comes from ``draws(purpose)``. Override what differs; call ``super()`` in ``begin_task``,
+    ``end_task`` and ``__init__``.
+
+    Attributes:
+        towers: CLIP as pre-trained, frozen, after the cache's cut.
+        options: an instance of ``Options``, the method's own settings.
+        settings: the settings that every method has.
+        task: the number of the task that is being learnt, from 1.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    pads_together: bool = False
+    """Whether captions of different lengths are encoded in one padded batch."""
+
+    def __init__(self, backbone: Backbone, config: "MethodConfig", seed: int) -> None:
+        super().__init__()
+        self.options, self.settings, self.seed = config.options, config.settings, seed
+        self.towers = Towers(backbone, self.settings.compute)
+        self._make_tokenizer = backbone.tokenizer
+        self.task = 0
+        self.generators: dict[str, Generator] = {}
+
+    @classmethod
+    def create(cls, backbone: Backbone, config: "MethodConfig", seed: int) -> Self:
+        """The method as ``config`` describes it."""
+        return cls(backbone, config, seed)
+
+    # A task's life, called by the loop.
+
+    def begin_task(self, task: "Task") -> None:
+        """Before the first epoch: grow, embed with a teacher."""
+        self.task, self.generators = task.number, {}
+
+    def losses(self, batch: "Batch") -> dict[str, Tensor]:
         """The terms of the loss, each weighted, to be summed."""
+        return {}
 
-    def end_task(self, task: Task) -> None:
-        """After the last epoch: what is to be remembered."""
+    def after_step(self, step: int) -> None:
+        """After optimizer step ``step`` of a task, from 0: weight averaging and the like."""
 
-    def generators(self) -> dict[str, Generator]:
-        """What it draws from within a task, for a checkpoint."""
+    def end_task(self, task: "Task") -> None:
+        """After the last epoch: remember what later tasks need."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """What is optimised in the current task; none for a method that does not train."""
+        return []
+
+    # What is compared, in training, evaluation and search.
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """Captions to ids, int64 [n, L]."""
+        return self.tokenizer(texts)
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
+        return self.towers.video(tokens)
+
+    def path_of(self, task: int) -> int:
+        """Tasks with the same number here encode captions alike."""
+        return 0
+
+    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [B, L] by the path of ``task``."""
+        return self.pretrained_text(ids)
+
+    def pretrained_text(self, ids: Tensor) -> TextFeatures:
+        """Captions [B, L] by the pre-trained tower."""
+        return self.towers.text_features(ids)
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """What the gallery stores of frame embeddings [V, N, D]: each of unit length."""
+        return F.normalize(frames, dim=-1)
+
+    @torch.no_grad()
+    def encode_videos(self, tokens: Tensor) -> Tensor:
+        """Clips' tokens as the gallery stores them, in batches."""
+        parts = tokens.split(VIDEO_BATCH)
+        frames = torch.cat([self.frames(part.to(self.device)) for part in parts])
+        return self.gallery_embeddings(frames)
+
+    @torch.no_grad()
+    def encode_texts(self, ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [n, L] by the path of ``task``, in batches."""
+        return encode_by_length(
+            lambda part: self.text_features(part, task), ids, self.device, self.pads_together
+        )
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """Similarities of T texts and V gallery embeddings by name, each [T, V].
+
+        Where there are several, each is standardised per text and their mean is the score.
+        """
+        word_frame = word_frame_similarity(videos, texts.words, texts.lengths).T
+        return {"word_frame": word_frame, "global": global_similarity(videos, texts.text).T}
+
+    def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
+        """Figures about the method's inner state for the report; ``captions``: ids, by task."""
+        return {}
+
+    # What the base provides.
+
+    @cached_property
+    def tokenizer(self) -> SimpleTokenizer:
+        """CLIP's, of the cache's backbone."""
+        return self._make_tokenizer()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.towers.logit_scale.device
+
+    @property
+    def pretrained(self) -> "Pretrained":
+        """The towers before any task, compared as this method compares: the zero-shot row."""
+        return Pretrained(self)
+
+    def draws(self, purpose: str) -> Generator:
+        """A generator for ``purpose`` within the current task, kept in its checkpoints."""
+        if purpose not in self.generators:
+            self.generators[purpose] = generator(self.seed, purpose, self.task)
+        return self.generators[purpose]
+
+    def noise(self) -> Noise | None:
+        """Training noise; None outside training."""
+        return GeneratorNoise(self.draws("noise")) if self.training else None
+
+    def learnt(self) -> dict[str, nn.Parameter]:
+        """Every parameter that is not the pre-trained towers', by name."""
+        return {n: p for n, p in self.named_parameters() if not n.startswith("towers.")}
 
     def state(self) -> dict[str, Tensor]:
-        """What it remembers, for a checkpoint."""
+        """What a checkpoint holds: what is learnt, and buffers."""
+        buffers = {n: b for n, b in self.named_buffers() if not n.startswith("towers.")}
+        return {**{name: p.detach() for name, p in self.learnt().items()}, **buffers}
 
+    @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take up what ``state`` gave."""
+        """Restore what ``state`` gave; buffers take the sizes that they have there.
+
+        Raises:
+            StructAlignError: the names differ.
+        """
+        if differing := set(state) ^ set(self.state()):
+            raise StructAlignError(
+                f"the checkpoint does not fit the method: {', '.join(sorted(differing)[:4])}"
+            )
+        learnt = self.learnt()
+        for name, value in state.items():
+            if name in learnt:
+                learnt[name].copy_(value)
+            else:
+                owner, _, leaf = name.rpartition(".")
+                self.get_submodule(owner)._buffers[leaf] = value.to(self.device)
+
+
+class Pretrained:
+    """A method's towers as pre-trained, with the method's own comparison."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._method.device
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [B, N, D], not normalised."""
+        return Method.frames(self._method, tokens)
+
+    @torch.no_grad()
+    def encode_videos(self, tokens: Tensor) -> Tensor:
+        """Clips as the method's gallery would store them."""
+        parts = tokens.split(VIDEO_BATCH)
+        frames = torch.cat([self.frames(part.to(self.device)) for part in parts])
+        return self._method.gallery_embeddings(frames)
+
+    def path_of(self, task: int) -> int:
+        """One path for all tasks."""
+        return 0
+
+    @torch.no_grad()
+    def encode_texts(self, ids: Tensor, task: int | None = None) -> TextFeatures:
+        """Captions by the pre-trained tower, whatever the task."""
+        method = self._method
+        return encode_by_length(method.pretrained_text, ids, self.device, method.pads_together)
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """The method's."""
+        return self._method.similarity(texts, videos)

@@ -1,51 +1,66 @@
-"""FrameFusionMoE: global similarity and CTVR's cross-task loss, in which old videos are negatives (SIGIR 2025)."""
+"""FrameFusionMoE: global similarity and CTVR's cross-task loss (SIGIR 2025)."""
+
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
-from train.adapters import Noise
-from train.losses import cross_task_contrastive, pooled_unit
-from train.model import Model
-from train.settings import Settings
-from train.stream import Batch, Task
+from ...cache.clip.backbone import Backbone
+from ..losses import contrastive, pooled_unit
+from ..stream import Batch, Task
+from .adapted import AdaptedMethod, AdapterOptions
+from .registry import MethodConfig
 
 
-class FrameFusionMoE:
-    """L = NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new videos and stored old ones; unit global embeddings.
+@dataclass(frozen=True)
+class FrameFusionMoEOptions(AdapterOptions):
+    """``negatives``: which clips of old tasks later ones contrast with."""
 
-    The stored videos are old tasks' training clips; with ``negatives: test``, as released, their test clips.
+    similarity: Literal["fused", "global"] = "global"
+    negatives: Literal["train", "test"] = "train"
+
+
+class FrameFusionMoE(AdaptedMethod):
+    """NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new and stored old videos.
+
+    The stored videos are old tasks' training clips; as released, their test clips.
     """
 
-    trains, joint = True, False
+    Options = FrameFusionMoEOptions
+    options: FrameFusionMoEOptions
+    stored: Tensor
 
-    def __init__(self, model: Model, settings: Settings, classes: int, seed: int) -> None:
-        self.model = model
-        self.stored = torch.zeros(0, model.dim, device=model.logit_scale.device)
-        self.task = 0
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        self.register_buffer("stored", torch.zeros(0, self.towers.dim))
 
-    def begin_task(self, task: Task) -> None:
-        """Note whose prototype routes."""
-        self.task = task.number
-
-    def losses(self, batch: Batch, noise: Noise) -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The cross-task loss."""
-        video = pooled_unit(self.model.video(batch.tokens)[batch.place])
-        text = F.normalize(self.model.text(batch.ids, self.task, noise).text, dim=-1)
-        return {"cross_task": cross_task_contrastive(video, text, self.stored if len(self.stored) else None, self.model.scale)}
+        video = pooled_unit(self.frames(batch.tokens)[batch.place])
+        text = self.text_features(batch.ids, self.task, self.noise()).text
+        stored = self.stored if len(self.stored) else None
+        loss = cross_task_contrastive(video, F.normalize(text, dim=-1), stored, self.towers.scale)
+        return {"cross_task": loss}
 
     def end_task(self, task: Task) -> None:
-        """Store the task's clips as the model now sees them."""
-        self.stored = torch.cat([self.stored, self.model.encode_video(task.negatives).squeeze(1)])
+        """Store the task's clips as the model now encodes them."""
+        tokens = task.eval_tokens() if self.options.negatives == "test" else task.tokens[0]
+        self.stored = torch.cat([self.stored, self.encode_videos(tokens).squeeze(1)])
+        super().end_task(task)
 
-    def generators(self) -> dict[str, Generator]:
-        """It draws nothing."""
-        return {}
 
-    def state(self) -> dict[str, Tensor]:
-        """The stored videos."""
-        return {"stored": self.stored}
+def cross_task_contrastive(
+    video: Tensor, text: Tensor, stored: Tensor | None, scale: Tensor | float
+) -> Tensor:
+    """Contrast of unit global embeddings [B, D]; with stored old videos [R, D] 0.4 of it.
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take them up."""
-        self.stored = state["stored"].to(self.model.logit_scale.device)
+    The other 0.6 is cross entropy of texts against new and stored videos.
+    """
+    nce = contrastive(video @ text.T * scale)
+    if stored is None:
+        return nce
+    logits = torch.cat([text @ video.T, text @ stored.T], dim=1) * scale
+    target = torch.arange(len(text), device=text.device)
+    return 0.4 * nce + 0.6 * F.cross_entropy(logits, target)

@@ -1,0 +1,58 @@
+"""``make bench``.
+
+Every stage against its limit, one table. Each benchmark runs in a process of its own.
+
+python -m structalign.benchmarks [NAME ...]
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import torch
+
+from .table import Row, table
+
+NAMES = (
+    "startup",
+    "similarity",
+    "evaluation",
+    "loading",
+    "extraction",
+    "usual_extraction",
+    "training",
+    "released_training",
+)
+GPU_NAMES = ("full_scale",)
+
+
+def main(names: list[str]) -> int:
+    """Run and print.
+
+    Exit code 1 when a benchmark fails to run (a missed target is told, not punished).
+    """
+    rows: list[Row] = []
+    failed = []
+    for name in names or [*NAMES, *(GPU_NAMES if torch.cuda.is_available() else ())]:
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", f"structalign.benchmarks.{name}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+            failed.append(f"{name}: {said[-1]}")
+        else:
+            rows += [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    print(table(rows))
+    for line in failed:
+        print(f"did not run: {line}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,248 @@
+"""How time and memory grow with each size, on the demo backbone.
+
+Numbers and figures for docs/scaling.md.
+
+python -m structalign.benchmarks.growth --out FOLDER          (about 25 minutes)
+
+Every point is measured in a process of its own; memory is the largest process's. Extraction and
+whole runs are the real command.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..cache.clip.backbone import load_backbone
+from ..evaluate.report.figures import line_chart
+from ..evaluate.stages import train_and_measure
+from ..train.gallery import Block, Gallery
+from ..train.methods.adapted import AdaptedMethod
+from ..train.methods.finetune import Finetune
+from ..train.methods.registry import load_method
+from ..train.runs.create import create_run
+from ..train.seeds import generator
+from ..train.stream import Batch
+from .sentences import sentences
+from .synthetic import make_cache
+from .table import in_turn
+from .videos import make_videos, write_manifest
+
+CLIPS, WORKERS, FRAMES, VIEWS = (32, 128, 512), (1, 2), (4, 8, 16), (1, 2, 4)
+BATCHES, TASKS, TASK_CLIPS = (8, 16, 32, 64), (1, 5, 10, 20), (16, 64, 256)
+CAPTIONS, GALLERY = (250, 500, 1000, 2000), (500, 2000, 8000)
+STYLE = "<style>text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}</style>"
+
+
+def extract(folder: str, clips: int, workers: int, frames: int, views: int) -> float:
+    """Seconds of the command, the start of Ray and of the workers included."""
+    write_manifest(Path(folder), clips)
+    with tempfile.TemporaryDirectory() as root:
+        line = (
+            "extract --dataset manifest --backbone demo --pretrained demo --cut 4 --frames "
+            f"{frames} --views {views} --workers {workers} --json"
+        )
+        return float(command(*line.split(), "--root", folder, "--cache-root", root)["seconds"])
+
+
+def run(cache_root: str, tasks: int) -> float:
+    """Seconds of training and evaluating a whole run of one epoch a task over the demo world."""
+    with tempfile.TemporaryDirectory() as out:
+        line = f"train --cache demo --tasks {tasks} --set epochs=1 --json"
+        results = command(*line.split(), "--cache-root", cache_root, "--out", f"{out}/run")
+        epochs = [json.loads(row) for row in Path(out, "run", "log.jsonl").read_text().splitlines()]
+        return sum(row["seconds"] for row in epochs) + sum(
+            stage["seconds"] for stage in results["stages"]
+        )
+
+
+def learn(clips: int, views: int, frames: int) -> float:
+    """Seconds of learning two tasks of so many training clips with 4 captions each, StructAlign, 2
+    epochs a task, from cache to results.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        cache = make_cache(
+            root / "cache", 4, clips, 1, views, 4, frames=frames, weights=("demo", "demo")
+        )
+        settings, quiet = {"epochs": 2, "adapted_blocks": 2}, lambda *_: None
+        began = time.perf_counter()
+        run = create_run(
+            cache, "structalign", 2, out=root / "run", device="cpu", settings=settings, note=quiet
+        )
+        train_and_measure(run, None, 60.0, quiet, quiet)
+        return time.perf_counter() - began
+
+
+def step(batch: int, frames: int) -> float:
+    """Seconds of a training step, forward and backward."""
+    method = demo_method().train()
+    ids = method.tokenize(sentences(batch))
+    place = torch.arange(batch)
+    tokens = torch.randn(batch, frames, 37, 128, generator=generator(0, "tokens"))
+
+    def once() -> None:
+        method.losses(Batch(tokens, place, ids, place, place, place, 0))["contrastive"].backward()
+
+    return in_turn(3, {"step": once})["step"]
+
+
+def score(captions: int, clips: int) -> float:
+    """Seconds of encoding captions by one path and scoring them against one block of clips, 4
+    frames.
+    """
+    method = demo_method()
+    drawn = torch.randn(clips, 4, method.towers.dim, generator=generator(0, "frames"))
+    frames = torch.nn.functional.normalize(drawn, dim=-1)
+    ids = method.tokenize(sentences(captions))
+    gallery = Gallery([Block(2, tuple(map(str, range(clips))), frames)])
+    return in_turn(1, {"score": lambda: gallery.score(method, ids)})["score"]
+
+
+def demo_method() -> AdaptedMethod:
+    """Finetune on the demo backbone, in its second task."""
+    backbone = replace(load_backbone("demo", "demo"), cut=4)
+    method = Finetune(backbone, load_method("finetune", "demo", "demo"), seed=0).eval()
+    method._grow(2)
+    method.task = 2
+    return method
+
+
+POINTS: dict[str, Callable[..., float]] = {
+    "extract": extract,
+    "run": run,
+    "learn": learn,
+    "step": step,
+    "score": score,
+}
+
+
+def command(*arguments: str) -> dict[str, Any]:
+    """The real command line; its JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "structalign.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def point(name: str, *arguments: Any) -> tuple[float, float]:
+    """(seconds, MB of the largest process) of one point, in a process of its own."""
+    line = [
+        sys.executable,
+        "-m",
+        "structalign.benchmarks.growth",
+        "--point",
+        json.dumps([name, *arguments]),
+    ]
+    seconds, megabytes = json.loads(
+        subprocess.run(line, stdout=subprocess.PIPE, text=True, check=True).stdout
+    )
+    print(
+        name, *arguments[-4:], f"{seconds:.3g} s, {megabytes:.0f} MB", file=sys.stderr, flush=True
+    )
+    return seconds, megabytes
+
+
+def figure(
+    out: Path,
+    name: str,
+    title: str,
+    xs: Sequence[int],
+    series: dict[str, list[float]],
+    x_label: str,
+) -> None:
+    """Draw one chart."""
+    svg = line_chart(title, series, [str(x) for x in xs], x_label, "seconds")
+    (out / f"{name}.svg").write_text(svg.replace("</svg>", f"{STYLE}</svg>"))
+
+
+def main() -> None:
+    """All points, or one."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--point")
+    given = parser.parse_args()
+    if given.point:
+        name, *arguments = json.loads(given.point)
+        seconds = POINTS[name](*arguments)
+        peak = (
+            max(
+                resource.getrusage(who).ru_maxrss
+                for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            )
+            / 1024
+        )
+        print(json.dumps([seconds, peak]))
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        videos = str(Path(name) / "videos")
+        make_videos(Path(videos), max(CLIPS))
+        two = min(2, os.cpu_count() or 1)
+        found["extract, clips"] = {str(n): point("extract", videos, n, two, 4, 2) for n in CLIPS}
+        found["extract, workers (256 clips)"] = {
+            str(n): point("extract", videos, 256, n, 4, 2) for n in WORKERS
+        }
+        found["extract, frames (256 clips)"] = {
+            str(n): point("extract", videos, 256, two, n, 2) for n in FRAMES
+        }
+        found["extract, views (256 clips)"] = {
+            str(n): point("extract", videos, 256, two, 4, n) for n in VIEWS
+        }
+        command("extract", "--dataset", "demo", "--cache-root", f"{name}/cache", "--json")
+        found["run, K"] = {str(n): point("run", f"{name}/cache", n) for n in TASKS}
+    found["learning, clips a task"] = {str(n): point("learn", n, 2, 4) for n in TASK_CLIPS}
+    found["learning, views (64 clips)"] = {str(n): point("learn", 64, n, 4) for n in VIEWS}
+    found["learning, frames (64 clips)"] = {str(n): point("learn", 64, 2, n) for n in FRAMES}
+    found["step, batch (4 frames)"] = {str(n): point("step", n, 4) for n in BATCHES}
+    found["step, frames (batch 16)"] = {str(n): point("step", 16, n) for n in FRAMES}
+    for clips in GALLERY:
+        found[f"score, captions ({clips} clips)"] = {
+            str(n): point("score", n, clips) for n in CAPTIONS
+        }
+    (given.out / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+    seconds = {name: [taken for taken, _ in points.values()] for name, points in found.items()}
+    figure(
+        given.out,
+        "growth-extract",
+        "extraction by clips",
+        CLIPS,
+        {"extraction": seconds["extract, clips"]},
+        "clips",
+    )
+    figure(
+        given.out,
+        "growth-run",
+        "run by K",
+        TASKS,
+        {"one epoch a task, 320 training and 1,200 test clips": seconds["run, K"]},
+        "K",
+    )
+    figure(
+        given.out,
+        "growth-step",
+        "step by batch",
+        BATCHES,
+        {"training step": seconds["step, batch (4 frames)"]},
+        "batch",
+    )
+    scores = {f"{clips} clips": seconds[f"score, captions ({clips} clips)"] for clips in GALLERY}
+    figure(given.out, "growth-score", "evaluation by captions", CAPTIONS, scores, "captions")
+
+
+if __name__ == "__main__":
+    main()

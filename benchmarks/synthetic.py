@@ -1,0 +1,80 @@
+"""A real cache of MSR-VTT's shape with random tokens.
+
+No video is decoded, everything else is as extraction leaves it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..cache.catalog import Catalog, Clip
+from ..cache.clip.backbone import load_backbone
+from ..cache.clip.split_weights import save_frozen
+from ..cache.reader import FeatureCache
+from ..cache.root import CacheRoot
+from ..cache.spec import CacheSpec
+from ..cache.tokens import write_tokens
+from ..cache.writer import ClipOutcome
+from .sentences import sentences
+
+FRAMES = 12
+BACKBONE = ("ViT-B-32-quickgelu", "random:0")
+DISTINCT = 64  # token arrays drawn; rows take them in turn
+
+
+def make_cache(
+    folder: Path,
+    cut: int,
+    train: int,
+    test: int,
+    views: int,
+    captions: int,
+    categories: int = 2,
+    frames: int = FRAMES,
+    dataset: str = "msrvtt",
+    weights: tuple[str, str] = BACKBONE,
+) -> FeatureCache:
+    """ViT-B/32 with random weights unless others are named.
+
+    So many training clips a category, each with so many captions, and test clips.
+    """
+    clips, names = [], tuple(f"category{n:03d}" for n in range(categories))
+    for seed, category in enumerate(names):
+        texts = iter(sentences(train * captions + test, seed=seed))
+        clips += [
+            Clip(
+                f"{category}-train{n}",
+                f"{n}.mp4",
+                category,
+                "train",
+                tuple(next(texts) for _ in range(captions)),
+            )
+            for n in range(train)
+        ]
+        clips += [
+            Clip(f"{category}-test{n}", f"{n}.mp4", category, "test", (next(texts),))
+            for n in range(test)
+        ]
+    catalog = Catalog(dataset, names, tuple(clips))
+    backbone = load_backbone(*weights)
+    vision = backbone.config["vision_cfg"]
+    shape = 1 + (vision["image_size"] // vision["patch_size"]) ** 2, vision["width"]
+    spec = CacheSpec(
+        dataset=dataset, sources="none", catalog=catalog.hash(), backbone=backbone.name,
+        weights=backbone.weights, cut=cut,
+        frames=frames, views=views, view_seed=0, view_scale=0.5, view_flip=True,
+        preprocessing=backbone.preprocessing.as_json(), decoder="none",
+    )  # fmt: skip
+    root = CacheRoot(folder)
+    root.open_for_writing()
+    writer = root.writer(spec.fingerprint())
+    writer.prepare(spec, catalog, {}, shape, lambda path: save_frozen(backbone, cut, path))
+    array, rng = writer.open_tokens(), np.random.default_rng(0)
+    drawn = [
+        rng.standard_normal(array.shape[1:], dtype=np.float32).astype(np.float16)
+        for _ in range(min(DISTINCT, array.shape[0]))
+    ]
+    for row in range(array.shape[0]):
+        write_tokens(array, row, drawn[row % len(drawn)])
+    writer.finalize(spec, [ClipOutcome(clip.id) for clip in catalog], {})
+    return FeatureCache.open(root.publish(writer, spec.fingerprint()))

@@ -1,0 +1,49 @@
+"""What the cache costs a training step: ViT-B/32, batch 32, 12 frames, MSR-VTT's settings."""
+
+import tempfile
+import time
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from .steps import make_trainer
+from .synthetic import make_cache
+from .table import Row, seconds, tell
+
+EPOCHS = 20
+
+
+def main() -> None:
+    """A step on tensors in memory, and what comes to it from the cache.
+
+    Reading the task once, making each batch.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = make_cache(Path(folder), 2, train=32, test=1, views=4, captions=20)
+        trainer = make_trainer(cache, {}, device)
+        task, tokenize = trainer.task, trainer.method.tokenize
+        load = seconds(lambda: trainer.run.stream.task(2, tokenize))
+        began = time.perf_counter()
+        batches = [len(batch.ids) for batch in chain(task.batches(0), task.batches(1))]
+        fetch = (time.perf_counter() - began) / len(batches)
+        batch = next(iter(task.batches(0)))
+        step = seconds(lambda: trainer.step(batch))
+    data = fetch + load / (EPOCHS * task.steps)
+    rate = f"{step + data:.1f} s, {1000 * data:.0f} ms of it data"
+    tell(
+        [
+            Row(
+                f"training step from the cache (batch {len(batch.ids)})",
+                rate,
+                "the same step in memory",
+                step / (step + data),
+                0.95,
+            )
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

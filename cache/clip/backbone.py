@@ -1,0 +1,266 @@
+"""A CLIP backbone from open_clip, and the two sides of the cut.
+
+The stem that makes tokens and what training needs after it.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..runtime.errors import StructAlignError, unknown
+from .identity import BackboneIdentity, Preprocessing
+
+DEMO_FOLDER = Path(__file__).parent / "demo"
+BPE_FILE = "bpe.txt.gz"
+RANDOM = re.compile(r"random:(\d+)")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A CLIP with frozen weights in evaluation mode.
+
+    After a cache is opened the embedding and the vision blocks before ``cut`` hold no weights: the
+    stem's work is in the tokens. ``file`` is where the weights were read, None where they came from
+    no file.
+    """
+
+    name: str
+    pretrained: str
+    config: dict[str, Any]
+    preprocessing: Preprocessing
+    model: open_clip.CLIP
+    bpe: Path | None
+    weights: str
+    cut: int = 0
+    file: Path | None = None
+
+    @property
+    def identity(self) -> BackboneIdentity:
+        """What it is, without the weights themselves."""
+        return BackboneIdentity(self.name, self.weights, self.blocks, self.preprocessing)
+
+    @property
+    def blocks(self) -> int:
+        """Number of vision blocks, the stem's included."""
+        return int(self.config["vision_cfg"]["layers"])
+
+    @property
+    def random(self) -> bool:
+        """Whether the weights were never trained."""
+        return RANDOM.fullmatch(self.pretrained) is not None
+
+    def tokenizer(self) -> SimpleTokenizer:
+        """Captions to ids [n, context]: start, words, end (the highest id), zeros."""
+        text = self.config["text_cfg"]
+        length = text.get("context_length", 77)
+        return (
+            SimpleTokenizer(str(self.bpe), context_length=length)
+            if self.bpe
+            else SimpleTokenizer(context_length=length)
+        )
+
+
+class Stem(nn.Module):
+    """The frozen part before the cut: embedding and blocks 0 .. cut-1."""
+
+    def __init__(self, backbone: Backbone, cut: int) -> None:
+        super().__init__()
+        check_cut(backbone, cut)
+        self.visual = backbone.model.visual
+        self.cut = cut
+
+    @torch.inference_mode()
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width].
+
+        The class token comes first.
+        """
+        x = self.visual._embeds(pixels)
+        for block in self.visual.transformer.resblocks[: self.cut]:
+            x = block(x)
+        return x
+
+
+def check_cut(backbone: Backbone, cut: int) -> None:
+    """Raises StructAlignError unless 0 <= cut < blocks.
+
+    At least one block must be left to adapt.
+    """
+    if not 0 <= cut < backbone.blocks:
+        raise StructAlignError(
+            f"cut {cut} does not lie in 0..{backbone.blocks - 1}: '{backbone.name}' has "
+            f"{backbone.blocks} vision blocks"
+        )
+
+
+def load_backbone(name: str, pretrained: str) -> Backbone:
+    """A backbone by open_clip's name (or ``demo``) with weights from a tag, a file, or
+    ``random:SEED``.
+
+    Raises:
+        StructAlignError: unknown name; weights that are not there or not safe to load; an
+            architecture without a place to cut.
+    """
+    if name == "demo":
+        body = json.loads((DEMO_FOLDER / "open_clip_config.json").read_text())
+        config, preprocess, bpe = body["model_cfg"], body["preprocess_cfg"], DEMO_FOLDER / BPE_FILE
+    else:
+        config, preprocess, bpe = open_clip.get_model_config(name), {}, None
+        if config is None:
+            raise unknown("backbone", name, [*open_clip.list_models(), "demo"])
+    seed = RANDOM.fullmatch(pretrained)
+    model = build_model(name, config, seed=int(seed[1]) if seed else None)
+    file = None
+    if not seed:
+        file, tag_preprocess = _weights_file(name, pretrained)
+        state, preprocess = _read_state(file), {**preprocess, **tag_preprocess}
+        try:
+            model.load_state_dict(state, assign=True)
+        except RuntimeError as error:
+            raise StructAlignError(
+                f"weights '{pretrained}' do not fit backbone '{name}': "
+                f"{' '.join(str(error).split())[:200]}"
+            ) from error
+        model.requires_grad_(False)
+        # no weight, so the file does not hold it
+        model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)
+    preprocessing = Preprocessing(
+        size=int(config["vision_cfg"]["image_size"]),
+        mean=tuple(preprocess.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
+        interpolation=preprocess.get("interpolation") or "bicubic",
+    )
+    return Backbone(
+        name,
+        pretrained,
+        config,
+        preprocessing,
+        model,
+        bpe,
+        hash_weights(model.state_dict()),
+        file=file,
+    )
+
+
+def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
+    """open_clip's model of this configuration, frozen, checked to be one we can cut.
+
+    With seeded random weights on the CPU, or, without a seed, on the meta device, where weights
+    take neither time nor space until they are loaded.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu" if seed is not None else "meta"):
+        torch.manual_seed(seed or 0)
+        model = open_clip.CLIP(**config) if not _foreign(config) else None
+    reason = _foreign(config) or _cannot_cut(model)
+    if model is None or reason:
+        raise StructAlignError(
+            f"backbone '{name}' cannot be cut ({reason}); use a plain ViT CLIP such as "
+            "ViT-B-32-quickgelu"
+        )
+    return model.requires_grad_(False).eval()
+
+
+def _foreign(config: dict[str, Any]) -> str:
+    """Why open_clip would not build a plain CLIP from this configuration; empty when it would."""
+    vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
+    if (
+        config.get("custom_text")
+        or text.get("hf_model_name")
+        or text.get("hf_tokenizer_name")
+        or "multimodal_cfg" in config
+    ):
+        return "its text tower is not CLIP's"
+    if vision.get("timm_model_name") or not isinstance(vision.get("layers"), int):
+        return "its vision tower is not a ViT"
+    return ""
+
+
+def _cannot_cut(model: open_clip.CLIP | None) -> str:
+    if model is None or not isinstance(model.visual, VisionTransformer):
+        return "its vision tower is not a ViT"
+    visual = model.visual
+    if visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool:
+        return "it does not pool by its class token"
+    if not all(
+        isinstance(block, ResidualAttentionBlock)
+        for block in (*visual.transformer.resblocks, *model.transformer.resblocks)
+    ):
+        return "its blocks are not CLIP's"
+    if model.text_pool_type != "argmax" or model.attn_mask is None:
+        return "its text tower is not causal"
+    return ""
+
+
+def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
+    """Where the weights are, downloaded if need be, and the tag's own preprocessing."""
+    if name == "demo" and pretrained == "demo":
+        return DEMO_FOLDER / "open_clip_model.safetensors", {}
+    path = Path(pretrained).expanduser()
+    if path.is_file():
+        return path.resolve(), {}
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in tags:
+        raise unknown(
+            "weights", pretrained, [*tags, "random:0", *(["demo"] if name == "demo" else [])]
+        )
+    source = open_clip.get_pretrained_cfg(name, pretrained)
+    for chatty in ("open_clip", "huggingface_hub"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    try:
+        path = Path(open_clip.download_pretrained(source))
+    except Exception as error:
+        hub = source.get("hf_hub")
+        where = (
+            f"https://huggingface.co/{hub.rstrip('/')}/resolve/main/open_clip_model.safetensors"
+            if hub
+            else source.get("url")
+        )
+        raise StructAlignError(
+            f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
+            f"fetch {where} elsewhere and pass its file with --pretrained FILE"
+        ) from error
+    return path, source
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict on the CPU in float32. Nothing in the file is executed."""
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+    except Exception as error:
+        raise StructAlignError(
+            f"{path} is not safetensors, nor a plain state dict that loads without running code "
+            f"({type(error).__name__}); convert it"
+        ) from error
+    state = {
+        key.removeprefix("module."): value
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in state.items()
+    }
+
+
+def hash_weights(state: dict[str, Tensor]) -> str:
+    """sha256 over names, shapes and float32 values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().float().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

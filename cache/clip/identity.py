@@ -1,0 +1,89 @@
+"""What a backbone is, known without loading it: enough to say which cache is meant."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..shared.files import write_text
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a frame becomes the tower's input.
+
+    Shorter side to ``size``, centre crop, [0, 1], normalised.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> "Preprocessing":
+        """What ``as_json`` gave."""
+        return cls(**{**body, "mean": tuple(body["mean"]), "std": tuple(body["std"])})
+
+
+@dataclass(frozen=True)
+class BackboneIdentity:
+    """``weights`` is the hash of the weights, ``blocks`` counts the vision blocks."""
+
+    name: str
+    weights: str
+    blocks: int
+    preprocessing: Preprocessing
+
+
+class BackboneIdentities:
+    """Identities remembered in ``memo``, each for as long as its weights file keeps its size and
+    time of change.
+    """
+
+    def __init__(self, memo: Path) -> None:
+        self.memo = memo
+
+    def find(self, key: str) -> BackboneIdentity | None:
+        """What was remembered under ``key``; None if nothing was, or the file has changed since."""
+        try:
+            entry = self._load()[key]
+            if entry["file"] is not None and entry["stat"] != _stat(Path(entry["file"])):
+                return None
+            return BackboneIdentity(
+                entry["name"],
+                entry["weights"],
+                int(entry["blocks"]),
+                Preprocessing.from_json(entry["preprocessing"]),
+            )
+        except (KeyError, TypeError, ValueError, OSError):
+            return None
+
+    def remember(self, key: str, identity: BackboneIdentity, file: Path | None) -> None:
+        """Keep an identity.
+
+        ``file`` is where its weights came from, None where they came from no file.
+        """
+        entry = {
+            **asdict(identity),
+            "preprocessing": identity.preprocessing.as_json(),
+            "file": file and str(file),
+            "stat": file and _stat(file),
+        }
+        self.memo.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.memo, json.dumps({**self._load(), key: entry}, indent=1) + "\n")
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self.memo.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+
+def _stat(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]

@@ -1,0 +1,122 @@
+"""The two halves of a cut backbone as files.
+
+The stem for those who extract, the frozen tail and text tower for those who train.
+
+Each is read without a download and without the other half: what was not read holds no weights.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ..runtime.errors import StructAlignError
+from ..shared.tensors import load_tensors, save_tensors
+from .backbone import BPE_FILE, Backbone, build_model, check_cut, hash_weights
+from .identity import Preprocessing
+
+STEM_FILE, FROZEN_FILE = "stem.safetensors", "frozen.safetensors"
+
+
+def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
+    """Write what training needs of ``backbone`` into ``folder``.
+
+    Tail, text tower, tokenizer, and what the backbone is.
+    """
+    check_cut(backbone, cut)
+    _save(backbone.model, cut, False, folder / FROZEN_FILE)
+    body = {
+        "name": backbone.name,
+        "pretrained": backbone.pretrained,
+        "weights": backbone.weights,
+        "cut": cut,
+        "preprocessing": backbone.preprocessing.as_json(),
+        "config": backbone.config,
+    }
+    (folder / "backbone.json").write_text(json.dumps(body, indent=1) + "\n")
+    if backbone.bpe:
+        shutil.copyfile(backbone.bpe, folder / BPE_FILE)
+
+
+def load_frozen(folder: Path) -> Backbone:
+    """The backbone after its cut, as ``save_frozen`` wrote it."""
+    return _load(folder, FROZEN_FILE, in_stem=False)[0]
+
+
+def save_stem(backbone: Backbone, cut: int, folder: Path) -> str:
+    """Write the stem beside what ``save_frozen`` wrote; returns the hash of its weights."""
+    return hash_weights(_save(backbone.model, cut, True, folder / STEM_FILE))
+
+
+def load_stem(folder: Path, weights: str) -> Backbone:
+    """The backbone before its cut, as ``save_stem`` wrote it.
+
+    Raises:
+        StructAlignError: it is missing, or its hash is not ``weights``.
+    """
+    backbone, state = _load(folder, STEM_FILE, in_stem=True)
+    if hash_weights(state) != weights:
+        raise StructAlignError(
+            f"{folder / STEM_FILE} does not hold the weights that were written; run extract again"
+        )
+    return backbone
+
+
+def _in_stem(name: str, cut: int) -> bool:
+    """Whether a parameter belongs to the stem of a backbone cut at ``cut``, not to the tail or the
+    text tower.
+    """
+    if not name.startswith("visual."):
+        return False
+    if block := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name):
+        return int(block[1]) < cut
+    return name != "visual.proj" and not name.startswith("visual.ln_post.")
+
+
+def _save(model: nn.Module, cut: int, in_stem: bool, path: Path) -> dict[str, Tensor]:
+    """One half's weights, float16 where that loses nothing; returns them."""
+    state = {
+        name: value for name, value in model.state_dict().items() if _in_stem(name, cut) == in_stem
+    }
+    halves = {name: value.half() for name, value in state.items()}
+    save_tensors(
+        path,
+        {
+            name: halves[name] if halves[name].float().equal(value) else value
+            for name, value in state.items()
+        },
+    )
+    return state
+
+
+def _load(folder: Path, file: str, in_stem: bool) -> tuple[Backbone, dict[str, Tensor]]:
+    body = json.loads((folder / "backbone.json").read_text())
+    cut = int(body["cut"])
+    model = build_model(body["name"], body["config"], seed=None)
+    state = {name: value.float() for name, value in load_tensors(folder / file).items()}
+    if set(state) != {name for name in model.state_dict() if _in_stem(name, cut) == in_stem}:
+        raise StructAlignError(
+            f"{folder / file} does not hold its half of the backbone cut at {cut}; extract again"
+        )
+    model.load_state_dict(state, strict=False, assign=True)
+    _drop_unread(model.requires_grad_(False))
+    bpe = folder / BPE_FILE
+    preprocessing = Preprocessing.from_json(body["preprocessing"])
+    backbone = Backbone(
+        body["name"], body["pretrained"], body["config"], preprocessing, model,
+        bpe if bpe.is_file() else None, body["weights"], cut
+    )  # fmt: skip
+    return backbone, state
+
+
+def _drop_unread(model: nn.Module) -> None:
+    """Parameters and buffers that are still on the meta device become None."""
+    for module in model.modules():
+        for name, value in [
+            *module.named_parameters(recurse=False),
+            *module.named_buffers(recurse=False),
+        ]:
+            if value.is_meta:
+                setattr(module, name, None)

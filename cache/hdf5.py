@@ -1,0 +1,155 @@
+"""A cache as one HDF5 file, to send to somebody; nothing in it is trusted before it is checked."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from .checksums import MANIFEST
+from .reader import FeatureCache
+from .root import CacheRoot
+from .runtime.errors import StructAlignError
+from .shared.files import share_mode
+from .tokens import all_finite, create_tokens, write_tokens
+from .writer import CacheWriter, ClipOutcome
+
+FORMAT = "structalign-cache"
+TEXTS = (MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json")
+BINARIES = ("frozen.safetensors", "bpe.txt.gz")
+ROWS = 64  # rows copied at a time
+
+
+def export_hdf5(cache: FeatureCache, file: Path) -> None:
+    """Write a cache into one file, whole or not at all.
+
+    ``tokens`` has a chunk a row with Fletcher-32 checksums; every other file of the cache lies as
+    bytes under ``files/``.
+
+    Raises:
+        StructAlignError: the file exists, or the cache is damaged.
+    """
+    if file.exists():
+        raise StructAlignError(f"{file} exists; give another name, or remove it first")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    _ = cache.frozen  # verifies the weights' checksums
+    good = [cache.rows.row(*view) for view in cache.published_views()]
+    try:
+        with h5py.File(temporary, "w") as bundle:
+            bundle.attrs["format"], bundle.attrs["fingerprint"] = FORMAT, cache.fingerprint
+            shape = cache.array.shape
+            options = {"chunks": (1, *shape[1:]), "fletcher32": True, "fillvalue": np.nan}
+            tokens = bundle.create_dataset("tokens", shape, "float16", **options)
+            for first in range(0, len(good), ROWS):
+                rows = good[first : first + ROWS]
+                tokens[rows] = _finite(np.asarray(cache.array.oindex[np.asarray(rows)]), cache)
+            for name in (*TEXTS, *BINARIES):
+                if name == MANIFEST or name in cache.manifest["files"]:
+                    body = np.frombuffer((cache.path / name).read_bytes(), np.uint8)
+                    bundle.create_dataset(f"files/{name}", data=body, fletcher32=True)
+        share_mode(temporary)
+        os.replace(temporary, file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def import_hdf5(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
+    """Unpack a bundle into the root and publish it under the fingerprint that it proves to have.
+
+    One process at a time unpacks a bundle; ``waits`` is told who it is while this one waits. What
+    an interrupted import left is discarded first.
+
+    Raises:
+        StructAlignError: not a bundle, damaged, or built to reach outside itself.
+    """
+    try:
+        with h5py.File(file, "r") as bundle:
+            return _import(bundle, file, root, waits)
+    except FileNotFoundError as error:
+        raise StructAlignError(f"no bundle {file}") from error
+    except (OSError, KeyError, RuntimeError) as error:
+        what = str(error).splitlines()[0][:160]
+        raise StructAlignError(
+            f"{file} is not a whole bundle ({what}); have it sent again"
+        ) from error
+
+
+def _import(
+    bundle: h5py.File, file: Path, root: CacheRoot, waits: Callable[[str], None]
+) -> FeatureCache:
+    if bundle.attrs.get("format") != FORMAT:
+        raise StructAlignError(f"{file} is not a StructAlign bundle")
+    names = [name for name in (*TEXTS, *BINARIES) if f"files/{name}" in bundle]
+    bodies = {name: _plain(bundle, f"files/{name}", file)[...].tobytes() for name in names}
+    name = f"import.{hashlib.sha256(bodies['spec.json']).hexdigest()[:16]}"
+    lease = root.lease(name)
+    lease.acquire(waits)
+    with lease:
+        writer = root.writer(name)
+        writer.make_empty()
+        try:
+            fingerprint = _unpack(bodies, _plain(bundle, "tokens", file), writer, file, root)
+            if lease.lost:
+                raise StructAlignError("another process took over this import")
+            if root.is_published(fingerprint):
+                path = root.folder(fingerprint)
+            else:
+                path = root.publish(writer, fingerprint)
+        finally:
+            if not lease.lost:
+                writer.discard()
+    return FeatureCache.open(path)
+
+
+def _unpack(
+    bodies: dict[str, bytes], tokens: h5py.Dataset, writer: CacheWriter, file: Path, root: CacheRoot
+) -> str:
+    """Check and finalize the unpacked cache, unless it is published already. The fingerprint."""
+    for name, body in bodies.items():
+        (writer.path / name).write_bytes(body)
+    described = FeatureCache.describe(writer.path)
+    spec, catalog = described.spec, described.catalog
+    _ = described.frozen  # verifies the weights' checksums
+    expected = (len(described.rows), spec.frames)
+    dtype = np.dtype(spec.token_dtype)
+    if tokens.shape[:2] != expected or tokens.ndim != 4 or tokens.dtype != dtype:
+        raise StructAlignError(
+            f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says"
+        )
+    if root.is_published(described.fingerprint):
+        return described.fingerprint
+    create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
+    array = writer.open_tokens()
+    for view in described.published_views():
+        row = described.rows.row(*view)
+        write_tokens(array, row, tokens[row])
+    outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
+    writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
+    return described.fingerprint
+
+
+def _plain(bundle: h5py.File, name: str, file: Path) -> Any:
+    """A data set in the file itself: no link and no external or virtual storage."""
+    parts = name.split("/")
+    for depth in range(1, len(parts) + 1):
+        link = bundle.get("/".join(parts[:depth]), getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise StructAlignError(f"{file}: '{name}' points outside the bundle; it is refused")
+    found = bundle[name]
+    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        raise StructAlignError(f"{file}: '{name}' is not plain data of the bundle; it is refused")
+    return found
+
+
+def _finite(tokens: NDArray[Any], cache: FeatureCache) -> NDArray[Any]:
+    if not all_finite(tokens):
+        raise StructAlignError(
+            f"cache {cache.path} is damaged: tokens are missing or not finite; "
+            "'cache verify' names the clips"
+        )
+    return tokens

@@ -1,0 +1,272 @@
+"""A published cache: tokens, a status for each clip, and all that training needs beside them."""
+
+import hashlib
+import json
+import pkgutil
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalog import Catalog, Clip, Split
+from .checksums import MANIFEST, read_manifest
+from .runtime.errors import StructAlignError
+from .spec import CacheSpec
+from .tokens import ChunkError, RowTable, TokenArray, is_remote, open_tokens, read_tokens
+
+if TYPE_CHECKING:
+    from .dataset import CaptionDataset
+
+FROZEN_FILES = ("backbone.json", "frozen.safetensors", "bpe.txt.gz")
+# Resolved by name when a new video is encoded: this room must not import extraction.
+NEW_VIDEO_TOKENS = "structalign.extract.video.new_video:new_video_tokens"
+
+
+class FeatureCache:
+    """Read access to a complete cache, in a folder or at a URL.
+
+    ``catalog`` is what was asked for; ``quarantine`` maps the clips without tokens to (reason,
+    message). ``len`` and ``[i]`` go over the clips that have tokens, in catalog order.
+    """
+
+    def __init__(
+        self, path: Path, spec: CacheSpec, catalog: Catalog, manifest: dict[str, Any]
+    ) -> None:
+        self.path = path
+        self.spec = spec
+        self.catalog = catalog
+        self.manifest = manifest
+        quarantine = manifest["quarantine"].items()
+        self.quarantine = {c: (str(row["reason"]), str(row["message"])) for c, row in quarantine}
+        self.provenance: dict[str, Any] = manifest["provenance"]
+        self.fingerprint = spec.fingerprint()
+        self.rows = RowTable(catalog, spec.views)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "FeatureCache":
+        """Open the cache in folder ``path``, or at a URL.
+
+        Raises:
+            StructAlignError: not a cache, incomplete, of another schema, or damaged.
+        """
+        cache = cls.describe(path)
+        _checked(cache.path, "tokens/zarr.json", cache.manifest)
+        return cache
+
+    @classmethod
+    def describe(cls, path: str | Path) -> "FeatureCache":
+        """Everything but the tokens, which may not be there. Raises as ``open`` does."""
+        folder = _location(path)
+        text = _read(folder, MANIFEST)
+        if text is None and is_remote(folder):
+            raise StructAlignError(
+                f"no complete cache can be read at {folder}; "
+                "check the address, the server and your rights"
+            )
+        if text is None:
+            raise StructAlignError(
+                f"{folder} is not a complete cache; run extract, or name another with --cache"
+            )
+        try:
+            manifest = read_manifest(text, str(folder))
+        except StructAlignError:
+            # Another schema may have another manifest: then say so.
+            CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
+            raise
+        for name in ("spec.json", "catalog.json", "sources.json"):
+            _checked(folder, name, manifest)
+        spec = CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
+        if manifest["fingerprint"] != spec.fingerprint():
+            raise _damaged(folder, "its specification does not give its fingerprint")
+        catalog = Catalog.parse(_read(folder, "catalog.json") or "", f"{folder}/catalog.json")
+        if catalog.hash() != spec.catalog:
+            raise _damaged(folder, "its catalog is not the one it was made with")
+        return cls(folder, spec, catalog, manifest)
+
+    @cached_property
+    def array(self) -> TokenArray:
+        """The token array: float16 [rows, frames, 1 + patches, width]."""
+        try:
+            array = open_tokens(self.path)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, f"its tokens cannot be opened ({error})") from error
+        if array.shape[0] != len(self.rows) or array.dtype != np.dtype(self.spec.token_dtype):
+            raise _damaged(self.path, f"its tokens are {array.shape} {array.dtype}")
+        return array
+
+    @cached_property
+    def frozen(self) -> Path:
+        """A local folder with the frozen weights after the cut, checksums verified."""
+        names = [name for name in FROZEN_FILES if name in self.manifest["files"]]
+        bodies = {name: _checked(self.path, name, self.manifest) for name in names}
+        if not is_remote(self.path):
+            return self.path
+        self._fetched = tempfile.TemporaryDirectory(prefix="structalign-")
+        for name, body in bodies.items():
+            (Path(self._fetched.name) / name).write_bytes(body)
+        return Path(self._fetched.name)
+
+    @property
+    def reference(self) -> str:
+        """What another process opens it by: its absolute path, or its URL."""
+        return str(self.path) if is_remote(self.path) else str(self.path.resolve())
+
+    @property
+    def bytes(self) -> int:
+        """Size of its tokens."""
+        return int(self.array.nbytes)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Hash of every source file by its path relative to the dataset's root."""
+        return dict(_json(_read(self.path, "sources.json"), self.path))
+
+    def quarantined(self) -> list[dict[str, str]]:
+        """The clips without tokens, one entry each: clip, reason, path, message."""
+        return [
+            {"clip": clip, "reason": reason, "path": self.catalog[clip].path, "message": message}
+            for clip, (reason, message) in self.quarantine.items()
+        ]
+
+    def available(self, clips: Sequence[Clip]) -> list[Clip]:
+        """Those of ``clips`` that have tokens, in order."""
+        return [clip for clip in clips if clip.id not in self.quarantine]
+
+    def published_views(self) -> list[tuple[str, int]]:
+        """Every (clip, view) that has tokens, in the order of the rows."""
+        clips = self.available(list(self.catalog))
+        return [(clip.id, view) for clip in clips for view in range(self.rows.views(clip.id))]
+
+    def __len__(self) -> int:
+        return len(self.catalog) - len(self.quarantine)
+
+    def __getitem__(self, index: int) -> tuple[Clip, NDArray[np.float16]]:
+        """Clip ``index`` of those that have tokens, and its tokens of view 0."""
+        clip = self._available[index]
+        return clip, self.tokens([clip.id])[0]
+
+    @cached_property
+    def _available(self) -> list[Clip]:
+        return self.available(list(self.catalog))
+
+    def dataset(
+        self, split: Split = "train", view: int = 0, categories: Sequence[str] | None = None
+    ) -> "CaptionDataset":
+        """A PyTorch data set of (tokens, caption, category) for a ``DataLoader``, a row a caption.
+
+        Args:
+            split: ``train`` or ``test``.
+            view: which view of the clips; test clips have view 0 alone.
+            categories: only these, in this order. All by default.
+        """
+        from .dataset import CaptionDataset
+
+        return CaptionDataset(self, split, view, categories)
+
+    def tokens(self, clip_ids: Sequence[str], view: int = 0) -> NDArray[np.float16]:
+        """Tokens of some clips: float16 [clips, frames, 1 + patches, width].
+
+        Raises:
+            StructAlignError: an unknown or quarantined clip, a view it does not have, or a chunk
+                that is damaged or missing.
+        """
+        return self._read([(clip, view) for clip in clip_ids])
+
+    def all_views(self, clip_ids: Sequence[str]) -> NDArray[np.float16]:
+        """Every view of training clips: float16 [views, clips, frames, 1 + patches, width]."""
+        tokens = self._read([(c, view) for view in range(self.spec.views) for c in clip_ids])
+        return tokens.reshape(self.spec.views, len(clip_ids), *tokens.shape[1:])
+
+    def new_video_tokens(
+        self, video: str | Path, start: float | None = None, end: float | None = None
+    ) -> NDArray[np.float16]:
+        """Tokens of a video file that is not in the cache, made as the cache's own (view 0).
+
+        Returns:
+            float16 [frames, 1 + patches, width].
+
+        Raises:
+            StructAlignError: the video does not decode, or the backbone's weights are not here.
+        """
+        make = pkgutil.resolve_name(NEW_VIDEO_TOKENS)
+        return np.asarray(make(self, Path(video), start, end))
+
+    def _read(self, wanted: Sequence[tuple[str, int]]) -> NDArray[np.float16]:
+        for clip, _ in wanted:
+            if clip in self.quarantine:
+                reason, message = self.quarantine[clip]
+                raise StructAlignError(f"clip '{clip}' has no tokens: {reason}, {message}")
+        rows = [self.rows.row(clip, view) for clip, view in wanted]
+        try:
+            return read_tokens(self.path, self.array, rows)
+        except ChunkError as error:
+            clip, view = wanted[rows.index(error.row)]
+            what = "missing" if error.missing else "not as written"
+            raise StructAlignError(
+                f"cache {self.path} is damaged: tokens of clip '{clip}', view {view}, are {what}; "
+                "'cache verify' lists all"
+            ) from error
+        except (ValueError, OSError, RuntimeError) as error:
+            if not is_remote(self.path):
+                raise
+            raise StructAlignError(
+                f"cache {self.path} is damaged ({error}); 'cache verify' names the clips"
+            ) from error
+
+
+def _damaged(folder: Path, what: str) -> StructAlignError:
+    return StructAlignError(f"cache {folder} is damaged: {what}; extract it again")
+
+
+def _location(path: str | Path) -> Path:
+    if not is_remote(path):
+        return Path(path)
+    try:
+        from upath import UPath
+    except ImportError as error:
+        raise StructAlignError(
+            f"reading {path} needs the extra 'remote': pip install 'structalign[remote]'"
+        ) from error
+    return UPath(str(path))
+
+
+def _read_bytes(folder: Path, name: str) -> bytes | None:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        if isinstance(error, OSError) and not is_remote(folder):
+            raise
+        raise StructAlignError(
+            f"cannot read {folder / name}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _read(folder: Path, name: str) -> str | None:
+    body = _read_bytes(folder, name)
+    try:
+        return None if body is None else body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _damaged(folder, f"{name} is not text") from error
+
+
+def _json(text: str | None, folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text or ""))
+    except (ValueError, TypeError) as error:
+        raise StructAlignError(f"cache {folder} is damaged ({error}); extract it again") from error
+
+
+def _checked(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
+    """A file's bytes, checksum verified."""
+    body = _read_bytes(folder, name)
+    if body is None:
+        raise _damaged(folder, f"{name} is missing")
+    if hashlib.sha256(body).hexdigest() != manifest["files"].get(name):
+        raise _damaged(folder, f"{name} is not as it was written")
+    return body

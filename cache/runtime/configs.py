@@ -1,0 +1,18 @@
+"""The YAML files in ``configs/``: defaults of datasets, backbones and methods."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def read_config(kind: str, name: str) -> dict[str, Any]:
+    """``configs/<kind>/<name>.yaml``; empty where there is no such file."""
+    return read_yaml(CONFIGS / kind / f"{name}.yaml")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file; empty where there is none."""
+    return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}

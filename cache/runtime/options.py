@@ -1,0 +1,69 @@
+"""Options of the command line that several commands share."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+
+Decorator = Callable[[Any], Any]
+PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)
+
+
+def opt(*names: str, **settings: Any) -> Decorator:
+    """A click option that shows its default."""
+    return click.option(*names, show_default=settings.get("default") is not None, **settings)
+
+
+root_option = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
+                  "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
+runs_option = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")
+json_option = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+device_option = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+                    help="Where to compute.")  # fmt: skip
+ray_option = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
+
+
+def options_of(kind: type[Any], **types: Any) -> Decorator:
+    """An option for every field of a dataclass: its name, type, default, and its docstring's help.
+
+    Args:
+        kind: a dataclass whose docstring has an ``Args`` section, a line a field.
+        types: click types by field name, where the annotation does not say enough.
+    """
+    helps = dict(re.findall(r"^ +(\w+): (.+)$", kind.__doc__ or "", re.MULTILINE))
+    hints = get_type_hints(kind)
+    decorators = [
+        opt(
+            f"--{field.name.replace('_', '-')}",
+            type=types.get(field.name) or _click_type(hints[field.name]),
+            default=field.default,
+            is_flag=hints[field.name] is bool,
+            help=helps[field.name][:1].upper() + helps[field.name][1:],
+        )
+        for field in fields(kind)
+    ]
+
+    def decorate(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def _click_type(hint: Any) -> Any:
+    options = [kind for kind in get_args(hint) if kind is not type(None)]
+    if get_origin(hint) is Literal:
+        return click.Choice(options)
+    if Path in options:
+        return PATH
+    return options[0] if options else hint
+
+
+def print_result(body: dict[str, Any], text: str, as_json: bool) -> None:
+    """One JSON object, or text for a person."""
+    click.echo(json.dumps(body) if as_json else text)

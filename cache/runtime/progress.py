@@ -1,0 +1,55 @@
+"""A progress line on stderr."""
+
+import sys
+import time
+from collections.abc import Callable
+
+Progress = Callable[[int, int, str], None]  # done, total, detail
+Note = Callable[[str], None]
+
+
+class ProgressLine:
+    """One moving line on a terminal, a plain line every ten percent elsewhere, none when quiet.
+
+    ``line`` is the last state, printed or not.
+    """
+
+    def __init__(self, verb: str, unit: str, quiet: bool) -> None:
+        self.verb, self.unit, self.quiet = verb, unit, quiet
+        self.line, self._tenth, self._length = "", -1, 0
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, done: int, total: int, detail: str = "") -> None:
+        """``done`` of ``total`` units; pace and time left count from the first call on."""
+        pace = self._pace(done, total)
+        more = f", {detail}" if detail else ""
+        self.line = f"{self.verb}: {done} of {total} {self.unit}{pace}{more}"
+        moving, tenth = sys.stderr.isatty(), 10 * done // max(1, total)
+        if self.quiet or (not moving and tenth == self._tenth):
+            return
+        self._tenth = tenth
+        end = "\n" if not moving or done >= total else ""
+        sys.stderr.write((f"\r{self.line.ljust(self._length)}" if moving else self.line) + end)
+        sys.stderr.flush()
+        self._length = len(self.line)
+
+    def _pace(self, done: int, total: int) -> str:
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        worked, taken = done - self._first[0], now - self._first[1]
+        if not worked or not taken or done >= total:
+            return ""
+        left = _duration((total - done) * taken / worked)
+        return f", {worked / taken:.3g} {self.unit}/s, {left} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {left:02d} s" if minutes else f"{seconds:.0f} s"
+
+
+def note_on_stderr(line: str) -> None:
+    """The default way to tell a person something."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,143 @@
+"""A Ray session: started on this machine unless an address is given, quiet, closed at the end."""
+
+import os
+import secrets
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from .child_import import child_python_path
+from .errors import StructAlignError
+
+CONNECT_TIMEOUT = 10  # seconds for a cluster to answer
+HTTP2_SETTINGS = 4  # a frame type
+TRIES = 3
+
+
+@contextmanager
+def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ModuleType]:
+    """Ray, started here or joined at ``address`` or RAY_ADDRESS. Yields the ray module.
+
+    Raises:
+        StructAlignError: it cannot be started or reached.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Its core logs errors that it then mends itself.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # At Ray's own niceness of 15 busy neighbours starve the workers.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    from ray.exceptions import RayError
+
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address not in ("local", "auto"):
+        _check_reachable(address)
+    local = {}
+    if address == "local":
+        local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)}
+        if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+            # Ray would leave one in the home folder, which may be read-only, and every cluster
+            # started later would ask for it.
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    runtime = {"env_vars": {"PYTHONPATH": child_python_path()}}
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        with _silent_stderr():  # its core announces its log level; errors come as exceptions
+            start_with_retries(
+                lambda: ray.init(address=address, runtime_env=runtime, **quiet, **local)
+            )
+    except (OSError, ValueError, RuntimeError, RayError) as error:
+        if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+            raise StructAlignError(
+                f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, "
+                "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
+            ) from error
+        first = str(error).splitlines()[0]
+        raise StructAlignError(f"cannot start or reach Ray at '{address}': {first}") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def start_with_retries(begin: Callable[[], object]) -> None:
+    """Call ``begin``, which starts Ray, and again when Ray gave up waiting for its own processes.
+
+    Ray gives them 30 seconds, which a busy machine exceeds.
+
+    Raises:
+        StructAlignError: it gave up ``TRIES`` times. What else ``begin`` raises passes through.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            begin()
+            return
+        except Exception as error:  # Ray raises exactly this, no class of its own
+            if type(error) is not Exception:
+                raise
+            _end_half_started(error)
+            if attempt == TRIES:
+                raise StructAlignError(
+                    f"Ray gave up starting {TRIES} times: {str(error).splitlines()[0]} "
+                    f"The load here is {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores; "
+                    "try again when less is running, or join a cluster with --ray-address"
+                ) from error
+
+
+def _end_half_started(error: Exception) -> None:
+    """End the processes of the node whose start raised ``error``: they would stay running."""
+    from ray._private.node import Node
+
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        node = frame.f_locals.get("self")
+        if isinstance(node, Node):
+            node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
+
+
+def _check_reachable(address: str) -> None:
+    """Raises StructAlignError when no Ray answers at HOST:PORT: Ray itself would wait for ever."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise StructAlignError(
+            f"'{address}' is no address of a Ray cluster; "
+            "it is HOST:PORT, as `ray start --head` prints it, or auto"
+        )
+    without_tls = os.environ.get("RAY_USE_TLS", "0").lower() in ("0", "false")
+    try:
+        where = (host.strip("[]"), int(port))
+        with socket.create_connection(where, timeout=CONNECT_TIMEOUT) as connection:
+            if without_tls and not _speaks_http2(connection):
+                raise StructAlignError(
+                    f"what answers at '{address}' is no Ray cluster; "
+                    "give the address that `ray start --head` prints"
+                )
+    except (OSError, OverflowError) as error:
+        raise StructAlignError(
+            f"no Ray cluster answers at '{address}' ({error}); "
+            "start one with `ray start --head`, or leave the address out"
+        ) from error
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether the server answers as gRPC does: with a settings frame (RFC 9113, section 3.4)."""
+    settings = bytes([0, 0, 0, HTTP2_SETTINGS, 0, 0, 0, 0, 0])
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
+    with connection.makefile("rb") as answers:
+        greeting = answers.read(len(settings))
+    return len(greeting) == len(settings) and greeting[3] == HTTP2_SETTINGS
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Discard what this process writes to file descriptor 2, C++ included."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,37 @@
+"""Diagnostics of what a method claims: how the classes lie, how far old tasks drift."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def class_cosines(features: Tensor, labels: Tensor) -> dict[str, Any] | None:
+    """Cosines between centred class means of ``features`` [M, D], against the ideal simplex.
+
+    Quantiles, the ideal -1 / (C - 1), and the root mean square deviation from it. None for fewer
+    than three classes, which always lie ideally.
+    """
+    means = torch.stack([features[labels == label].mean(0) for label in labels.unique()])
+    count = len(means)
+    if count < 3:
+        return None
+    unit = F.normalize(means - means.mean(0), dim=-1)
+    above = torch.triu(torch.ones(count, count, dtype=torch.bool, device=means.device), 1)
+    cosines = (unit @ unit.T)[above].double().cpu()
+    ideal = -1 / (count - 1)
+    quantiles = cosines.quantile(torch.tensor(QUANTILES, dtype=torch.float64))
+    return {
+        "classes": count,
+        "ideal": ideal,
+        "deviation": float((cosines - ideal).square().mean().sqrt()),
+        "quantiles": [float(q) for q in quantiles],
+    }
+
+
+def drift(stored: Tensor, fresh: Tensor) -> float:
+    """Mean cosine of a task's embeddings [V, N, D], stored and encoded again; 1 is none."""
+    return float(F.cosine_similarity(stored.cpu(), fresh.cpu(), dim=-1).mean())

@@ -1,0 +1,28 @@
+"""Reports: the printed table, and one self-contained HTML page over finished runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_report(
+    runs: Sequence[Path], out: Path | None = None, cache_root: str | Path | None = None
+) -> Path:
+    """Write the page, by default as report.html into a single run's folder; returns its file.
+
+    Raises:
+        StructAlignError: a folder that is no run or has no results, or runs that do not belong
+            in one table.
+    """
+    from ...cache.inventory import inventory
+    from ...cache.root import CacheRoot
+    from ...cache.shared.files import write_text
+    from .finished_runs import read_runs
+    from .html import make_page
+
+    finished = read_runs(runs)
+    target = out or (finished[0].path if len(finished) == 1 else Path()) / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = [entry for entry in inventory(CacheRoot(cache_root)) if entry["complete"]]
+    sizes = {entry["fingerprint"]: entry["bytes"] for entry in known}
+    write_text(target, make_page(finished, sizes))
+    return target

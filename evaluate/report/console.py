@@ -1,0 +1,63 @@
+"""Results as a table that a person can read."""
+
+from typing import Any
+
+
+def results_table(results: dict[str, Any]) -> str:
+    """The task matrix (R@1 within each task) and, per stage, the figures over all tasks seen."""
+    tasks, rows = results["tasks"], results["matrix"]["r1"]
+    head = f"{results['method']} on {results['dataset']}, {tasks} tasks, seed {results['seed']}"
+    chosen = (
+        "reference (best epoch on the test set)"
+        if results["selection"] == "reference"
+        else results["selection"]
+    )
+    notes = [
+        f"selection: {chosen}",
+        f"evaluated on: {results['evaluated_on']}",
+        f"coverage: {100 * results['coverage']:.1f}%",
+    ]
+    if results["backbone"]["random_weights"]:
+        notes.append("RANDOM WEIGHTS: a dry run, the figures mean nothing")
+    columns = "".join(f"{f't{task}':>6}" for task in range(1, tasks + 1))
+    wide = " " * (6 * tasks - 37)
+    lines = [
+        head,
+        "; ".join(notes),
+        "",
+        f"{'':>9}R@1 within each task, {results['gallery']} gallery{wide}  "
+        "over all tasks seen (t2v, stored gallery)",
+    ]
+    lines.append(f"{'stage':>9}{columns}  {'R@1':>6}{'R@5':>6}{'R@10':>6}{'MedR':>7}{'BWF':>7}")
+    for row, stage in zip(rows, results["stages"], strict=True):
+        cells = "".join(f"{value:6.1f}" if value is not None else f"{'':6}" for value in row)
+        t2v = stage["t2v"]
+        forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else f"{'':7}"
+        name = "zero-shot" if stage["stage"] == 0 else str(stage["stage"])
+        lines.append(
+            f"{name:>9}{cells}  "
+            f"{t2v['R@1']:6.2f}{t2v['R@5']:6.1f}{t2v['R@10']:6.1f}{t2v['MedR']:7.1f}{forgetting}"
+        )
+    final = results["final"]
+    v2t = final["v2t"]
+    lines += [
+        "",
+        (
+            f"final v2t: R@1 {v2t['R@1']:.2f}, R@5 {v2t['R@5']:.2f}, R@10 {v2t['R@10']:.2f}, MedR "
+            f"{v2t['MedR']:.1f}"
+        ),
+    ]
+    if final["BWF_stored"] is not None:
+        transfer = "" if final["FWT"] is None else f"; forward transfer {final['FWT']:.2f}"
+        lines.append(
+            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded "
+            f"{final['BWF_reencoded']:.2f}{transfer} (all within the task)"
+        )
+    if final["twins"]:
+        lines.append(
+            f"motion twins told apart: {final['twins']['told_apart']:.1f}% of "
+            f"{final['twins']['captions']} (chance 50)"
+        )
+    if results["ties"]:
+        lines.append(f"{results['ties']} queries tie; they count with their expected rank")
+    return "\n".join(lines)

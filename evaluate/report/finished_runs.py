@@ -1,0 +1,89 @@
+"""What a report needs of each run, read from its folder alone."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...cache.runtime.errors import StructAlignError
+from ...train.methods.registry import load_method
+from ...train.runs.folder import read_run_config
+from ...train.runs.legacy import upgrade_config
+from ..results import read_results
+
+KINDS = {
+    "checkpoints": ("state.safetensors", "model.safetensors", "method.safetensors"),
+    "gallery": ("gallery-*", "database-*"),
+}
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's results, ``training`` seconds of each task from its log, ``bytes`` by kind."""
+
+    path: Path
+    config: dict[str, Any]
+    results: dict[str, Any]
+    training: dict[int, float]
+    bytes: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """Method and seed."""
+        return f"{self.results['method']}, seed {self.results['seed']}"
+
+    @property
+    def command(self) -> str:
+        """The command that repeats it."""
+        config, backbone = self.config, self.results["backbone"]["name"]
+        outside = config.get("file_hash") is not None
+        method = config["source"] if outside else config["method"]
+        parts = ["structalign", "train", "--cache", config["fingerprint"][:12], "--tasks"]
+        parts += [str(config["tasks"]), "--method", method, "--seed", str(config["seed"])]
+        if outside:
+            return shlex.join(parts)
+        defaults = load_method(method, config["dataset"], backbone).as_json()
+        for key, value in config["settings"].items():
+            if key in defaults and defaults[key] != value:
+                parts += ["--set", f"{key}={json.dumps(value).strip(chr(34))}"]
+        return shlex.join(parts)
+
+    def stage(self, number: int) -> dict[str, Any]:
+        """What was measured after task ``number``; empty where the stream was shorter."""
+        stages = self.results["stages"]
+        return dict(stages[number]) if number < len(stages) else {}
+
+
+def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
+    """The runs of a report, those with the most tasks first.
+
+    Raises:
+        StructAlignError: a folder that is no run or has no results, or runs that do not belong in
+            one table. A run of one task, such as joint, belongs to any.
+    """
+    runs = [_read(path) for path in paths]
+    for what in ("dataset", "tasks"):
+        several = [run for run in runs if what != "tasks" or run.results["tasks"] > 1]
+        values = sorted({str(run.results[what]) for run in several})
+        if len(values) > 1:
+            raise StructAlignError(
+                f"these runs differ in {what} ({', '.join(values)}); make a report of each"
+            )
+    return sorted(runs, key=lambda run: run.results["tasks"] == 1)
+
+
+def _read(path: Path) -> FinishedRun:
+    config = upgrade_config(read_run_config(path))
+    results = read_results(path)
+    seconds: dict[int, float] = {}
+    if (path / "log.jsonl").is_file():
+        for line in (path / "log.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)
+    sizes = {
+        kind: sum(f.stat().st_size for name in names for f in path.glob(f"tasks/*/{name}"))
+        for kind, names in KINDS.items()
+    }
+    return FinishedRun(path, config, results, seconds, sizes)

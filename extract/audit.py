@@ -1,0 +1,63 @@
+"""Audit of a published cache: extract a sample of clips again and compare their tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..cache.clip.backbone import Stem
+from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
+from .settings import Augmentation
+from .video.decoder import Decoder
+from .video.errors import ClipError
+from .video.new_video import load_cache_backbone
+from .video.views import make_views
+from .worker import encode
+
+SAMPLE, SEED = 16, 0
+# float16 and another machine's rounding stay far above; another frame or weight far below.
+COSINE = 0.999
+
+
+def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[str, Any]:
+    """Extract a seeded sample of clips again, all views, and compare every token by cosine.
+
+    Returns ``clips`` compared, ``min_cosine`` over all tokens, and ``differing``: clips with a
+    token below 0.999, or that no longer decode.
+
+    Raises:
+        StructAlignError: the videos or the weights are missing.
+    """
+    cache = FeatureCache.open(path)
+    spec = cache.spec
+    root = root or Path(cache.provenance["root"])
+    clips = cache.available(list(cache.catalog))
+    chosen = [
+        clips[i] for i in sorted(np.random.default_rng(SEED).permutation(len(clips))[:SAMPLE])
+    ]
+    if not any((root / clip.path).exists() for clip in chosen):
+        raise StructAlignError(
+            f"the videos of this cache are not under {root}; name their folder with --root"
+        )
+    backbone = load_cache_backbone(cache)
+    stem = Stem(backbone, spec.cut)
+    rule = Augmentation(spec.views, spec.view_seed, spec.view_scale, spec.view_flip)
+    smallest, differing = 1.0, []
+    with Decoder(timeout) as decoder:
+        for clip in chosen:
+            views = cache.rows.views(clip.id)
+            try:
+                frames = decoder.frames(root / clip.path, clip.start, clip.end, spec.frames)
+            except ClipError:
+                differing.append(clip.id)
+                continue
+            pixels = make_views(frames, clip.id, views, rule, backbone.preprocessing)
+            fresh = torch.from_numpy(encode(stem, pixels)).float()
+            stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
+            cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)
+            smallest = min(smallest, float(cosines.min()))
+            if float(cosines.min()) < COSINE:
+                differing.append(clip.id)
+    return {"clips": len(chosen), "min_cosine": smallest, "differing": differing}

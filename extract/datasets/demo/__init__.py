@@ -1,0 +1,1 @@
+"""The demo world: procedural clips as real video files, with captions."""

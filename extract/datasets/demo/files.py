@@ -1,0 +1,73 @@
+"""A demo world's clips as real H.264 files."""
+
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ....cache.catalog import Catalog, Clip
+from .scene import SIDE, render
+from .world import WorldClip, build_world
+
+VERSION = 1  # of the world's look and language; another version is another folder
+
+
+def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
+    """The world of ``seed`` under ``folder``.
+
+    Made if it is not there, visible only when complete. Returns its catalog.
+    """
+    home = folder / f"demo-v{VERSION}-seed{seed}"
+    clips = build_world(seed)
+    if not (home / "world.json").is_file():
+        building = home.with_name(f".{home.name}.{os.getpid()}")
+        building.mkdir(parents=True)
+        with ProcessPoolExecutor(
+            processes or os.cpu_count(), mp_context=get_context("spawn")
+        ) as pool:
+            list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
+        (building / "world.json").write_text(
+            json.dumps({"version": VERSION, "seed": seed, "clips": len(clips)}) + "\n"
+        )
+        try:
+            os.rename(building, home)
+        except OSError:  # somebody else was faster; theirs is the same
+            shutil.rmtree(building)
+    categories = tuple(dict.fromkeys(clip.category for clip in clips))
+    return Catalog(
+        "demo",
+        categories,
+        tuple(
+            Clip(
+                clip.name,
+                f"{home.name}/{clip.name}.mp4",
+                clip.category,
+                "train" if clip.split == "train" else "test",
+                clip.captions,
+                twin=clip.twin,
+            )
+            for clip in clips
+        ),
+    )
+
+
+def write_clip(clip: WorldClip, folder: Path) -> None:
+    """Render one clip and encode it.
+
+    H.264 in mp4, yuv420p, the clip's own length and frame rate.
+    """
+    times = np.arange(clip.frames, dtype=np.float32) / np.float32(clip.frames - 1)
+    with av.open(str(folder / f"{clip.name}.mp4"), "w") as container:
+        stream = container.add_stream(
+            "libx264", rate=clip.fps, options={"crf": "18", "preset": "veryfast", "threads": "1"}
+        )
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        for picture in render(clip.scene, times):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())

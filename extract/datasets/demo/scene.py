@@ -1,0 +1,117 @@
+"""One scene of the demo world: what is in it, how it moves, and its frames."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .looks import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES, Array
+
+SIDE = 64  # pixels
+TRAVEL = 44.0  # pixels a moving thing crosses in a clip
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The content of a clip. Everything that is drawn follows from these fields and nothing else.
+
+    ``x`` and ``y`` are the thing's place in pixels; along its direction of motion the place is
+    ignored. ``noise`` seeds phase, tilt and pixel noise, which twins share.
+    """
+
+    shape: str
+    colour: str
+    size: str
+    texture: str
+    ground: str
+    pattern: str
+    companion_shape: str
+    companion_colour: str
+    corner: int
+    motion: str
+    x: float
+    y: float
+    noise: int
+
+    def reversed(self) -> "Scene":
+        """The same clip played backwards: the motion twin."""
+        return replace(self, motion=REVERSED[self.motion])
+
+    def column(self) -> str | None:
+        """Where the thing is from left to right; None when it moves sideways."""
+        return (
+            None
+            if self.motion in ("leftward", "rightward")
+            else _third(self.x, ("left", "centre", "right"))
+        )
+
+    def row(self) -> str | None:
+        """Where the thing is from top to bottom; None when it moves up or down."""
+        return (
+            None
+            if self.motion in ("upward", "downward")
+            else _third(self.y, ("top", "middle", "bottom"))
+        )
+
+
+def _third(place: float, names: tuple[str, str, str]) -> str:
+    return names[0] if place < 26 else names[2] if place > 38 else names[1]
+
+
+def render(scene: Scene, times: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Frames of ``scene`` at ``times`` in [0, 1]: uint8 [len(times), SIDE, SIDE, 3], RGB."""
+    rng = np.random.default_rng(scene.noise)
+    phase_x, phase_y, tilt = rng.uniform(0, 20), rng.uniform(0, 20), rng.uniform(-0.25, 0.25)
+    shade, grain = rng.uniform(0.85, 1.1), rng.normal(0, 4, (SIDE, SIDE, 1)).astype(np.float32)
+    axis = np.arange(SIDE, dtype=np.float32)
+    x, y = axis[None, None, :], axis[None, :, None]
+
+    ground = np.asarray(GROUNDS[scene.ground], np.float32) * np.float32(shade)
+    wave = PATTERNS[scene.pattern](x + np.float32(phase_x), y + np.float32(phase_y))[0, :, :, None]
+    picture = np.clip(ground + 26.0 * wave + grain, 0, 255)
+
+    corner_x, corner_y = CORNERS[scene.corner]
+    cover = _cover(
+        scene.companion_shape, "solid", x - corner_x, y - corner_y, np.float32(6.5), tilt
+    )[0, :, :, None]
+    picture = (
+        picture * (1 - cover) + np.asarray(COLOURS[scene.companion_colour], np.float32) * cover
+    )
+
+    centre_x, centre_y, radius = _path(scene, times)
+    cover = _cover(scene.shape, scene.texture, x - centre_x, y - centre_y, radius, tilt)[..., None]
+    frames = picture[None] * (1 - cover) + np.asarray(COLOURS[scene.colour], np.float32) * cover
+    return np.clip(frames + 0.5, 0, 255).astype(np.uint8)
+
+
+def _path(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Centre and radius at each time, shaped [T, 1, 1]."""
+    time = np.asarray(times, np.float32)[:, None, None]
+    if scene.motion in ("leftward", "upward", "shrinking"):
+        time = 1 - time
+    along = SIDE / 2 + TRAVEL * (time - 0.5)
+    still = np.zeros_like(time)
+    centre_x = along if scene.motion in ("leftward", "rightward") else still + np.float32(scene.x)
+    centre_y = along if scene.motion in ("upward", "downward") else still + np.float32(scene.y)
+    radius = (
+        5.0 + 13.0 * time
+        if scene.motion in ("growing", "shrinking")
+        else still + np.float32(SIZES[scene.size])
+    )
+    return centre_x, centre_y, radius.astype(np.float32)
+
+
+def _cover(
+    shape: str, texture: str, dx: Array, dy: Array, radius: Array | np.float32, tilt: float
+) -> NDArray[np.float32]:
+    """How much of each pixel the thing covers, 0 to 1: [T, SIDE, SIDE]."""
+    cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
+    u, v = (dx * cos + dy * sin) / radius, (dy * cos - dx * sin) / radius
+    distance = SHAPES[shape](u, v)
+    cover = np.clip(0.5 - distance * radius, 0, 1)
+    if texture == "hollow":
+        cover = cover * np.clip(0.5 + (distance + 0.24) * radius, 0, 1)
+    elif texture == "spotted":
+        spots = np.hypot(np.mod(u + 0.3, 0.6) - 0.3, np.mod(v + 0.3, 0.6) - 0.3)
+        cover = cover * np.clip(0.5 + (spots - 0.17) * radius, 0.15, 1)
+    return cover.astype(np.float32)

@@ -1,0 +1,184 @@
+"""Two ways to run the same batches: in this process, or streamed through Ray Data."""
+
+import logging
+import math
+import platform
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from ..cache.catalog import Catalog, Clip
+from ..cache.clip.backbone import Backbone, Stem
+from ..cache.clip.split_weights import load_stem, save_stem
+from ..cache.runtime.device import prepare_cpu
+from ..cache.runtime.errors import StructAlignError
+from ..cache.runtime.ray_session import ray_session
+from ..cache.shared.permissions import open_to_group
+from ..cache.tokens import RowTable
+from ..cache.writer import CacheWriter
+from .worker import ClipWorker, WorkerConfig
+
+Batch = tuple[int, list[Clip]]
+ATTEMPTS = 3  # tries of a batch whose worker died, and starts of Ray Data when that does not help
+GPU_WORKERS = 16  # workers that share a GPU by default: each takes some hundred MB of it
+GPU_PARTS = 10_000  # Ray counts shares of a GPU in so many parts
+
+
+def run_inline(
+    config: WorkerConfig, backbone: Backbone, catalog: Catalog, batches: list[Batch]
+) -> Iterator[tuple[int, int]]:
+    """Batches one after another on one thread, so with the bytes of a Ray worker.
+
+    Yields (batch, clips done).
+    """
+    prepare_cpu()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows = RowTable(catalog, config.views.count)
+    worker = ClipWorker(config, Stem(backbone, config.cut), backbone.preprocessing, rows)
+    try:
+        for number, clips in batches:
+            worker.run(number, clips)
+            yield number, len(clips)
+    finally:
+        worker.close()
+        torch.set_num_threads(threads)
+
+
+class RayWorker:
+    """A Ray Data actor: makes its worker once, then does one batch a row."""
+
+    def __init__(self, config: WorkerConfig, stem: str) -> None:
+        torch.set_num_threads(1)
+        prepare_cpu()
+        open_to_group(config.staging)
+        if (decoder := f"decord2 {version('decord2')}") != config.decoder:
+            raise StructAlignError(
+                f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
+                "install the same on all Ray nodes"
+            )
+        backbone = load_stem(config.staging, stem)
+        self.catalog = Catalog.load(config.staging / "catalog.json")
+        rows = RowTable(self.catalog, config.views.count)
+        self.worker = ClipWorker(config, Stem(backbone, config.cut), backbone.preprocessing, rows)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Do one batch."""
+        clips = [self.catalog[str(clip)] for clip in row["clips"]]
+        self.worker.run(int(row["batch"]), clips)
+        return {"batch": row["batch"], "clips": len(clips)}
+
+
+def run_ray(
+    config: WorkerConfig,
+    backbone: Backbone,
+    batches: list[Batch],
+    workers: int | None,
+    address: str | None,
+) -> Iterator[tuple[int, int]]:
+    """Batches through Ray Data. Yields (batch, clips done).
+
+    Tokens go from a worker to the cache, never through Ray. The stem travels through the staging
+    folder: no node needs the weights, or a download. When workers or whole nodes are lost, the
+    rest is started again; a batch done twice has the same bytes.
+
+    Raises:
+        StructAlignError: no such cluster, no GPU in it, an error in a worker, or workers lost
+            ``ATTEMPTS`` times.
+    """
+    stem = save_stem(backbone, config.cut, config.staging)
+    with ray_session(address, workers) as ray:
+        from ray.exceptions import RayError, RayTaskError
+
+        pool = worker_pool(config.device, workers, len(batches), ray.cluster_resources())
+        left = dict(batches)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                for number, count in _stream(config, stem, left, pool):
+                    del left[number]
+                    yield number, count
+                return
+            except RayTaskError as error:
+                raise StructAlignError(
+                    f"a Ray worker failed: {_reason(error)}; what is done is kept, run extract "
+                    "again"
+                ) from error
+            except RayError as error:
+                if attempt == ATTEMPTS:
+                    raise StructAlignError(
+                        f"Ray lost workers {ATTEMPTS} times: {_reason(error)}; "
+                        "what is done is kept, run again"
+                    ) from error
+
+
+@dataclass(frozen=True)
+class WorkerPool:
+    """How many workers, and the share of a GPU that each is promised."""
+
+    workers: int
+    gpus: float
+
+
+def worker_pool(
+    device: str, workers: int | None, batches: int, resources: Mapping[str, float]
+) -> WorkerPool:
+    """A worker for every core of the machine or cluster by default, never more than batches.
+
+    Decoding keeps a core busy far longer than the stem keeps a GPU, so workers share GPUs.
+    """
+    count = min(workers or max(1, int(resources.get("CPU", 1))), batches)
+    if device != "cuda":
+        return WorkerPool(count, 0)
+    gpus = int(resources.get("GPU", 0))
+    if not gpus:
+        raise StructAlignError(
+            "--device cuda: no node of this Ray cluster has a GPU; use --device cpu"
+        )
+    count = count if workers else min(count, GPU_WORKERS * gpus)
+    return WorkerPool(count, math.floor(GPU_PARTS / math.ceil(count / gpus)) / GPU_PARTS)
+
+
+def _stream(
+    config: WorkerConfig, stem: str, batches: dict[int, list[Clip]], pool: WorkerPool
+) -> Iterator[tuple[int, int]]:
+    import ray.data as ray_data
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come as exceptions
+    context = ray_data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    rows = [{"batch": n, "clips": [clip.id for clip in clips]} for n, clips in batches.items()]
+    size = min(pool.workers, len(rows))
+    with warnings.catch_warnings():
+        # Ray will drop the two restart bounds in 2.64 and has no others yet; see pyproject.toml.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args", category=DeprecationWarning)
+        stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
+            RayWorker,
+            fn_constructor_args=[config, stem],
+            compute=ray_data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
+            num_cpus=1,
+            num_gpus=pool.gpus,
+            max_restarts=ATTEMPTS,
+            max_task_retries=ATTEMPTS,
+        )
+    writer = CacheWriter(config.staging)
+    for row in stream.iter_rows():
+        if writer.batch_record(int(row["batch"])) is None:
+            raise StructAlignError(
+                f"batch {row['batch']} left no record under {config.staging}; "
+                "is the cache root shared by all Ray nodes?"
+            )
+        yield int(row["batch"]), int(row["clips"])
+
+
+def _reason(error: Exception) -> str:
+    """The message of our own error, which Ray embeds in its text; else the last error it names."""
+    text = str(error).strip()
+    ours = re.findall(r"^structalign\.\S+\.StructAlignError: (.+)$", text, re.MULTILINE)
+    named = ours or re.findall(r"^\S*Error: .+$", text, re.MULTILINE)
+    return str((named or text.splitlines())[-1])

@@ -1,0 +1,118 @@
+"""Video decoding in a child process: frames or a reason, always within a time limit."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...cache.runtime.child_import import child_python_path
+from ...cache.runtime.errors import StructAlignError
+from .errors import ClipError
+
+DECODER_PROCESS = "structalign.extract.video.decoder_process"
+RECYCLE_AFTER = 300  # clips; decoders leak memory
+START_WITHIN = 600  # seconds; importing from a cold network disk is slow
+STARTS = 3  # tries; a machine short of memory may kill any process
+
+
+class Decoder:
+    """Decodes clips one at a time in a child process, which is killed when it hangs and replaced
+    when it dies.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._child: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._served = 0
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def frames(
+        self, path: Path, start: float | None, end: float | None, count: int
+    ) -> NDArray[np.uint8]:
+        """``count`` frames of a clip: uint8 [count, height, width, 3].
+
+        Raises:
+            ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
+            StructAlignError: the decoder does not start at all.
+        """
+        connection = self._ready()
+        try:
+            connection.send((str(path), start, end, count))
+            if not connection.poll(self.timeout):
+                self.close()
+                raise ClipError("timeout", f"no frames within {self.timeout:g} s")
+            answer = connection.recv()
+            if answer[0] == "error":
+                raise ClipError(answer[1], answer[2])
+            frames = np.empty(answer[1], np.uint8)
+            connection.recv_bytes_into(frames.reshape(-1).data)
+            return frames
+        except (EOFError, ConnectionError) as error:
+            code = self._child.wait() if self._child else None
+            self.close()
+            raise ClipError("worker_crash", f"the decoder died (exit {code})") from error
+
+    def _ready(self) -> Connection:
+        if self._served >= RECYCLE_AFTER:
+            self.close()
+        if self._connection is None:
+            self._connection, self._served = self._start(), 0
+        self._served += 1
+        return self._connection
+
+    def _start(self) -> Connection:
+        """A new child that has finished importing: a clip's time limit does not include that."""
+        environment = {**os.environ, "PYTHONPATH": child_python_path()}
+        for _ in range(STARTS):
+            ours, theirs = socket.socketpair()
+            with tempfile.TemporaryFile("w+", errors="replace") as said:
+                with theirs:
+                    self._child = subprocess.Popen(
+                        [sys.executable, "-P", "-m", DECODER_PROCESS, str(theirs.fileno())],
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=said,
+                        env=environment,
+                    )
+                connection = Connection(ours.detach())
+                try:
+                    if connection.poll(START_WITHIN):
+                        connection.recv()
+                        return connection
+                    reason = f"not ready after {START_WITHIN} s"
+                except (EOFError, ConnectionError):
+                    code = self._child.wait()
+                    said.seek(0)
+                    reason = (said.read().strip().splitlines() or [f"exit {code}"])[-1]
+                connection.close()
+                self.close()
+        raise StructAlignError(f"the decoder does not start ({STARTS} tries): {reason}")
+
+    def close(self) -> None:
+        """End the child, at once."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None

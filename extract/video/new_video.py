@@ -1,0 +1,51 @@
+"""Tokens of a video that is not in a cache, made as the cache's own."""
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ...cache.clip.backbone import Backbone, Stem, load_backbone
+from ...cache.reader import FeatureCache
+from ...cache.runtime.errors import StructAlignError
+from ..settings import Augmentation
+from ..worker import encode
+from .decoder import Decoder
+from .errors import ClipError
+from .views import make_views
+
+TIMEOUT = 60.0  # seconds
+
+
+def new_video_tokens(
+    cache: FeatureCache, video: Path, start: float | None, end: float | None
+) -> NDArray[Any]:
+    """Decode and encode a video file: float16 [frames, 1 + patches, width], the test view.
+
+    Raises:
+        StructAlignError: it does not decode, or the weights are not those of the cache.
+    """
+    backbone, spec = load_cache_backbone(cache), cache.spec
+    with Decoder(TIMEOUT) as decoder:
+        try:
+            frames = decoder.frames(video, start, end, spec.frames)
+        except ClipError as error:
+            raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
+    rule = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)
+    pixels = make_views(frames, video.stem, 1, rule, backbone.preprocessing)
+    return encode(Stem(backbone, spec.cut), pixels)[0]
+
+
+def load_cache_backbone(cache: FeatureCache) -> Backbone:
+    """The whole backbone that a cache was made with: the stem is not in the cache.
+
+    Raises:
+        StructAlignError: the weights are missing here, or differ.
+    """
+    pretrained = str(cache.provenance["pretrained"])
+    backbone = load_backbone(cache.spec.backbone, pretrained)
+    if backbone.weights != cache.spec.weights:
+        raise StructAlignError(
+            f"'{pretrained}' holds other weights here than those this cache was made with"
+        )
+    return backbone

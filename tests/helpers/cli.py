@@ -1,0 +1,149 @@
+"""The real command line in a process of its own, and the arguments that make its verbs small."""
+
+import csv
+import functools
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from structalign.extract.datasets.demo.world import WorldClip
+
+ROOT = Path(__file__).parents[2]
+EXTRACT_LINE = "extract --dataset manifest --backbone demo --pretrained demo --frames 4 --views 2"
+EXTRACT = INLINE = (*EXTRACT_LINE.split(), "--engine", "inline")
+RAY = (*EXTRACT_LINE.split(), "--engine", "ray")
+CHANGES = "epochs=2 experts=3 rank=8 lr_first=null lr_text=1e-3 lr_vision=1e-3"
+QUICK = ("--tasks", "2", *(part for one in CHANGES.split() for part in ("--set", one)))
+
+
+def write_manifest(path: Path, clips: list[WorldClip]) -> None:
+    """One row a caption."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["clip_id", "path", "start", "end", "category", "split", "caption"])
+        for clip in clips:
+            for caption in clip.captions:
+                table.writerow(
+                    [clip.name, f"{clip.name}.mp4", "", "", clip.category, clip.split, caption]
+                )
+
+
+class Cli:
+    """The real command line in a process of its own, with a cache root and a runs folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            **os.environ,
+            "STRUCTALIGN_CACHE": str(home / "cache"),
+            "STRUCTALIGN_RUNS": str(home / "runs"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def __call__(
+        self, *arguments: str | Path, timeout: float = 900
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command line with arguments, in a process forked from a warm one.
+
+        Stdout, stderr and returncode come back.
+        """
+        command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+        # read while importing
+        if any(name.startswith(("HF_", "PYTHONPROFILE")) for name in self.environment):
+            return subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                env=self.environment,
+                cwd=self.home,
+                check=False,
+            )
+        return _warm(command, self.environment, self.home, timeout)
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """Start ``cli.py`` and do not wait for it; stderr is piped."""
+        command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            cwd=self.home,
+        )
+
+    def json(self, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
+        """Run with --json, expect ``code``, and read the one object on stdout."""
+        done = self(*arguments, "--json")
+        assert done.returncode == code, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def error(self, *arguments: str | Path, code: int = 1) -> str:
+        """Run, expect failure with ``code`` and one line, and return it."""
+        done = self(*arguments)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        lines = [
+            line
+            for line in done.stderr.strip().splitlines()
+            if line.startswith(("error:", "Error:"))
+        ]
+        assert len(lines) == 1, done.stderr
+        return lines[0]
+
+
+@functools.cache
+def _warm_process() -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "helpers.fork_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=ROOT / "tests",
+    )
+
+
+def _warm(
+    command: list[str], environment: dict[str, str], home: Path, timeout: float
+) -> subprocess.CompletedProcess[str]:
+    process = _warm_process()
+    assert process.stdin and process.stdout
+    with tempfile.NamedTemporaryFile("w+") as out, tempfile.NamedTemporaryFile("w+") as err:
+        order = {
+            "argv": command[2:],
+            "env": environment,
+            "cwd": str(home),
+            "out": out.name,
+            "err": err.name,
+        }
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        child = int(process.stdout.readline())
+        late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+        late.start()
+        code = int(process.stdout.readline())
+        late.cancel()
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+def digest(cache: Path) -> dict[str, str]:
+    """Hash of every file of a cache's token array."""
+    files = sorted((cache / "tokens").iterdir())
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def without_seconds(results: object) -> object:
+    """Results without what depends on how fast the machine is."""
+    if isinstance(results, dict):
+        return {key: without_seconds(value) for key, value in results.items() if key != "seconds"}
+    return [without_seconds(value) for value in results] if isinstance(results, list) else results

@@ -1,0 +1,34 @@
+"""Methods made without a run, from any backbone and settings."""
+
+from typing import Any, cast
+
+import torch
+from structalign.cache.clip.backbone import Backbone
+from structalign.train.methods.adapted import AdaptedMethod
+from structalign.train.methods.base import Method
+from structalign.train.methods.registry import MethodConfig, make_config
+from structalign.train.model.adapters import TextExperts
+
+
+def config_of(source: str, **values: Any) -> MethodConfig:
+    """A method's defaults, without any YAML, and some values."""
+    return make_config(source, source, values)
+
+
+def make_method(source: str, backbone: Backbone, tasks: int = 0, **values: Any) -> Method:
+    """A method that has met ``tasks`` tasks."""
+    config = config_of(source, **values)
+    method = config.method_class().create(backbone, config, 0).eval()
+    if tasks and isinstance(method, AdaptedMethod):
+        method._grow(tasks)
+    return method
+
+
+def adapted(backbone: Backbone, tasks: int = 2, **values: Any) -> AdaptedMethod:
+    """Finetune whose experts have moved from their start."""
+    sizes = {"rank": 4, "experts": 3, **values}
+    method = cast(AdaptedMethod, make_method("finetune", backbone, tasks, **sizes))
+    for experts in method.experts:
+        generator = torch.Generator().manual_seed(1)
+        cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=generator)
+    return method

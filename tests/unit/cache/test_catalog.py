@@ -1,0 +1,55 @@
+"""A catalog is refused when anything in it could go wrong later."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structalign.cache import Catalog, Clip, StructAlignError
+
+CLIP = Clip("a", "a.mp4", "music", "train", ("a song",))
+
+
+def catalog(*clips: Clip) -> Catalog:
+    return Catalog("test", ("music", "sports"), clips)
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (replace(CLIP, captions=()), "has no caption"),
+        (replace(CLIP, captions=("fine", "  ")), "clip 'a' has an empty caption"),
+        (replace(CLIP, category="news"), "not in the dataset's category order"),
+        (replace(CLIP, split="val"), "must be train or test"),
+        (replace(CLIP, id="../a"), "unfit for a file name"),
+        (replace(CLIP, id=""), "unfit for a file name"),
+        (replace(CLIP, start=float("nan")), "must be seconds"),
+        (replace(CLIP, start=3.0, end=3.0), "not after its start"),
+    ],
+)
+def test_refused(clip: Clip, message: str) -> None:
+    with pytest.raises(StructAlignError, match=message):
+        catalog(clip)
+
+
+def test_empty_and_doubled() -> None:
+    with pytest.raises(StructAlignError, match="has no clips"):
+        catalog()
+    with pytest.raises(StructAlignError, match="two clips are called 'a'"):
+        catalog(CLIP, replace(CLIP, captions=("other",)))
+
+
+def test_round_trip_and_hash(tmp_path: Path) -> None:
+    one = catalog(
+        CLIP, replace(CLIP, id="b", split="test", category="sports", start=1.0, end=2.5, twin="a")
+    )
+    one.save(tmp_path / "catalog.json")
+    assert Catalog.load(tmp_path / "catalog.json") == one
+    assert catalog(*reversed(one.clips)).hash() == one.hash()
+    assert catalog(replace(CLIP, path="elsewhere.mp4"), one.clips[1]).hash() == one.hash()
+    assert catalog(replace(CLIP, captions=("another",)), one.clips[1]).hash() != one.hash()
+
+
+def test_not_a_catalog(tmp_path: Path) -> None:
+    (tmp_path / "catalog.json").write_text("{}")
+    with pytest.raises(StructAlignError, match="is not a catalog"):
+        Catalog.load(tmp_path / "catalog.json")

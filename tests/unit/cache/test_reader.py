@@ -1,0 +1,109 @@
+"""A cache is read whole or not at all."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cli import Cli
+from structalign.cache import CacheRoot, FeatureCache, StructAlignError
+from structalign.cache import tokens as token_array
+
+
+@pytest.fixture
+def copy(shared: Cli, tmp_path: Path) -> Path:
+    source = CacheRoot(shared.home / "cache").published()[0]
+    return Path(shutil.copytree(source, tmp_path / "copy"))
+
+
+def test_reads_what_was_asked_for(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    train = [clip.id for clip in cache.catalog if clip.split == "train"]
+    tokens = cache.tokens(train[:3], view=1)
+    assert tokens.dtype == np.float16 and tokens.shape == (3, 4, 37, 128)
+    assert np.array_equal(cache.tokens([train[2]], view=1)[0], tokens[2])
+    assert not np.array_equal(cache.tokens(train[:3], view=0), tokens)
+    assert cache.tokens([]).shape == (0, 4, 37, 128)
+
+
+def test_chunks_are_what_zarr_reads(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    train = [clip.id for clip in cache.catalog if clip.split == "train"]
+    order = [train[5], train[0], train[5], train[9]]
+    rows = [cache.rows.row(clip, 1) for clip in order]
+    assert np.array_equal(cache.tokens(order, view=1), cache.array.oindex[np.asarray(rows)])
+    both = cache.all_views(order)
+    assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
+    assert np.array_equal(both[0], cache.tokens(order, view=0))
+
+
+@pytest.mark.parametrize("readers", [1, 4, 64])
+def test_however_many_read_the_first_bad_clip_is_named(
+    copy: Path, readers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FeatureCache.open(copy)
+    clips = [clip.id for clip in cache.catalog if clip.split == "train"]
+    rows = [cache.rows.row(clip, 0) for clip in clips]
+    monkeypatch.setattr(token_array, "READERS", readers)
+    assert np.array_equal(cache.tokens(clips), cache.array.oindex[np.asarray(rows)])
+    for bad in (clips[-1], clips[-2]):
+        (copy / "tokens" / f"c.{cache.rows.row(bad, 0)}.0.0.0").unlink()
+        with pytest.raises(StructAlignError, match=f"clip '{bad}', view 0, are missing"):
+            cache.tokens(clips)
+
+
+def test_a_chunk_of_another_length_is_an_error(copy: Path) -> None:
+    file = copy / "tokens" / "c.0.0.0.0"
+    body = file.read_bytes()
+    file.chmod(0o644)
+    for other in (body[:-1], body + b"x", b"", body[:2]):
+        file.write_bytes(other)
+        with pytest.raises(StructAlignError, match="view 0, are not as written"):
+            FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+
+
+def test_unknown_clip_or_view(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    test = next(clip.id for clip in cache.catalog if clip.split == "test")
+    with pytest.raises(StructAlignError, match="no clip 'nobody'"):
+        cache.tokens(["nobody"])
+    with pytest.raises(StructAlignError, match=r"has views 0\.\.0, not 1"):
+        cache.tokens([test], view=1)
+
+
+def test_a_flipped_byte_is_an_error_on_read(
+    copy: Path, damage: Callable[[Path, int], None]
+) -> None:
+    for at in (0, 999, 37_000):
+        file = copy / "tokens" / "c.0.0.0.0"
+        damage(file, at)
+        with pytest.raises(StructAlignError, match="damaged"):
+            FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+        damage(file, at)
+
+
+def test_a_missing_chunk_is_an_error_on_read(copy: Path) -> None:
+    (copy / "tokens" / "c.0.0.0.0").unlink()
+    with pytest.raises(StructAlignError, match="view 0, are missing"):
+        FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
+
+
+def test_incomplete_or_changed(copy: Path) -> None:
+    catalog = (copy / "catalog.json").read_text()
+    (copy / "catalog.json").write_text(catalog.replace('"split": "train"', '"split": "test"', 1))
+    with pytest.raises(StructAlignError, match=r"catalog\.json is not as it was written"):
+        FeatureCache.open(copy)
+    (copy / "complete.json").unlink()
+    with pytest.raises(StructAlignError, match="not a complete cache"):
+        FeatureCache.open(copy)
+
+
+def test_finding_one(shared: Cli) -> None:
+    root = CacheRoot(shared.home / "cache")
+    cache = root.find(None)
+    assert root.find(cache.fingerprint[:8]).fingerprint == cache.fingerprint
+    assert root.find("manifest").fingerprint == cache.fingerprint
+    assert root.find(str(cache.path)).fingerprint == cache.fingerprint
+    with pytest.raises(StructAlignError, match="no cache 'nothing'"):
+        root.find("nothing")

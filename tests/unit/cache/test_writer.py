@@ -1,0 +1,90 @@
+"""Nothing is sealed that does not read back; what was lost is redone, and nothing else."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.cli import Cli
+from structalign.cache import CacheRoot, FeatureCache, StructAlignError
+from structalign.cache.shared.permissions import make_writable
+from structalign.cache.writer import CacheWriter, ClipOutcome
+
+
+@pytest.fixture
+def writer(shared: Cli, tmp_path: Path) -> tuple[CacheWriter, FeatureCache]:
+    """A cache as it is before it is sealed, with two receipts."""
+    source = CacheRoot(shared.home / "cache").find(None)
+    folder = Path(shutil.copytree(source.path, tmp_path / "writer"))
+    make_writable(folder)
+    (folder / "complete.json").unlink()
+    (folder / "receipts").mkdir()
+    writer, clips = CacheWriter(folder), list(source.catalog)
+    for unit, part in enumerate((clips[:16], clips[16:])):
+        writer.write_batch_record(unit, [ClipOutcome(clip.id) for clip in part])
+    return writer, source
+
+
+def outcomes(cache: FeatureCache) -> list[ClipOutcome]:
+    return [ClipOutcome(clip.id) for clip in cache.catalog]
+
+
+@pytest.mark.parametrize("how", ["gone", "short", "flipped"])
+def test_a_chunk_that_did_not_reach_the_disk(
+    writer: tuple[CacheWriter, FeatureCache], how: str
+) -> None:
+    staging, cache = writer
+    clip = cache.catalog.clips[20].id
+    chunk = staging.path / "tokens" / f"c.{cache.rows.row(clip, 0)}.0.0.0"
+    body = bytearray(chunk.read_bytes())
+    body[50] ^= 1
+    chunk.unlink() if how == "gone" else chunk.write_bytes(body[:-1] if how == "short" else body)
+    with pytest.raises(
+        StructAlignError,
+        match="tokens of 1 clips did not reach the disk; run extract again, only they are redone",
+    ):
+        staging.finalize(cache.spec, outcomes(cache), {})
+    assert not staging.is_finalized
+    left = [outcome.clip for unit in (0, 1) for outcome in staging.batch_record(unit) or []]
+    assert sorted(left) == sorted(other.id for other in cache.catalog if other.id != clip)
+
+
+def test_what_is_left_of_the_making_is_not_published(
+    writer: tuple[CacheWriter, FeatureCache], tmp_path: Path
+) -> None:
+    staging, cache = writer
+    (staging.path / "tokens" / "c.0.0.0.0.abc.partial").write_bytes(b"half")
+    (staging.path / ".spec.json.12.tmp").write_text("half")
+    staging.finalize(cache.spec, outcomes(cache), {})
+    published = CacheRoot(tmp_path / "root").publish(staging, cache.fingerprint)
+    again = FeatureCache.open(published)
+    assert {path.name for path in published.iterdir()} == {
+        path.name for path in cache.path.iterdir()
+    }
+    assert len(list((published / "tokens").iterdir())) == len(again.rows) + 1
+
+
+READ_ONLY = """
+import os, tempfile
+from pathlib import Path
+from structalign.cache.shared.permissions import make_read_only
+from structalign.cache.writer import CacheWriter
+if os.geteuid() == 0:
+    os.setuid(65534)  # modes bind everybody but root
+with tempfile.TemporaryDirectory() as folder:
+    writer = CacheWriter(Path(folder) / "writer")
+    writer.make_empty()
+    (writer.path / "tokens").mkdir()
+    (writer.path / "tokens" / "c.0.0.0.0").write_bytes(b"x")
+    make_read_only(writer.path)
+    writer.make_empty()
+    print(list(writer.path.iterdir()))
+"""
+
+
+def test_what_publishing_had_made_read_only_is_emptied_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "[]\n", done.stderr

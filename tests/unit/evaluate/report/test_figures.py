@@ -1,0 +1,72 @@
+"""Figures are well-formed, escape what they are given, and put values where they belong."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from structalign.evaluate.report.figures import heat_map, line_chart
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_a_line_is_where_its_values_are() -> None:
+    root = ET.fromstring(
+        line_chart("x", {"a": [1.0, 2.0, None, 4.0]}, ["1", "2", "3", "4"], "task", "R@1")
+    )
+    lines = root.findall(f"{SVG}polyline")
+    assert [len(line.attrib["points"].split()) for line in lines] == [2, 1]
+    ys = [float(point.split(",")[1]) for line in lines for point in line.attrib["points"].split()]
+    assert ys[0] > ys[1] > ys[2] and (ys[0] - ys[1]) * 2 == pytest.approx(ys[1] - ys[2], abs=0.2)
+    assert len(root.findall(f"{SVG}circle")) == 4  # three values and the legend
+
+
+def test_a_heat_map_has_a_cell_and_a_number_a_value() -> None:
+    root = ET.fromstring(heat_map("x", [[1.0, None], [2.0, 3.0]], ["r1", "r2"], ["c1", "c2"], 1))
+    assert len(root.findall(f"{SVG}rect")) == 3
+    assert [text.text for text in root.findall(f"{SVG}text")][-2:] == ["2.0", "3.0"]
+
+
+def test_foreign_text_is_escaped_and_nothing_draws_nothing() -> None:
+    name = '<script>alert("x")</script>'
+    for svg in (
+        line_chart(name, {name: [1.0]}, [name], name, name),
+        heat_map(name, [[1.0]], [name], [name]),
+    ):
+        root = ET.fromstring(svg)
+        assert not root.findall(f".//{SVG}script") and name in "".join(root.itertext())
+    assert (
+        line_chart("x", {"a": [None]}, ["1"], "", "") == heat_map("x", [[None]], ["1"], ["1"]) == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (0.0, 0.0),
+        (12.3, 12.3),
+        (-0.001, 0.002),
+        (0.0, 100.0),
+        (99.9, 100.1),
+        (-4.6, -4.2),
+        (1e-9, 2e-9),
+    ],
+)
+def test_axes_hold_every_value(low: float, high: float) -> None:
+    root = ET.fromstring(line_chart("x", {"a": [low, high]}, ["1", "2"], "", ""))
+    grid = [
+        float(line.attrib["y1"])
+        for line in root.findall(f"{SVG}line")
+        if line.attrib.get("class") == "grid"
+    ]
+    points = [
+        float(point.split(",")[1])
+        for line in root.findall(f"{SVG}polyline")
+        for point in line.attrib["points"].split()
+    ]
+    assert 2 <= len(grid) <= 9 and min(grid) - 0.2 <= min(points) <= max(points) <= max(grid) + 0.2
+    labels = [
+        text.text or ""
+        for text in root.findall(f"{SVG}text")
+        if re.fullmatch(r"−?[\d.]+", text.text or "")
+    ]
+    assert len(set(labels)) >= len(grid)

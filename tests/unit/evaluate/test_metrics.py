@@ -1,0 +1,32 @@
+"""Ranks by hand, and ties by expectation."""
+
+import pytest
+import torch
+from structalign.cache.runtime.errors import StructAlignError
+from structalign.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
+
+
+def test_ranks_by_hand() -> None:
+    scores = torch.tensor([[0.9, 0.1, 0.2], [0.5, 0.4, 0.3], [0.1, 0.1, 0.1]])
+    ranks = text_to_video_ranks(scores, torch.tensor([0, 1, 2]))
+    # all equal: the expected place among three is the middle one
+    assert ranks.values.tolist() == [1, 2, 2]
+    assert ranks.tied == 1
+    assert ranks.recall(1) == pytest.approx(100 / 3)
+    assert ranks.summary()["MedR"] == 2
+
+
+def test_ties_count_with_their_expected_rank() -> None:
+    scores = torch.zeros(1, 4)
+    assert text_to_video_ranks(scores, torch.tensor([2])).values.tolist() == [2.5]
+
+
+def test_video_to_text_takes_the_best_caption() -> None:
+    scores = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.5]])
+    ranks = video_to_text_ranks(scores, torch.tensor([0, 0, 1]))
+    assert ranks.values.tolist() == [1, 2]
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(StructAlignError, match="not a finite number"):
+        text_to_video_ranks(torch.tensor([[float("nan")]]), torch.tensor([0]))

@@ -1,0 +1,116 @@
+"""Every kind of bad video ends in quarantine with its reason, every odd one works, and neighbours
+never notice.
+"""
+
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from helpers import corpus
+from helpers.cli import EXTRACT, INLINE, Cli, write_manifest
+from structalign.cache import FeatureCache
+from structalign.extract.video.decoder import Decoder
+from structalign.extract.video.errors import ClipError
+
+
+def test_odd_files_work(tmp_path: Path) -> None:
+    with Decoder(60) as decoder:
+        shapes = {
+            name: decoder.frames(path, None, None, 4).shape
+            for name, path in corpus.good(tmp_path).items()
+        }
+    expected = dict.fromkeys(shapes, (4, 96, 128, 3)) | {
+        "rotated": (4, 128, 96, 3),
+        "very wide": (4, 16, 4096, 3),
+        "tiny": (4, 48, 64, 3),
+    }
+    assert shapes == expected
+
+
+def test_widths_that_decord_cannot_copy(tmp_path: Path) -> None:
+    """Its "from_size == to_size"; which widths they are depends on the processor."""
+    with Decoder(60) as decoder:
+        for width in (32, 48, 64, 96, 144, 160):
+            path = corpus.write(tmp_path / f"{width}.mp4", frames=10, size=(width, 64))
+            frames = decoder.frames(path, None, None, 5)
+            with av.open(str(path)) as container:
+                truth = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+            assert np.array_equal(frames, np.stack(truth[::2])), width
+
+
+def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
+    found = {}
+    files = corpus.bad(tmp_path)
+    with Decoder(60) as decoder:
+        for name, (_, path) in files.items():
+            decoder.timeout = 3 if path.is_fifo() else 60
+            try:
+                decoder.frames(path, None, None, 12)
+                found[name] = "decoded"
+            except ClipError as error:
+                found[name] = error.reason
+    assert found == {name: reason for name, (reason, _) in files.items()}
+
+
+def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
+    """Random damage that changes frames is nearly always an error.
+
+    (A valid stream of other pictures cannot be told from the right one.)
+    """
+    source = corpus.write(tmp_path / "a.mp4", movflags="faststart")
+    with Decoder(60) as decoder:
+        whole = decoder.frames(source, None, None, 12)
+        found = unnoticed = 0
+        for seed in range(20):
+            try:
+                frames = decoder.frames(
+                    corpus.damaged(tmp_path / "b.mp4", source, 40, seed), None, None, 12
+                )
+                unnoticed += not np.array_equal(frames, whole)
+            except ClipError as error:
+                assert error.reason in ("substituted_frames", "decode_error")
+                found += 1
+    assert found >= 15 and unnoticed <= 3, (found, unnoticed)
+
+
+@pytest.mark.slow
+def test_frames_of_absurd_size_end_the_decoder_and_not_the_machine(
+    tmp_path: Path, videos: Path
+) -> None:
+    huge = corpus.write(tmp_path / "huge.mp4", "mpeg4", frames=1, size=(8176, 8176))
+    with Decoder(120) as decoder:
+        with pytest.raises(ClipError) as error:
+            decoder.frames(huge, None, None, 60)
+        assert error.value.reason in ("worker_crash", "decode_error")
+        assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 2)) == 2
+
+
+def test_good_clips_do_not_notice_bad_neighbours(
+    shared: Cli, cli: Cli, videos: Path, tmp_path: Path, world_clips: list
+) -> None:  # type: ignore[type-arg]
+    root = Path(shutil.copytree(videos, tmp_path / "videos"))
+    (tmp_path / "bad").mkdir()
+    files = [
+        (reason, path)
+        for reason, path in corpus.bad(tmp_path / "bad").values()
+        if reason != "timeout"
+    ]
+    chosen = world_clips[::2]
+    for clip, (_, path) in zip(chosen, files, strict=False):
+        target = root / f"{clip.name}.mp4"
+        target.unlink()
+        if path.exists():
+            shutil.copyfile(path, target)
+    write_manifest(root / "manifest.csv", world_clips)
+    report = cli.json(*EXTRACT, "--root", root, "--cut", "4", "--max-bad", "0.6", code=3)
+    wanted = {clip.name: reason for clip, (reason, _) in zip(chosen, files, strict=False)}
+    assert {entry["clip"]: entry["reason"] for entry in report["quarantined"]} == wanted
+    whole, rest = (
+        FeatureCache.open(shared.json(*INLINE, "--root", videos, "--cut", "4")["path"]),
+        FeatureCache.open(report["path"]),
+    )
+    for clip in rest.available(list(rest.catalog)):
+        for view in range(rest.rows.views(clip.id)):
+            assert np.array_equal(rest.tokens([clip.id], view), whole.tokens([clip.id], view))

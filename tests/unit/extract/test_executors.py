@@ -1,0 +1,140 @@
+"""Ray and the inline engine run the same functions and give the same bytes.
+
+A bad clip leaves its neighbours alone.
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cli import INLINE, RAY, Cli, digest
+from structalign.cache import FeatureCache, StructAlignError
+from structalign.extract.executors import WorkerPool, worker_pool
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
+    first = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    assert first["reused"]
+    # nothing is left in a home folder, and none is needed
+    cli.environment["HOME"] = "/proc/nowhere"
+    done = cli(*RAY, "--root", videos, "--cut", "4", "--workers", "2", "--json")
+    assert done.returncode == 0 and done.stderr == ""  # nothing of what Ray has to say
+    second = json.loads(done.stdout)
+    assert set(second) >= {
+        "fingerprint",
+        "path",
+        "clips",
+        "ok",
+        "quarantined",
+        "seconds",
+        "clips_per_second",
+        "reused",
+    }
+    assert not second["reused"] and second["fingerprint"] == first["fingerprint"]
+    assert digest(Path(first["path"])) == digest(Path(second["path"]))
+
+
+@pytest.mark.slow
+def test_an_error_in_a_ray_worker_is_one_line_with_what_our_code_said(
+    cli: Cli, videos: Path, tmp_path: Path
+) -> None:
+    """Ray's advice and log lines were shown instead."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'structalign.extract.video.decoder_process' in sys.orig_argv: "
+        "os.write(2, b'no libavcodec here'); os._exit(1)\n"
+    )
+    cli.environment["PYTHONPATH"] = str(tmp_path)
+    done = cli(*RAY, "--root", videos, "--cut", "4", "--json")
+    told = (
+        "error: a Ray worker failed: the decoder does not start (3 tries): no libavcodec here; "
+        "what is done is kept, run extract again\n"
+    )
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_bad_clips_are_quarantined_and_the_rest_goes_on(
+    shared: Cli, cli: Cli, videos: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(videos, tmp_path / "videos"))
+    names = sorted(file.name for file in root.glob("*.mp4"))
+    (root / names[0]).unlink()
+    (root / names[5]).write_bytes(b"")
+    (root / names[9]).write_text("hello")
+    refused = cli.error(*INLINE, "--root", root, "--cut", "4")
+    assert (
+        "3 of 32 clips are bad" in refused
+        and "more than --max-bad 0.01 allows, so nothing is published" in refused
+    )
+    assert not list((cli.home / "cache" / "caches").glob("*"))
+    report = cli.json(*INLINE, "--root", root, "--cut", "4", "--max-bad", "0.2", code=3)
+    assert report["clips"] == 32 and report["ok"] == 29
+    assert all(
+        set(entry) == {"clip", "reason", "path", "message"} for entry in report["quarantined"]
+    )
+    assert {entry["clip"] + ".mp4": entry["reason"] for entry in report["quarantined"]} == {
+        names[0]: "missing",
+        names[5]: "empty",
+        names[9]: "unreadable",
+    }
+    good, damaged = (
+        FeatureCache.open(shared.json(*INLINE, "--root", videos, "--cut", "4")["path"]),
+        FeatureCache.open(report["path"]),
+    )
+    for clip in damaged.available(list(damaged.catalog)):
+        assert np.array_equal(good.tokens([clip.id]), damaged.tokens([clip.id]))
+
+
+@pytest.mark.slow
+def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) -> None:
+    """Units with a batch_record are not done again.
+
+    Killed after the first of two, the second run leaves the first one's chunks alone.
+    """
+    whole = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    writer = cli.home / "cache" / "staging" / whole["fingerprint"][:32]
+    process = cli.start(*INLINE, "--root", videos, "--cut", "4")
+    while not list(writer.glob("receipts/0*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not list((cli.home / "cache" / "caches").glob("*"))
+    done = {
+        row["clip"]
+        for file in writer.glob("receipts/0*.json")
+        for row in json.loads(file.read_text())
+    }
+    assert 0 < len(done) < 32
+    kept = (writer / "tokens" / "c.0.0.0.0").stat().st_mtime_ns
+    again = cli.json(*INLINE, "--root", videos, "--cut", "4")
+    assert not again["reused"] and digest(Path(again["path"])) == digest(Path(whole["path"]))
+    assert (Path(again["path"]) / "tokens" / "c.0.0.0.0").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "resources", "expected"),
+    [
+        ("cpu", None, {"CPU": 8}, WorkerPool(8, 0)),
+        ("cpu", 3, {"CPU": 8, "GPU": 1}, WorkerPool(3, 0)),
+        ("cpu", None, {"CPU": 300}, WorkerPool(100, 0)),  # there are only so many units
+        ("cuda", None, {"CPU": 16, "GPU": 1}, WorkerPool(16, 0.0625)),
+        ("cuda", None, {"CPU": 64, "GPU": 1}, WorkerPool(16, 0.0625)),
+        ("cuda", None, {"CPU": 64, "GPU": 8}, WorkerPool(64, 0.125)),
+        # seven of them fit, in the parts that Ray counts
+        ("cuda", 7, {"CPU": 64, "GPU": 1}, WorkerPool(7, 0.1428)),
+        ("cuda", 2, {"CPU": 64, "GPU": 8}, WorkerPool(2, 1)),
+    ],
+)
+def test_workers_take_every_core_and_share_the_gpus(
+    device: str, workers: int | None, resources: dict[str, float], expected: WorkerPool
+) -> None:
+    assert worker_pool(device, workers, 100, resources) == expected
+
+
+def test_a_cluster_without_a_gpu_is_told() -> None:
+    with pytest.raises(StructAlignError, match="no node of this Ray cluster has a GPU"):
+        worker_pool("cuda", None, 100, {"CPU": 8})

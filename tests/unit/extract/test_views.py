@@ -1,0 +1,54 @@
+"""Views: the test view is fixed, training views are seeded by clip and view alone."""
+
+import numpy as np
+import torch
+from structalign.cache.clip.identity import Preprocessing
+from structalign.extract.settings import Augmentation
+from structalign.extract.video.views import make_views
+
+PREPROCESSING = Preprocessing(32, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+FRAMES = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+
+
+def rule(count: int = 3, seed: int = 0, flip: bool = True) -> Augmentation:
+    return Augmentation(count, seed, 0.5, flip)
+
+
+def test_shapes_and_what_decides() -> None:
+    views = make_views(FRAMES, "a", 3, rule(), PREPROCESSING)
+    assert views.shape == (3, 3, 3, 32, 32) and views.dtype == torch.float32
+    assert torch.equal(views, make_views(FRAMES, "a", 3, rule(), PREPROCESSING))
+    assert torch.equal(views[:2], make_views(FRAMES, "a", 2, rule(), PREPROCESSING))
+    other = make_views(FRAMES, "b", 3, rule(), PREPROCESSING)
+    assert torch.equal(views[0], other[0]) and not torch.equal(views[1], other[1])
+    assert not torch.equal(views[1], make_views(FRAMES, "a", 3, rule(seed=1), PREPROCESSING)[1])
+
+
+def test_normalised() -> None:
+    grey = np.full((1, 32, 32, 3), 128, np.uint8)
+    view = make_views(grey, "a", 1, rule(1), PREPROCESSING)[0, 0]
+    wanted = (128 / 255 - torch.tensor([0.5, 0.4, 0.3])) / 0.2
+    assert torch.allclose(view, wanted[:, None, None].expand(3, 32, 32), atol=1e-5)
+
+
+def test_flips_can_be_turned_off() -> None:
+    """Left half dark, right half bright.
+
+    Without flips the right side stays the brighter one in every view.
+    """
+    frames = np.zeros((1, 64, 64, 3), np.uint8)
+    frames[:, :, 32:] = 255
+    count = 40
+
+    def brighter_right(flip: bool) -> list[bool]:
+        views = make_views(frames, "a", count, rule(count, flip=flip), PREPROCESSING)
+        return [bool(view[..., 16:].mean() > view[..., :16].mean()) for view in views]
+
+    assert all(brighter_right(flip=False))
+    assert 5 < sum(brighter_right(flip=True)[1:]) < 35
+
+
+def test_one_crop_for_all_frames_of_a_clip() -> None:
+    same = np.repeat(FRAMES[:1], 3, axis=0)
+    views = make_views(same, "a", 3, rule(), PREPROCESSING)
+    assert torch.equal(views[:, 0], views[:, 1]) and torch.equal(views[:, 0], views[:, 2])

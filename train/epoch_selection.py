@@ -1,0 +1,79 @@
+"""Which epoch of a task is kept: the best by R@1 over all clips seen so far."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .gallery import Block, Gallery
+from .methods.base import Method
+from .stream import Queries, TaskStream
+
+PATIENCE, FIRST_COUNTED = 5, 11  # released: the fifth epoch without a better score, from the 11th
+
+
+class BestEpoch:
+    """Keeps the parameters of the best epoch by a score; of equal ones the later.
+
+    ``heldout`` sees every epoch. ``reference`` scores on the test set and stops as the released
+    code does: at the fifth epoch, counted from the eleventh on, that is not above the best.
+    """
+
+    def __init__(self, rule: Literal["heldout", "reference"], method: Method) -> None:
+        self.rule, self.method = rule, method
+        self.best, self.epoch, self.bad = float("-inf"), 0, 0
+        self.kept: dict[str, Tensor] = {}
+
+    @property
+    def should_continue(self) -> bool:
+        """Whether another epoch may be kept."""
+        return self.rule == "heldout" or self.bad < PATIENCE
+
+    def update(self, epoch: int, score: float) -> None:
+        """Take the parameters after ``epoch`` (1-based) with their score."""
+        if score > self.best:
+            self.bad = 0
+        elif epoch >= FIRST_COUNTED:
+            self.bad += 1
+        if score >= self.best:
+            self.best, self.epoch = score, epoch
+            self.kept = {name: p.detach().clone() for name, p in self.method.learnt().items()}
+
+    def restore(self) -> None:
+        """Put the best epoch's parameters back."""
+        for name, parameter in self.method.learnt().items():
+            parameter.data.copy_(self.kept[name])
+
+
+class SelectionScore:
+    """R@1 in percent over the captions of all tasks so far while one is being learnt.
+
+    Old clips are as stored, the task's own as the method now encodes them.
+    """
+
+    def __init__(self, method: Method, stream: TaskStream, old: Gallery, number: int) -> None:
+        split = stream.settings.selection_split
+        self.method, self.old, self.number = method, old, number
+        self.clips = stream.eval_clips(number, split)
+        self.tokens = stream.tokens(self.clips)
+        tasks = range(1, number + 1)
+        self.queries = [stream.queries(task, method.tokenize, split) for task in tasks]
+
+    def __call__(self) -> float:
+        """The score of the method as it is now."""
+        names = tuple(clip.id for clip in self.clips)
+        own = Block(self.number, names, self.method.encode_videos(self.tokens).cpu())
+        gallery = Gallery([*self.old.blocks, own])
+        scores = gallery.score(self.method, torch.cat([q.ids for q in self.queries]))
+        target = joined_targets(self.queries)
+        right = scores.gather(1, target[:, None])
+        return float(((scores >= right).sum(1) == 1).double().mean() * 100)
+
+
+def joined_targets(queries: list[Queries]) -> Tensor:
+    """The right column of every caption of some tasks whose clips are joined, int64 [T]."""
+    first, targets = 0, []
+    for query in queries:
+        targets.append(query.target + first)
+        first += len(query.clips)
+    return torch.cat(targets)

@@ -1,0 +1,72 @@
+"""The gallery: embeddings of every finished task's clips, stored when the task ended."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .methods.base import Encoder
+from .model.similarity import fused_similarity
+from .model.towers import TextFeatures
+
+
+@dataclass(frozen=True)
+class Block:
+    """One task's clips and what their method stored of them, float32 [V, N, D]."""
+
+    task: int
+    clips: tuple[str, ...]
+    embeddings: Tensor
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Captions by the path of a block's task, and their similarities to the block [T, V]."""
+
+    texts: TextFeatures
+    similarities: dict[str, Tensor]
+
+
+class Gallery:
+    """Blocks in task order. A caption is compared with each block by that task's own path."""
+
+    def __init__(self, blocks: Iterable[Block] = ()) -> None:
+        self.blocks = list(blocks)
+
+    def add(self, block: Block) -> None:
+        """Append a task's clips."""
+        self.blocks.append(block)
+
+    @property
+    def clips(self) -> list[str]:
+        """The clips of all blocks, in the order of the score's columns."""
+        return [clip for block in self.blocks for clip in block.clips]
+
+    def compare(self, encoder: Encoder, ids: Tensor) -> list[Comparison]:
+        """Captions int64 [T, L] with each block. Paths that repeat are encoded once."""
+        texts: dict[int, TextFeatures] = {}
+        found = []
+        for block in self.blocks:
+            path = encoder.path_of(block.task)
+            if path not in texts:
+                texts = {path: encoder.encode_texts(ids, block.task)}
+            found.append(compare(encoder, texts[path], block.embeddings))
+        return found
+
+    def score(self, encoder: Encoder, ids: Tensor) -> Tensor:
+        """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""
+        return fuse([one.similarities for one in self.compare(encoder, ids)])
+
+
+@torch.no_grad()
+def compare(encoder: Encoder, texts: TextFeatures, embeddings: Tensor) -> Comparison:
+    """Encoded captions with stored embeddings."""
+    similarities = encoder.similarity(texts, embeddings.to(encoder.device))
+    return Comparison(texts, similarities)
+
+
+def fuse(blocks: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """Join the blocks' columns by similarity, then fuse the similarities: [T, V] on the CPU."""
+    joined = [torch.cat([block[name] for block in blocks], 1) for name in blocks[0]]
+    return fused_similarity(joined).cpu()

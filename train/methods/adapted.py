@@ -1,0 +1,212 @@
+"""CLIP with adapters: frame fusion in the vision tower, LoRA experts in the text tower (CTVR)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...cache.clip.backbone import Backbone
+from ...cache.runtime.errors import StructAlignError
+from ..model.adapters import FrameFusion, Noise, Route, TextExperts
+from ..model.similarity import global_similarity, word_frame_similarity
+from ..model.towers import TextFeatures
+from ..optimizer import ParameterGroup
+from ..seeds import generator
+from .base import Method
+
+if TYPE_CHECKING:
+    from ..stream import Batch, Task
+    from .registry import MethodConfig
+
+PAPER_BATCH = 32
+SAMPLE = 64  # captions a task that the experts' use is measured on
+
+
+@dataclass(frozen=True)
+class AdapterOptions:
+    """Sizes of the adapters, and whether similarity is fused or of whole clips."""
+
+    adapted_blocks: int | None = None
+    frame_fusion: bool = True
+    experts: int = 10
+    rank: int = 64
+    lora_alpha: float = 256.0
+    top_k: int = 2
+    dropout: float = 0.1
+    similarity: Literal["fused", "global"] = "fused"
+
+    def __post_init__(self) -> None:
+        for name in ("experts", "rank", "top_k"):
+            if getattr(self, name) <= 0:
+                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        if not 0 <= self.dropout < 1:
+            raise StructAlignError("setting dropout is a fraction from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class PairFeatures:
+    """A batch's frames [B, N, D], words [B, L, D] with lengths [B], and similarity [B, B].
+
+    Rows of the word-frame similarity are videos, columns texts.
+    """
+
+    frames: Tensor
+    words: Tensor
+    lengths: Tensor
+    similarity: Tensor
+
+
+class AdaptedMethod(Method):
+    """A method that learns adapters. It grows a task prototype with every task.
+
+    Task 1 uses expert 0 alone; later tasks are routed, and begin with equal experts.
+    """
+
+    Options = AdapterOptions
+    options: AdapterOptions
+
+    def __init__(self, backbone: Backbone, config: "MethodConfig", seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        rng, o = generator(seed, "initialisation"), self.options
+        available = backbone.blocks - backbone.cut
+        adapted = available if o.adapted_blocks is None else o.adapted_blocks
+        if not 0 < adapted <= available:
+            raise StructAlignError(
+                f"adapted_blocks {adapted} needs a cache cut at "
+                f"{max(0, backbone.blocks - adapted)} or before; this one is cut at {backbone.cut}"
+            )
+        self.frame_fusion = nn.ModuleDict()
+        if o.frame_fusion:
+            transformer = backbone.model.visual.transformer
+            width, heads = int(transformer.width), int(transformer.resblocks[-1].attn.num_heads)
+            for block in range(backbone.blocks - adapted, backbone.blocks):
+                self.frame_fusion[str(block)] = FrameFusion(width, heads, block, rng)
+        scaling = o.lora_alpha / o.rank
+        width = self.towers.text.width
+        self.experts = nn.ModuleList(
+            TextExperts(width, o.experts, o.rank, scaling, o.top_k, o.dropout, rng)
+            for _ in self.towers.text.blocks
+        )
+        self.task_prototypes = nn.ParameterList()
+
+    def begin_task(self, task: "Task") -> None:
+        """Grow the task's prototype, N(0, 1 / H)."""
+        super().begin_task(task)
+        self._grow(task.number)
+
+    def end_task(self, task: "Task") -> None:
+        """After task 1 every expert becomes a copy of the first."""
+        if task.number == 1:
+            for experts in self.experts:
+                cast(TextExperts, experts).copy_first_expert()
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Experts; frame fusion; gates and task prototypes."""
+        fusion = [p for adapter in self.frame_fusion.values() for p in adapter.named_parameters()]
+        gates = [p for name, p in fusion if name == "alpha"]
+        experts = [cast(TextExperts, module) for module in self.experts]
+        shared = [p for e in experts for p in (e.down, e.route, e.noise)]
+        return [
+            ParameterGroup("text", shared),
+            ParameterGroup("text", [e.up for e in experts], rowwise=True),
+            ParameterGroup("vision", [p for name, p in fusion if name != "alpha"]),
+            ParameterGroup("other", [*gates, *self.task_prototypes]),
+        ]
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [B, N, D] through the frame fusion adapters."""
+        return self.towers.video(tokens, self.frame_fusion)
+
+    def text_features(
+        self, ids: Tensor, task: int | None, noise: Noise | None = None
+    ) -> TextFeatures:
+        """Captions by the path of ``task``: task 1 by expert 0, later ones routed."""
+        return self.towers.text_features(ids, self.experts, self.route(task, noise))
+
+    def path_of(self, task: int) -> int:
+        """Every task has its own task prototype."""
+        return task
+
+    def route(self, task: int | None, noise: Noise | None = None) -> Route:
+        """The path of a task; None routes without a task prototype."""
+        prototype = self.task_prototypes[task - 1] if task is not None and task > 1 else None
+        return Route(task != 1, prototype, noise)
+
+    def pair_features(self, batch: "Batch") -> PairFeatures:
+        """Encode a batch; each distinct clip goes through the tower once."""
+        frames = self.frames(batch.tokens)[batch.place]
+        text = self.text_features(batch.ids, self.task, self.noise())
+        similarity = word_frame_similarity(frames, text.words, text.lengths)
+        return PairFeatures(frames, text.words, text.lengths, similarity)
+
+    def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
+        """What similarities are multiplied by.
+
+        Exp(tau) / sqrt(32), however many pairs there are.
+        """
+        return scale / PAPER_BATCH**0.5
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """Unit frames [V, N, D], or the unit mean frame [V, 1, D] where similarity is global."""
+        pooled = self.options.similarity == "global"
+        return F.normalize(frames.mean(1, keepdim=True) if pooled else frames, dim=-1)
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """Word-frame and global similarity, or global alone."""
+        if self.options.similarity == "global":
+            return {"global": global_similarity(videos, texts.text).T}
+        return super().similarity(texts, videos)
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Grow to the checkpoint's tasks, then restore."""
+        tasks = sum(name.startswith("task_prototypes.") for name in state)
+        self.task_prototypes = nn.ParameterList(list(self.task_prototypes)[:tasks])
+        self._grow(tasks)
+        super().load_state(state)
+
+    @torch.no_grad()
+    def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
+        """Each task's use of the experts, and how far every frame fusion gate is open."""
+        gates = {
+            block: float(cast(FrameFusion, adapter).alpha)
+            for block, adapter in self.frame_fusion.items()
+        }
+        experts = [self.expert_use(ids, task) for task, ids in enumerate(captions, 1)]
+        return {"experts": experts, "gates": gates}
+
+    def expert_use(self, ids: Tensor, task: int) -> list[float]:
+        """Mean share of each expert in some captions, over blocks and slots; sums to 1."""
+        if task == 1:
+            return [1.0] + [0.0] * (self.options.experts - 1)
+        with _recorded([cast(TextExperts, module) for module in self.experts]) as shares:
+            self.encode_texts(ids[:SAMPLE], task)
+        return torch.cat(shares).mean(0).tolist()
+
+    def _grow(self, tasks: int) -> None:
+        for number in range(len(self.task_prototypes) + 1, tasks + 1):
+            width = self.towers.text.width
+            draw = torch.randn(width, generator=generator(self.seed, "task_prototype", number))
+            self.task_prototypes.append(nn.Parameter((draw * width**-0.5).to(self.device)))
+
+
+@contextmanager
+def _recorded(experts: list[TextExperts]) -> Iterator[list[Tensor]]:
+    """The mixture weights [S * B, E] of every call of some experts, as they are computed."""
+    shares: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        u, slots, end, route = inputs
+        routed = cast(TextExperts, module)
+        weights = routed.gates(routed.routing_input(u, end, route), slots, None)
+        shares.append(weights.flatten(0, 1).cpu())
+
+    handles = [module.register_forward_pre_hook(keep) for module in experts]
+    try:
+        yield shares
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,162 @@
+"""Finding methods: a name's YAML and file, or a file of your own."""
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ...cache.runtime.configs import CONFIGS, read_config, read_yaml
+from ...cache.runtime.errors import StructAlignError, unknown
+from ..settings import TrainSettings, check_values, setting_names
+
+if TYPE_CHECKING:
+    from .base import Method
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """A method as the user names it, with all of its settings.
+
+    ``source`` is the module under ``methods/`` that has its class, or the path of a file outside
+    the package, whose sha256 is ``file_hash`` then. ``ignored`` settings were given for several
+    methods, and this one does not have them.
+    """
+
+    name: str
+    source: str
+    settings: TrainSettings
+    options: Any
+    file_hash: str | None = None
+    ignored: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name, the method's own among them."""
+        return {**asdict(self.settings), **asdict(self.options)}
+
+    def method_class(self) -> "type[Method]":
+        """The class that it configures."""
+        return method_class(self.source)
+
+
+def method_names() -> list[str]:
+    """The names that ``--method`` takes."""
+    return sorted(file.stem for file in (CONFIGS / "methods").glob("*.yaml"))
+
+
+def load_method(
+    name: str, dataset: str, backbone: str, overrides: Mapping[str, Any] | None = None
+) -> MethodConfig:
+    """The settings of a method on a dataset and a backbone, ``overrides`` on top.
+
+    Layers: defaults < dataset < backbone < method (its bases first), and in each method its values
+    for the dataset and for the backbone. ``name`` is a method's, or the path of a .py file; it
+    may carry changes, ``structalign:teacher=pretrained``, and keeps them in results.
+
+    Raises:
+        StructAlignError: an unknown method or setting (giving the nearest), a value of the wrong
+            kind, or a file that does not hold one method.
+    """
+    method, *changes = name.split(":")
+    if wrong := [change for change in changes if "=" not in change]:
+        raise StructAlignError(f"method '{name}': '{wrong[0]}' is not KEY=VALUE")
+    if method.endswith(".py"):
+        path = Path(method).expanduser().resolve()
+        if not path.is_file():
+            raise StructAlignError(f"no file {method}; --method takes a name or a .py file")
+        chain = _with_bases(path.stem, read_yaml(path.with_suffix(".yaml")))
+        source, file_hash = str(path), hashlib.sha256(path.read_bytes()).hexdigest()
+        name = ":".join([path.stem, *changes])
+    else:
+        if method not in method_names():
+            raise unknown("method", method, method_names())
+        chain = _with_bases(method, read_config("methods", method))
+        source, file_hash = chain[0][0], None
+    options = method_class(source).Options
+    values: dict[str, Any] = {}
+    for kind, key in (("datasets", dataset), ("backbones", backbone)):
+        shared = read_config(kind, key).get("train") or {}
+        known = setting_names(TrainSettings, options)  # others are other methods' settings
+        values |= {k: value for k, value in shared.items() if k in known}
+    for _, body in chain:
+        by_dataset, by_backbone = body.get("datasets") or {}, body.get("backbones") or {}
+        for own in (body.get("train"), by_dataset.get(dataset), by_backbone.get(backbone)):
+            values |= check_values(own or {}, TrainSettings, options)
+    on_top = {key: yaml.safe_load(text) for key, _, text in (c.partition("=") for c in changes)}
+    given = dict(overrides or {})
+    own = setting_names(TrainSettings, options)
+    ignored = [key for key in given if key not in own and key in _settings_elsewhere()]
+    values |= {**on_top, **{key: value for key, value in given.items() if key not in ignored}}
+    return replace(make_config(name, source, values, file_hash), ignored=tuple(ignored))
+
+
+def make_config(
+    name: str, source: str, values: Mapping[str, Any], file_hash: str | None = None
+) -> MethodConfig:
+    """A configuration from values by setting name; what is missing takes its default."""
+    options = method_class(source).Options
+    checked = check_values(values, TrainSettings, options)
+    common = {key: value for key, value in checked.items() if key in setting_names(TrainSettings)}
+    own = {key: value for key, value in checked.items() if key not in common}
+    return MethodConfig(name, source, TrainSettings(**common), options(**own), file_hash)
+
+
+def method_class(source: str) -> "type[Method]":
+    """The one class of a method's file that is a method and no base of another there.
+
+    Raises:
+        StructAlignError: the file does not import, or holds none or several.
+    """
+    from .base import Method
+
+    if source.endswith(".py"):
+        module = _load_file(source, hashlib.sha256(Path(source).read_bytes()).hexdigest())
+    else:
+        module = import_module(f".{source}", __package__)
+    own = [
+        found
+        for _, found in inspect.getmembers(module, inspect.isclass)
+        if issubclass(found, Method) and found.__module__.startswith(module.__name__)
+    ]
+    leaves = [found for found in own if not any(found in other.__mro__[1:] for other in own)]
+    if len(leaves) != 1:
+        names = ", ".join(found.__name__ for found in leaves) or "none"
+        raise StructAlignError(f"{source} must define one subclass of Method; it has {names}")
+    return leaves[0]
+
+
+@functools.cache
+def _load_file(source: str, file_hash: str) -> ModuleType:
+    """A Python file as a module, executed once for each of its versions."""
+    name = f"structalign_method_{file_hash[:16]}"
+    spec = importlib.util.spec_from_file_location(name, source)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise StructAlignError(f"method file {source} does not import ({what})") from error
+    return module
+
+
+def _settings_elsewhere() -> set[str]:
+    """The own settings of all methods of the package."""
+    sources = {_with_bases(n, read_config("methods", n))[0][0] for n in method_names()}
+    return {key for source in sources for key in setting_names(method_class(source).Options)}
+
+
+def _with_bases(name: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A method's name and YAML, preceded by those of its bases."""
+    chain = [(name, body)]
+    while (base := chain[0][1].get("base")) is not None:
+        chain.insert(0, (str(base), read_config("methods", str(base))))
+    return chain

@@ -1,0 +1,5 @@
+"""StructAlign."""
+
+from .method import StructAlign
+
+__all__ = ["StructAlign"]

@@ -1,0 +1,177 @@
+"""StructAlign: relation preserving, cross-modal ETF alignment, prototype replay (SIGIR 2026)."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from ....cache.clip.backbone import Backbone
+from ...losses import contrastive, pooled_unit
+from ...model.similarity import word_frame_similarity
+from ...optimizer import ParameterGroup
+from ...seeds import generator
+from ...stream import Batch, Task
+from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
+from ..registry import MethodConfig
+from .losses import etf_alignment, prototype_alignment, prototype_replay, relation_preserving
+from .prototypes import ClassPrototypes
+from .simplex import Kind, class_directions
+
+
+@dataclass(frozen=True)
+class StructAlignOptions(AdapterOptions):
+    """Weights of the losses, the teacher, and the directions of the classes.
+
+    The last six choose slips of the released code: ``released.py`` has them.
+    """
+
+    crp_weight: float = 10.0
+    etf_weight: float = 0.1
+    replay_weight: float = 0.5
+    teacher: Literal["pretrained", "previous"] = "previous"
+    etf: Kind = "open"
+    etf_classes: int | None = None
+    logits: Literal["fixed", "batch"] = "fixed"
+    etf_projections: Literal["trained", "fixed_swapped"] = "trained"
+    words: Literal["real", "released"] = "real"
+    prototypes: Literal["trained_path", "released"] = "trained_path"
+    prototype_labels: Literal["global", "within_task"] = "global"
+    clip_scope: Literal["optimised", "all"] = "optimised"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A frozen model's embeddings of a task's training set, and its exp(tau).
+
+    frames [views, M, N, D], words [Q, L, D], lengths [Q].
+    """
+
+    frames: Tensor
+    words: Tensor
+    lengths: Tensor
+    scale: Tensor
+
+    def similarity(self, batch: Batch) -> Tensor:
+        """Word-frame similarity [B, B] of a batch."""
+        frames, captions = self.frames[batch.view, batch.clips], batch.captions
+        return word_frame_similarity(frames, self.words[captions], self.lengths[captions])
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Drawn (text, video, labels): twice the batch for the ETF loss, once for the contrast."""
+
+    etf: tuple[Tensor, Tensor, Tensor]
+    contrast: tuple[Tensor, Tensor, Tensor]
+
+
+class StructAlign(AdaptedMethod):
+    """L = base + lambda ETF + 0.5 replay with base = NCE + 10 CRP.
+
+    lambda = 0.1 base / ETF is constant in the gradient. CRP and replay begin with task 2. Any of
+    the three terms is left out when its weight is 0.
+    """
+
+    Options = StructAlignOptions
+    options: StructAlignOptions
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        dim, rng = self.towers.dim, generator(seed, "etf_projections")
+        self.etf_text, self.etf_video = (
+            nn.Parameter((torch.rand(dim, dim, generator=rng) * 2 - 1) * dim**-0.5) for _ in "tv"
+        )
+        self.prototypes = ClassPrototypes(dim)
+        self.directions = torch.zeros(0, dim)
+        self.teacher: Teacher | None = None
+
+    @classmethod
+    def create(cls, backbone: Backbone, config: MethodConfig, seed: int) -> Self:
+        """The method, or its subclass with the slips that the options ask for."""
+        from .released import ReleasedStructAlign
+
+        chosen = ReleasedStructAlign if ReleasedStructAlign.is_wanted(config.options) else cls
+        return chosen(backbone, config, seed)  # type: ignore[return-value]
+
+    def begin_task(self, task: Task) -> None:
+        """Embed the task's training set once with the teacher: it does not change in the task."""
+        super().begin_task(task)
+        o = self.options
+        if o.etf_weight and not len(self.directions):
+            rng = generator(0, "etf")
+            directions = class_directions(o.etf, o.etf_classes, self.towers.dim, rng)
+            self.directions = directions.to(self.device)
+        self.teacher = None
+        if o.crp_weight and task.number > 1:
+            model = self if o.teacher == "previous" else self.pretrained
+            text = model.encode_texts(task.ids, task.number - 1)
+            with torch.no_grad():
+                views = [[model.frames(p) for p in view.split(128)] for view in task.tokens]
+                frames = torch.stack([torch.cat(parts) for parts in views])
+            self.teacher = Teacher(frames, text.words, text.lengths, self.towers.scale.detach())
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted terms of the loss."""
+        pairs, o = self.pair_features(batch), self.options
+        size = len(batch.ids)
+        logits = pairs.similarity * self.logit_factor(self.towers.scale, size)
+        terms = {"contrastive": contrastive(logits)}
+        if self.teacher is not None:
+            factor = self.logit_factor(self.teacher.scale, size)
+            taught = self.teacher.similarity(batch) * factor
+            terms["crp"] = o.crp_weight * relation_preserving(logits, taught)
+        base = torch.stack(list(terms.values())).sum()
+        replayed = self.draw_prototypes(size)
+        if o.etf_weight:
+            etf = self.etf_loss(pairs, batch.labels, replayed)
+            terms["etf"] = o.etf_weight * base.detach() / etf.detach() * etf
+        if replayed is not None and o.replay_weight:
+            terms["replay"] = o.replay_weight * self.replay_loss(pairs, replayed)
+        return terms
+
+    def etf_loss(self, pairs: PairFeatures, labels: Tensor, replayed: Replayed | None) -> Tensor:
+        """ETF alignment of the batch, and of drawn prototypes of old classes if there are any."""
+        words, frames = pairs.words @ self.etf_text.T, pairs.frames @ self.etf_video.T
+        loss = etf_alignment(words, pairs.lengths, frames, self.directions[labels])
+        if replayed is None:
+            return loss
+        text, video, drawn = replayed.etf
+        text, video = self.project_prototypes(text, video)
+        return loss + prototype_alignment(text, video, self.directions[drawn])
+
+    def project_prototypes(self, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Drawn prototypes [R, D] in the space of the class directions."""
+        return text @ self.etf_text.T, video @ self.etf_video.T
+
+    def replay_loss(self, pairs: PairFeatures, replayed: Replayed) -> Tensor:
+        """Contrast of the batch's pooled pairs and drawn prototypes, with CLIP's temperature."""
+        text, video, _ = replayed.contrast
+        own_video, own_text = pooled_unit(pairs.frames), pooled_unit(pairs.words, pairs.lengths)
+        return prototype_replay(own_video, own_text, video, text, self.towers.scale)
+
+    def draw_prototypes(self, batch: int) -> Replayed | None:
+        """Prototypes of old classes for one step; None while there are none."""
+        o, rng = self.options, self.draws("replay")
+        if not len(self.prototypes) or not (o.replay_weight or o.etf_weight):
+            return None
+        return Replayed(self.prototypes.draw(2 * batch, rng), self.prototypes.draw(batch, rng))
+
+    def end_task(self, task: Task) -> None:
+        """Remember mean and radius of the task's classes."""
+        self.prototypes.add(*self.prototype_features(task))
+        super().end_task(task)
+
+    @torch.no_grad()
+    def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        """Class, unit text and unit video feature of every pair, by the trained path, view 0."""
+        text = self.encode_texts(task.ids, task.number)
+        frames = torch.cat([self.frames(part) for part in task.tokens[0].split(128)])
+        video = pooled_unit(frames)[task.caption_clip]
+        labels = task.clip_labels[task.caption_clip]
+        return labels, pooled_unit(text.words, text.lengths), video
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The adapters', and the projections of the ETF loss."""
+        projections = [self.etf_text, self.etf_video]
+        return [*super().parameter_groups(), ParameterGroup("other", projections)]

@@ -1,0 +1,162 @@
+"""The released StructAlign code's slips, each chosen by an option. ``docs/protocol.md`` lists them.
+
+The method as described is ``method.py``; nothing here is needed to read it.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ....cache.clip.backbone import Backbone
+from ....cache.runtime.errors import StructAlignError
+from ...losses import pooled_unit
+from ...model.adapters import Noise, Route
+from ...model.towers import TextFeatures
+from ...optimizer import ParameterGroup
+from ...stream import Task
+from ..registry import MethodConfig
+from .method import StructAlign, StructAlignOptions
+
+
+class ReleasedStructAlign(StructAlign):
+    """StructAlign with some or all of the released slips."""
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        self.pads_together = self.options.words == "released"
+        if self.options.clip_scope == "all":
+            # In no group, so never stepped nor cleared: their gradients pile up in the norm.
+            towers = self.towers
+            for p in (towers.video.projection, towers.text.projection, towers.logit_scale):
+                p.requires_grad_(True)
+        elif self.options.etf_projections == "fixed_swapped":
+            self.etf_text.requires_grad_(False)
+            self.etf_video.requires_grad_(False)
+
+    @staticmethod
+    def is_wanted(options: StructAlignOptions) -> bool:
+        """Whether any slip is on."""
+        mended = StructAlignOptions()
+        slips = (
+            "logits",
+            "etf_projections",
+            "words",
+            "prototypes",
+            "prototype_labels",
+            "clip_scope",
+        )
+        return any(getattr(options, name) != getattr(mended, name) for name in slips)
+
+    def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
+        """The temperature is divided by the root of the batch's own size."""
+        if self.options.logits == "fixed":
+            return super().logit_factor(scale, pairs)
+        return scale / pairs**0.5
+
+    def project_prototypes(self, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Text and video are swapped between the terms."""
+        if self.options.etf_projections == "trained":
+            return super().project_prototypes(text, video)
+        return text @ self.etf_video.T, video @ self.etf_text.T
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The projections of the ETF loss stay as they were drawn."""
+        groups = super().parameter_groups()
+        return groups if self.options.etf_projections == "trained" else groups[:-1]
+
+    def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        """Statistics come from another path, and labels lack the task's offset."""
+        if self.options.prototypes == "released":
+            labels, text, video = self._unrouted_features(task)
+        else:
+            labels, text, video = super().prototype_features(task)
+        if self.options.prototype_labels == "within_task":
+            labels = labels - task.first_class
+        return labels, text, video
+
+    @torch.no_grad()
+    def _unrouted_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        """Routed without a prototype, from one more epoch of batches, incomplete ones left out."""
+        size = self.settings.batch
+        whole = [b for b in task.batches(self.settings.epochs) if len(b.ids) == size]
+        if not whole:
+            raise StructAlignError(
+                f"prototypes=released needs a whole batch of {size} pairs; "
+                f"task {task.number} has none"
+            )
+        texts = [self.encode_texts(batch.ids, None) for batch in whole]
+        videos = [pooled_unit(self.frames(batch.tokens))[batch.place] for batch in whole]
+        labels = torch.cat([batch.labels for batch in whole])
+        pooled = torch.cat([pooled_unit(text.words, text.lengths) for text in texts])
+        return labels, pooled, torch.cat(videos)
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """Rows are filled up with the end id, which then counts as words."""
+        ids = super().tokenize(texts)
+        return released_padding(ids) if self.options.words == "released" else ids
+
+    def text_features(
+        self,
+        ids: Tensor,
+        task: int | None,
+        noise: Noise | None = None,
+        visible: Tensor | None = None,
+    ) -> TextFeatures:
+        """Padding counts as words, so a caption depends on its batch."""
+        if self.options.words == "real":
+            return super().text_features(ids, task, noise)
+        return self._padded_text(ids, self.experts, self.route(task, noise), visible)
+
+    def pretrained_text(self, ids: Tensor) -> TextFeatures:
+        """The same without experts."""
+        if self.options.words == "real":
+            return super().pretrained_text(ids)
+        return self._padded_text(ids, None, None, None)
+
+    def _padded_text(
+        self,
+        ids: Tensor,
+        experts: nn.ModuleList | None,
+        route: Route | None,
+        visible: Tensor | None,
+    ) -> TextFeatures:
+        end = ids.argmax(-1)
+        if visible is None:
+            ids = ids[:, : int(end.max()) + 1]
+            visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
+        x, end = self.towers.text(ids, experts, route, visible)
+        place = torch.arange(ids.shape[1], device=ids.device)
+        is_word = released_words(ids)
+        order = torch.where(is_word, place, ids.shape[1]).argsort(dim=1, stable=True)
+        lengths = is_word.sum(1)
+        words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, int(lengths.max()))]
+        return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
+
+    def state(self) -> dict[str, Tensor]:
+        """With the gradients that are never cleared."""
+        if self.options.clip_scope == "optimised":
+            return super().state()
+        gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None}
+        return {**super().state(), **{f"gradient.{name}": g for name, g in gradients.items()}}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Restore them too."""
+        plain = {n: value for n, value in state.items() if not n.startswith("gradient.")}
+        for p in self.parameters():
+            p.grad = None
+        super().load_state(plain)
+        if self.options.clip_scope == "all":
+            for name, p in self.named_parameters():
+                gradient = state.get(f"gradient.{name}")
+                p.grad = None if gradient is None else gradient.to(p.device)
+
+
+def released_words(ids: Tensor) -> Tensor:
+    """Which ids are words: not the row's first id, not id 0, not the first end of text."""
+    place = torch.arange(ids.shape[1], device=ids.device)
+    return (ids != ids[:, :1]) & (ids != 0) & (place != ids.argmax(-1)[:, None])
+
+
+def released_padding(ids: Tensor) -> Tensor:
+    """Rows filled up with their end id, as the released code's tokenizer does."""
+    after = torch.arange(ids.shape[1], device=ids.device) > ids.argmax(-1)[:, None]
+    return torch.where(after, ids.amax(-1, keepdim=True), ids)

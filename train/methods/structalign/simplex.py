@@ -1,0 +1,61 @@
+"""Simplex equiangular tight frames: the fixed directions that classes are aligned with."""
+
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+
+from ....cache.runtime.errors import StructAlignError
+
+Kind = Literal["open", "simplex", "gaussian"]
+
+
+def class_directions(kind: Kind, classes: int | None, dim: int, generator: Generator) -> Tensor:
+    """Unit directions by class number, float32 [C, dim].
+
+    ``open`` needs no number of classes: a class gets the next of dim + 1 vertices of one simplex,
+    any C of which, centred, are again an exact C-simplex. ``simplex`` and ``gaussian`` are for a
+    known number of ``classes``, else for dim + 1.
+    """
+    count = dim + 1 if classes is None or kind == "open" else classes
+    frame = gaussian_frame if kind == "gaussian" else simplex_etf
+    return frame(count, dim, generator)
+
+
+def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
+    """Unit vectors whose pairwise cosines all equal -1 / (num_classes - 1), rotated at random.
+
+    The rows of sqrt(K / (K-1)) (I - 11^T / K) written in an orthonormal basis of their
+    (K-1)-dimensional span, which a random isometry maps into ``dim`` dimensions.
+
+    Returns:
+        float32 [num_classes, dim].
+
+    Raises:
+        StructAlignError: num_classes above dim + 1 (no such frame exists) or below 2.
+    """
+    if not 2 <= num_classes <= dim + 1:
+        raise StructAlignError(
+            f"a simplex ETF of {num_classes} classes does not exist in {dim} dimensions; "
+            f"it takes 2 to {dim + 1} classes"
+        )
+    span = num_classes - 1
+    # Orthonormal columns, each orthogonal to the ones vector.
+    helmert = torch.zeros(num_classes, span, dtype=torch.float64)
+    for j in range(span):
+        helmert[: j + 1, j] = 1.0
+        helmert[j + 1, j] = -(j + 1.0)
+        helmert[:, j] /= ((j + 1.0) * (j + 2.0)) ** 0.5
+    device = generator.device
+    noise = torch.randn(dim, span, dtype=torch.float64, generator=generator, device=device).cpu()
+    isometry, triangle = torch.linalg.qr(noise)
+    isometry = isometry * triangle.diagonal().sign()  # makes the draw uniform
+    return ((num_classes / span) ** 0.5 * helmert @ isometry.T).float()
+
+
+def gaussian_frame(num_classes: int, dim: int, generator: Generator) -> Tensor:
+    """As released: unit columns of W S with Gaussian W, equiangular only roughly [C, dim]."""
+    noise = torch.randn(dim, num_classes, generator=generator, device=generator.device).cpu()
+    scale = (num_classes / (num_classes - 1)) ** 0.5
+    frame = noise @ (scale * (torch.eye(num_classes) - 1 / num_classes))
+    return (frame / frame.norm(dim=0, keepdim=True)).T.contiguous()

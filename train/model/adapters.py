@@ -1,0 +1,177 @@
+"""Adapters: frame fusion in the vision tower, mixtures of LoRA experts in the text tower.
+
+Shape letters: B batch, N frames, P tokens of a frame, C vision width, L ids, H text width, R rank,
+E experts, S adapter slots.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+OUT = 3  # the adapter slots of a text block are q, k, v, out
+
+
+class Noise(Protocol):
+    """Where training noise comes from."""
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Standard normal draws."""
+
+    def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
+        """Dropout's factors: 0, or 1 / (1 - dropout)."""
+
+
+class GeneratorNoise:
+    """Noise from an explicit generator on the CPU.
+
+    On another device each draw is made there, seeded by the CPU's generator, whose state is then
+    all that a checkpoint needs.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+        self._elsewhere: dict[torch.device, Generator] = {}
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Standard normal draws."""
+        generator = self._on(like.device)
+        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+
+    def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
+        """Dropout's factors."""
+        draws = torch.rand(shape, generator=self._on(like.device), device=like.device)
+        return (draws >= dropout).to(like.dtype) / (1 - dropout)
+
+    def _on(self, device: torch.device) -> Generator:
+        if device.type == self.generator.device.type:
+            return self.generator
+        seed = int(torch.randint(2**62, (), generator=self.generator))
+        return self._elsewhere.setdefault(device, Generator(device)).manual_seed(seed)
+
+
+class FrameFusion(nn.Module):
+    """Frame fusion adapter of one vision block: cross attention from the neighbouring frame.
+
+    Queries come from the guide frame (the previous one in even blocks, the next one in odd blocks,
+    by absolute index; the edge frame guides itself), keys and values from the frame itself.
+    ``alpha`` mixes it in: (1 - alpha) F + alpha cross. It starts at 0.
+    """
+
+    def __init__(self, width: int, heads: int, block: int, generator: Generator) -> None:
+        super().__init__()
+        self.heads, self.uses_previous_frame = heads, block % 2 == 0
+        bound = width**-0.5
+        self.qkv_weight = nn.Parameter(_uniform((3 * width, width), bound, generator))
+        self.qkv_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_weight = nn.Parameter(_uniform((width, width), bound, generator))
+        self.out_bias = nn.Parameter(torch.zeros(width))
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, frames: int, queries: int) -> Tensor:
+        """For the first ``queries`` tokens of each frame: [B*N, P, C] to [B*N, queries, C]."""
+        width = x.shape[-1]
+        q = F.linear(x[:, :queries], self.qkv_weight[:width], self.qkv_bias[:width])
+        q = q.unflatten(0, (-1, frames))
+        if self.uses_previous_frame:
+            q = torch.cat([q[:, :1], q[:, :-1]], dim=1)
+        else:
+            q = torch.cat([q[:, 1:], q[:, -1:]], dim=1)
+        k, v = F.linear(x, self.qkv_weight[width:], self.qkv_bias[width:]).chunk(2, dim=-1)
+        out = attend(q.flatten(0, 1), k, v, self.heads)
+        return F.linear(out, self.out_weight, self.out_bias)
+
+
+@dataclass(frozen=True)
+class Route:
+    """How captions go through the experts.
+
+    Without the router expert 0 alone is used. ``prototype`` [H] is added to the routing input;
+    ``noise`` is given while training: noisy routing and dropout.
+    """
+
+    uses_router: bool
+    prototype: Tensor | None = None
+    noise: Noise | None = None
+
+
+class TextExperts(nn.Module):
+    """The four mixtures of LoRA experts of one text block (q, k, v, out), stacked.
+
+    Each caption is routed, once per slot, by its end-of-text state plus the task prototype (TAME).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        experts: int,
+        rank: int,
+        scaling: float,
+        top_k: int,
+        dropout: float,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.scaling, self.top_k, self.dropout = scaling, min(top_k, experts), dropout
+        bound = width**-0.5  # kaiming_uniform(a = sqrt 5)
+        self.down = nn.Parameter(_uniform((4, rank, width), bound, generator))
+        self.up = nn.Parameter(torch.zeros(4, experts, width, rank))
+        self.route = nn.Parameter(_uniform((4, experts, width), bound, generator))
+        self.noise = nn.Parameter(torch.zeros(4, experts, width))
+
+    def gates(self, routing: Tensor, slots: slice, noise: Noise | None) -> Tensor:
+        """Mixture weights [S, B, E] for routing inputs [B, H], noisy when training.
+
+        Softmax over the top-k logits, 0 elsewhere; never in less than float32.
+        """
+        with torch.autocast(routing.device.type, enabled=False):
+            routing = routing.to(self.route.dtype)
+            logits = torch.einsum("seh,bh->sbe", self.route[slots], routing)
+            if noise is not None:
+                spread = torch.einsum("seh,bh->sbe", self.noise[slots], routing)
+                spread = F.softplus(spread) + 1e-2
+                logits = logits + noise.normal(tuple(logits.shape), logits) * spread
+        top, index = logits.topk(self.top_k, dim=-1)
+        weights = top.softmax(-1, dtype=torch.promote_types(top.dtype, torch.float32))
+        return torch.zeros_like(logits).scatter(-1, index, weights.to(logits.dtype))
+
+    def routing_input(self, u: Tensor, end: Tensor, route: Route) -> Tensor:
+        """Each caption's end-of-text state plus the task prototype, where there is one: [B, H]."""
+        state = u[torch.arange(len(u), device=u.device), end]
+        return state if route.prototype is None else state + route.prototype
+
+    def forward(self, u: Tensor, slots: slice, end: Tensor, route: Route) -> Tensor:
+        """What the slots add to their projections of ``u`` [B, L, H]: [S, B, L, H]."""
+        down = self.down[slots]
+        if route.noise is not None and self.dropout:
+            inputs = u * route.noise.dropout_mask((len(down), *u.shape), u, self.dropout)
+            z = torch.einsum("sblh,srh->sblr", inputs, down)
+        else:
+            z = torch.einsum("blh,srh->sblr", u, down)
+        if not route.uses_router:
+            return self.scaling * torch.einsum("sblr,shr->sblh", z, self.up[slots, 0])
+        gates = self.gates(self.routing_input(u, end, route), slots, route.noise)
+        up = self.up[slots]
+        mixed = [gate @ of_slot.flatten(1) for gate, of_slot in zip(gates, up, strict=True)]
+        weights = torch.stack(mixed).unflatten(2, up.shape[2:])
+        return self.scaling * torch.einsum("sblr,sbhr->sblh", z, weights)
+
+    @torch.no_grad()
+    def copy_first_expert(self) -> None:
+        """All experts become the first one, so that routing starts as a no-op."""
+        self.up[:, 1:] = self.up[:, :1]
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """Multi-head softmax attention: q [B, Lq, C], k and v [B, L, C] to [B, Lq, C]."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    return out.transpose(1, 2).flatten(2)
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
+    return (torch.rand(shape, generator=generator) * 2 - 1) * bound

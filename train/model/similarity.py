@@ -1,0 +1,127 @@
+"""Similarities between videos and captions.
+
+Shape letters: V videos, T texts, N frames, L words, D joint width.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Scores of one tile: on a CPU they should stay in its cache.
+TILE_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
+TILE_TEXTS = 32
+SLAB_VIDEOS = 1024  # normalised at a time
+
+
+def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+    """Word-frame similarity 1/2 (mean_j max_n <f_n, w_j> + mean_n max_j <f_n, w_j>), unit vectors.
+
+    Computed in tiles of videos and texts of like length, so that memory beyond inputs and output
+    stays small and little is computed for padding (StructAlign, SIGIR 2026).
+
+    Args:
+        frames: float [V, N, D], of any norm.
+        words: float [T, L, D], of any norm, padded; what lies beyond ``lengths`` is ignored.
+        lengths: int [T], words of each text.
+
+    Returns:
+        float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
+    """
+    rows = []
+    for part in frames.split(SLAB_VIDEOS):
+        halves = _by_length(part, words, lengths)
+        rows.append(_in_order([0.5 * (frame + word) for frame, word in halves], lengths))
+    return torch.cat(rows)
+
+
+def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of word-frame similarity: mean_j max_n and mean_n max_j, float32 [V, T]."""
+    best_frame, best_word = zip(*_by_length(frames, words, lengths), strict=True)
+    return _in_order(best_frame, lengths), _in_order(best_word, lengths)
+
+
+def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both halves [V, T'] for the texts in the order of their lengths, TILE_TEXTS at a time."""
+    if not len(frames) or not len(words) or not words.shape[1]:
+        nothing = frames.new_zeros(len(frames), len(words), dtype=torch.float32)
+        yield nothing, nothing
+        return
+    frames, lengths, count = _unit(frames), lengths.to(words.device), frames.shape[1]
+    for texts in lengths.argsort(stable=True).split(TILE_TEXTS):
+        packed, share = _packed(words[texts], lengths[texts])
+        packed = _unit(packed).to(frames.dtype)
+        of_video = frames.element_size() * count * packed.shape[0] * packed.shape[1]
+        tile = max(1, TILE_BYTES[frames.device.type] // of_video)
+        tiles = [_best(part, packed) for part in frames.split(tile)]
+        of_words, of_frames = (torch.cat(best) for best in zip(*tiles, strict=True))
+        yield (of_words * share).sum(1), of_frames.mean(1) * (share[0] > 0)
+        del tiles, of_words, of_frames  # before the next group's are made
+
+
+def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """Columns by length to the texts' own order, float32 [V, T]."""
+    back = lengths.argsort(stable=True).argsort().to(columns[0].device)
+    return torch.cat(tuple(columns), dim=1)[:, back].float()
+
+
+def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Words of a tile's texts [L, T, D], and each word's share in its text's mean [L, T].
+
+    A text's last word is repeated up to the longest text, which changes no maximum.
+    """
+    longest = max(1, int(lengths.max()))
+    place = torch.arange(longest, device=words.device)[:, None]
+    index = torch.minimum(place, (lengths - 1).clamp(min=0))
+    packed = words[torch.arange(len(words), device=words.device), index]
+    return packed, (place < lengths) / lengths.clamp(min=1)
+
+
+def _best(frames: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    """Each word's best frame [V, L, T] and each frame's best word [V, N, T], from one product."""
+    videos, count, width = frames.shape
+    longest, texts = words.shape[:2]
+    product = frames.reshape(-1, width) @ words.reshape(-1, width).T
+    scores = product.view(videos, count, longest, texts)
+    return scores.amax(1), scores.amax(2)
+
+
+def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+    """The same by the formula, one pair at a time: slow, and what the fast path is tested with."""
+    frames = _unit(frames)
+    words = _unit(words).to(frames.dtype)
+    rows = []
+    for video in frames:
+        row = []
+        for text, length in zip(words, lengths.tolist(), strict=True):
+            scores = video @ text[:length].T
+            both = scores.amax(0).mean() + scores.amax(1).mean() if length else scores.sum()
+            row.append(0.5 * both)
+        rows.append(torch.stack(row))
+    return torch.stack(rows).float()
+
+
+def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
+    """<unit text, unit mean of unit frames>: frames [V, N, D], texts [T, D] to [V, T]."""
+    return _unit(_unit(frames).mean(1)) @ _unit(texts).T
+
+
+def fused_similarity(similarities: Sequence[Tensor]) -> Tensor:
+    """The mean of z(s) over similarities [T, V]; a single one is used as it is.
+
+    z is taken per row (text) over all columns, with the population deviation, at least 1e-6. Of
+    word-frame and global similarity: 0.5 z(WF) + 0.5 z(G), the protocol's fusion.
+    """
+    if len(similarities) == 1:
+        return similarities[0]
+    return torch.stack([_standard(s) / len(similarities) for s in similarities]).sum(0)
+
+
+def _standard(scores: Tensor) -> Tensor:
+    deviation = scores.std(dim=1, keepdim=True, correction=0).clamp(min=1e-6)
+    return (scores - scores.mean(dim=1, keepdim=True)) / deviation
+
+
+def _unit(x: Tensor) -> Tensor:
+    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1, eps=1e-8)

@@ -1,0 +1,56 @@
+"""Creating a run: method and settings for a cache, and a folder named after them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...cache.reader import FeatureCache
+from ...cache.runtime.configs import read_config
+from ...cache.runtime.device import resolve_device
+from ...cache.runtime.progress import Note, note_on_stderr
+from ..methods.registry import load_method
+from .folder import runs_folder
+from .run import Run
+
+
+def create_run(
+    cache: FeatureCache,
+    method: str,
+    tasks: int,
+    seed: int = 0,
+    out: str | Path | None = None,
+    runs: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    note: Note = note_on_stderr,
+) -> Run:
+    """A new run, or the one that is there with the same configuration. As ``train`` says."""
+    dataset, backbone = cache.catalog.dataset, cache.spec.backbone
+    settings = settings or {}
+    config = load_method(method, dataset, backbone, settings)
+    if config.ignored:
+        note(f"method {config.name} has no setting {', '.join(config.ignored)}; not used")
+    if told := unknown_rates(dataset, backbone, settings):
+        note(told)
+    folder = Path(out) if out else runs_folder(runs) / run_name(cache, config.name, tasks, seed)
+    where = resolve_device(device)
+    return Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite)
+
+
+def run_name(cache: FeatureCache, method: str, tasks: int, seed: int) -> str:
+    """A folder name that says what is run."""
+    plain = method.replace(":", "+").replace("/", "_")
+    return f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{plain}-k{tasks}-s{seed}"
+
+
+def unknown_rates(dataset: str, backbone: str, settings: Mapping[str, Any]) -> str | None:
+    """What to tell when no learning rates are known for a backbone, and none are given."""
+    defaults = read_config("datasets", dataset).get("extract") or {}
+    known = backbone == defaults.get("backbone") or read_config("backbones", backbone)
+    if known or any(key.startswith("lr_") for key in settings):
+        return None
+    return (
+        f"learning rates are those of {defaults.get('backbone', 'ViT-B-32-quickgelu')}; none are "
+        f"known for {backbone}: choose lr_text, lr_vision and lr_other (selection=heldout)"
+    )

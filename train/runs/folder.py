@@ -1,0 +1,73 @@
+"""A run's folder on disk: configuration, finished tasks, measured stages, the training log."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ...cache.runtime.errors import StructAlignError
+from ...cache.shared.files import write_text
+
+ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
+
+
+def runs_folder(path: str | Path | None = None) -> Path:
+    """Where runs are: by default STRUCTALIGN_RUNS, else ./runs."""
+    return Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
+
+
+def newest_run(folder: Path) -> Path:
+    """The run that was begun or measured last. Raises StructAlignError when there is none."""
+    runs = [file.parent for file in folder.glob("*/config.json")]
+    if not runs:
+        raise StructAlignError(f"no run under {folder}; run 'train' first, or name a run's folder")
+
+    def changed(run: Path) -> int:
+        files = (run / "config.json", run / "results.json")
+        return max(file.stat().st_mtime_ns for file in files if file.exists())
+
+    return max(runs, key=changed)
+
+
+def read_run_config(run: Path) -> dict[str, Any]:
+    """A run's configuration. Raises StructAlignError when the folder is not a run."""
+    try:
+        return dict(json.loads((run / "config.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise StructAlignError(f"{run} is not a run; train one, or name its folder") from error
+
+
+class RunFolder:
+    """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def finished(self) -> int:
+        """Tasks finished so far."""
+        count = 0
+        while self.task_folder(count + 1).is_dir():
+            count += 1
+        return count
+
+    def task_folder(self, number: int) -> Path:
+        """Where a finished task is: method state and gallery blocks."""
+        return self.path / "tasks" / f"{number:02d}"
+
+    def save_stage(self, stage: dict[str, Any]) -> None:
+        """Keep what was measured after a task."""
+        (self.path / "stages").mkdir(exist_ok=True)
+        file = self.path / "stages" / f"{stage['stage']:02d}.json"
+        write_text(file, json.dumps(stage) + "\n")
+
+    def stages(self) -> dict[int, dict[str, Any]]:
+        """What was measured so far, by stage."""
+        files = sorted((self.path / "stages").glob("[0-9]*.json"))
+        read = [json.loads(file.read_text()) for file in files]
+        return {stage["stage"]: stage for stage in read if "arrival" in stage}
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to the training log."""
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
