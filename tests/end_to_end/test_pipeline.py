@@ -120,6 +120,7 @@ def test_a_run_refuses_another_configuration_or_cache(
     "method",
     [
         "finetune",
+        "lwf",
         "zeroshot",
         "joint",
         "framefusionmoe",

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.cli import CHANGES, EXTRACT, Cli, write_manifest, without_seconds
+from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds, write_manifest
 from helpers.kills import bytes_of
 from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import build_world
