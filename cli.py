@@ -9,31 +9,19 @@ from typing import Any
 import click
 
 if not __package__:  # run as a file: this folder is the package (PEP 366)
-    import importlib.util
+    from importlib import util
 
-    found = importlib.util.spec_from_file_location(
-        "structalign", Path(__file__).with_name("__init__.py")
-    )
-    assert found and found.loader
-    sys.modules["structalign"] = importlib.util.module_from_spec(found)
-    found.loader.exec_module(sys.modules["structalign"])
+    own = util.spec_from_file_location("structalign", Path(__file__).with_name("__init__.py"))
+    assert own and own.loader
+    sys.modules["structalign"] = util.module_from_spec(own)
+    own.loader.exec_module(sys.modules["structalign"])
     __package__ = "structalign"
 
 from . import __version__
 from .cache.commands import cache_group
+from .cache.runtime import options
 from .cache.runtime.errors import StructAlignError
-from .cache.runtime.options import (
-    PATH,
-    POSITIVE,
-    device_option,
-    json_option,
-    opt,
-    options_of,
-    print_result,
-    ray_option,
-    root_option,
-    runs_option,
-)  # fmt: skip
+from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
 from .cache.runtime.progress import ProgressLine, note_on_stderr
 from .extract.settings import ExtractOptions
 
@@ -70,7 +58,7 @@ _set = opt("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a 
 
 @click.group(
     cls=ErrorLines,
-    context_settings={"max_content_width": 110, "help_option_names": ["-h", "--help"]},
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="structalign")
 @opt("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -84,25 +72,15 @@ def main(debug: bool) -> None:
     workers=POSITIVE, cut=click.IntRange(min=0), max_bad=click.FloatRange(0, 1),
     decode_timeout=click.FloatRange(min=0, min_open=True),
 )  # fmt: skip
-@json_option
+@options.json
 @click.pass_context
-def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
+def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
-    report = _extract(as_json, **options)
-    cache, bad, seconds = report.cache, report.cache.quarantined(), report.seconds
-    clips, rate = len(cache.catalog), 0.0 if report.reused else len(cache.catalog) / seconds
-    body = {
-        "fingerprint": cache.fingerprint, "path": str(cache.path), "clips": clips, "ok": len(cache),
-        "quarantined": bad, "seconds": round(seconds, 3), "clips_per_second": round(rate, 2),
-        "reused": report.reused,
-    }  # fmt: skip
-    how = "already there" if report.reused else f"{seconds:.1f} s, {rate:.1f} clips/s"
-    line = f"cache {cache.fingerprint[:12]}: {len(cache)} of {clips} clips ({how}), {cache.path}"
-    print_result(body, line, as_json)
-    for row in () if as_json else bad:
-        entry = f"{row['clip']} ({row['path']}): {row['reason']}, {row['message']}"
-        click.echo(f"  quarantined {entry}", err=True)
-    context.exit(3 if bad else 0)
+    report = _extract(as_json, **given)
+    print_result(report.to_json(), report.summary(), as_json)
+    for line in () if as_json else report.quarantined():
+        click.echo(line, err=True)
+    context.exit(3 if report.cache.quarantine else 0)
 
 
 @main.command()
@@ -111,28 +89,28 @@ def extract(context: click.Context, /, as_json: bool, **options: Any) -> None:
 @opt("--method", default="structalign", help="A method's name, or your own .py file.")
 @opt("--seed", default=0, help="Seed of initialisation, batches, noise and replay.")
 @opt("--until", type=POSITIVE, help="Stop after this task; without it, the run goes on.")
-@device_option
+@options.device
 @opt("--out", type=PATH, help="The run's folder.  [default: named after what is run, under --runs]")
 @_set
 @opt("--overwrite", is_flag=True, help="Begin anew where a run exists.")
 @opt("--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
      help="Keep the state inside a task at the end of an epoch, at most so often.")  # fmt: skip
-@runs_option
-@root_option
-@json_option
-def train(as_json: bool, pairs: tuple[str, ...], **options: Any) -> None:
+@options.runs
+@options.root
+@options.json
+def train(as_json: bool, pairs: tuple[str, ...], **given: Any) -> None:
     """Learn K tasks one after another from a cache; a run that exists is resumed."""
-    _train(as_json, settings=_settings(pairs), **options)
+    _train(as_json, settings=_settings(pairs), **given)
 
 
 @main.command("eval")
 @click.argument("run", type=PATH, required=False)
 @opt("--cache", help="The run's cache, if it is no longer where it was.")
 @opt("--again", is_flag=True, help="Compute even when nothing has changed.")
-@device_option
-@runs_option
-@root_option
-@json_option
+@options.device
+@options.runs
+@options.root
+@options.json
 def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **where: Any) -> None:
     """Compute a run's figures again from its checkpoints and stored gallery."""
     from . import open_run
@@ -151,9 +129,9 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 @main.command()
 @click.argument("given", metavar="[RUN]...", type=PATH, nargs=-1)
 @opt("--out", type=PATH, help="The file.  [default: report.html in the run, or here for several]")
-@runs_option
-@root_option
-@json_option
+@options.runs
+@options.root
+@options.json
 def report(given: tuple[Path, ...], out: Path | None, as_json: bool, **roots: Any) -> None:
     """Make one HTML page of some finished runs, to be read anywhere."""
     from .evaluate.report import write_report
@@ -170,10 +148,10 @@ def report(given: tuple[Path, ...], out: Path | None, as_json: bool, **roots: An
 @opt("--only", is_flag=True, help="Search the clips of --cache alone.")
 @opt("--thumbnails", type=PATH, help="Write the best frame of each clip into this folder.")
 @opt("--root", type=PATH, help="Where the videos are now.  [default: where they were]")
-@device_option
-@runs_option
-@root_option
-@json_option
+@options.device
+@options.runs
+@options.root
+@options.json
 def search(
     run_and_query: tuple[str, ...], top: int, cache: str | None, only: bool,
     thumbnails: Path | None, root: Path | None, device: str, runs: Path | None,
@@ -211,11 +189,11 @@ def search(
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
 @_set
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")
-@ray_option
-@device_option
-@runs_option
-@root_option
-@json_option
+@options.ray
+@options.device
+@options.runs
+@options.root
+@options.json
 def sweep(
     methods: str, seeds: str, tasks: int, caches: str | None, pairs: tuple[str, ...],
     out: Path | None, ray_address: str | None, device: str, runs: Path | None,
@@ -244,27 +222,26 @@ def sweep(
 @opt("--seed", default=0, help="Seed of the world and of the training.")
 @opt("--tasks", type=POSITIVE, default=10, help="K, the number of tasks.")
 @opt("--out", type=PATH, help="The run's folder.")
-@runs_option
-@root_option
-@json_option
-def demo(seed: int, tasks: int, cache_root: Path | None, as_json: bool, **options: Any) -> None:
+@options.runs
+@options.root
+@options.json
+def demo(seed: int, tasks: int, cache_root: Path | None, as_json: bool, **given: Any) -> None:
     """World, extraction, training and evaluation in one go."""
     made = _extract(as_json, seed=seed, cache_root=cache_root)
-    _train(as_json, str(made.cache.path), tasks=tasks, seed=seed, **options)
+    _train(as_json, str(made.cache.path), tasks=tasks, seed=seed, **given)
 
 
-def _extract(as_json: bool, /, **options: Any) -> Any:
+def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
-    from .extract.settings import ExtractOptions
 
     note = (lambda line: None) if as_json else note_on_stderr
     progress = _progress("extract", "clips", as_json)
-    return run_extraction(ExtractOptions(**options), progress, note)
+    return run_extraction(ExtractOptions(**given), progress, note)
 
 
 def _train(
     as_json: bool, cache: str | None = None, until: int | None = None,
-    checkpoint_every: float = 60.0, cache_root: Path | None = None, **options: Any,
+    checkpoint_every: float = 60.0, cache_root: Path | None = None, **given: Any,
 ) -> None:  # fmt: skip
     from . import open_cache
     from .evaluate.stages import train_and_measure
@@ -274,7 +251,7 @@ def _train(
     opened = open_cache(cache, cache_root)
     if cache is None:
         note(f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest")
-    run = create_run(opened, note=note, **options)
+    run = create_run(opened, note=note, **given)
     progress = _progress("train", "epochs", as_json)
     results = train_and_measure(run, until, checkpoint_every, progress, note)
     _print_results(results.to_json(), run.path, as_json)

@@ -10,7 +10,7 @@ import torch
 from ..cache.clip.backbone import load_backbone
 from ..train.methods.adapted import AdapterOptions
 from ..train.methods.registry import load_method
-from ..train.methods.structalign import StructAlign
+from ..train.methods.structalign.method import StructAlign
 from .machine import gemm_rate
 from .sentences import sentences
 from .table import Row, in_turn, tell

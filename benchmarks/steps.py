@@ -8,8 +8,7 @@ from torch import Tensor
 
 from ..cache.reader import FeatureCache
 from ..train.methods.registry import load_method
-from ..train.methods.structalign import StructAlign
-from ..train.methods.structalign.method import Teacher
+from ..train.methods.structalign.method import StructAlign, Teacher
 from ..train.optimizer import ExpertAdamW, build_optimizer, clip_gradients
 from ..train.runs.run import Run
 from ..train.seeds import generator

@@ -1,8 +1,4 @@
-"""The catalog.
-
-Which clips a dataset has, with captions, categories, sides and the order in which categories
-arrive.
-"""
+"""The catalog: a dataset's clips with captions, categories and splits, and the category order."""
 
 import hashlib
 import json
@@ -26,8 +22,7 @@ class Clip:
     """A video or a timed part of one.
 
     ``path`` is relative to the dataset's root. ``start`` and ``end`` are seconds, None for a whole
-    video. ``twin`` names a clip that differs from this one in nothing but motion, where a dataset
-    has such pairs.
+    video. ``twin`` names the other clip of a motion pair: they differ in motion alone.
     """
 
     id: str
@@ -42,14 +37,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Clips of one dataset.
-
-    ``categories`` is the order in which they arrive; K tasks are K equal runs of it.
+    """Clips of one dataset. ``categories`` is the order in which categories arrive.
 
     Raises:
-        StructAlignError: no clips; two clips with one id; an id unfit for a file name; a clip
-            without captions or with an empty one; an unknown split or category; a time that is not
-            a time.
+        StructAlignError: no clips, an id that is used twice or unfit for a file name, a missing or
+            empty caption, an unknown split or category, or a time that is not a time.
     """
 
     dataset: str
@@ -65,7 +57,8 @@ class Catalog:
         if len(known) != len(self.categories):
             raise StructAlignError(f"dataset '{self.dataset}' names a category twice in its order")
         for clip in self.clips:
-            _check(clip, known)
+            if problem := next(_problems(clip, known), None):
+                raise StructAlignError(problem)
             if clip.id in ids:
                 raise StructAlignError(f"two clips are called '{clip.id}'; ids must differ")
             ids.add(clip.id)
@@ -87,34 +80,25 @@ class Catalog:
         return {clip.id: clip for clip in self.clips}
 
     def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
-        """Clips of one side and some categories, in the categories' order and within it in the
-        catalog's.
-        """
+        """Clips of a split and some categories, in those categories' order."""
         place = {name: index for index, name in enumerate(categories)}
         chosen = [clip for clip in self.clips if clip.split == split and clip.category in place]
         return sorted(chosen, key=lambda clip: place[clip.category])
 
     def hash(self) -> str:
-        """sha256 over everything the catalog says but where files lie.
-
-        The clips' order does not matter.
-        """
+        """sha256 over everything but the clips' paths and order."""
         rows = sorted(
             [c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin]
             for c in self.clips
         )
-        text = json.dumps(
-            [self.dataset, self.categories, rows], ensure_ascii=False, separators=(",", ":")
-        )
+        body = [self.dataset, self.categories, rows]
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the catalog as JSON."""
-        body = {
-            "dataset": self.dataset,
-            "categories": self.categories,
-            "clips": [asdict(clip) for clip in self.clips],
-        }
+        clips = [asdict(clip) for clip in self.clips]
+        body = {"dataset": self.dataset, "categories": self.categories, "clips": clips}
         write_text(path, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -127,58 +111,33 @@ class Catalog:
 
     @classmethod
     def parse(cls, text: str, where: str) -> "Catalog":
-        """The catalog in a text that comes from ``where``.
-
-        Raises StructAlignError for one that is not a catalog.
-        """
+        """The catalog in a text from ``where``. Raises StructAlignError when it holds none."""
         try:
             body = json.loads(text)
-            clips = tuple(
-                Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"]
-            )
-            return cls(body["dataset"], tuple(body["categories"]), clips)
+            clips = [Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"]]
+            return cls(body["dataset"], tuple(body["categories"]), tuple(clips))
         except (ValueError, KeyError, TypeError) as error:
             raise StructAlignError(f"{where} is not a catalog: {error}") from error
 
 
-def _check(clip: Clip, categories: set[str]) -> None:
+def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
+    """What is wrong with a clip, the first thing first."""
+    name, path = f"clip '{clip.id}'", clip.path
     if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id):
-        raise StructAlignError(
-            f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
-        )
-    if (
-        not isinstance(clip.path, str)
-        or not clip.path
-        or clip.path.startswith("/")
-        or ".." in clip.path.split("/")
-    ):
-        raise StructAlignError(
-            f"clip '{clip.id}': path {clip.path!r} must be relative and stay below the dataset's "
-            "root"
-        )
+        yield f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
+    if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
+        yield f"{name}: path {path!r} must be relative and stay below the dataset's root"
     if clip.split not in get_args(Split):
-        raise StructAlignError(
-            f"clip '{clip.id}': split is {clip.split!r}; it must be train or test"
-        )
+        yield f"{name}: split is {clip.split!r}; it must be train or test"
     if clip.category not in categories:
-        raise StructAlignError(
-            f"clip '{clip.id}': category {clip.category!r} is not in the dataset's category order"
-        )
+        yield f"{name}: category {clip.category!r} is not in the dataset's category order"
     if not clip.captions:
-        raise StructAlignError(f"clip '{clip.id}' has no caption; every clip needs at least one")
-    for caption in clip.captions:
-        if not isinstance(caption, str) or not caption.strip():
-            raise StructAlignError(
-                f"clip '{clip.id}' has an empty caption; fill it in or remove the row"
-            )
-    for name, value in (("start", clip.start), ("end", clip.end)):
-        if value is not None and not (
-            isinstance(value, int | float) and math.isfinite(value) and value >= 0
-        ):
-            raise StructAlignError(
-                f"clip '{clip.id}': {name} is {value!r}; it must be seconds, 0 or more"
-            )
+        yield f"{name} has no caption; every clip needs at least one"
+    if any(not isinstance(text, str) or not text.strip() for text in clip.captions):
+        yield f"{name} has an empty caption; fill it in or remove the row"
+    for which, value in (("start", clip.start), ("end", clip.end)):
+        number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+        if value is not None and not number:
+            yield f"{name}: {which} is {value!r}; it must be seconds, 0 or more"
     if clip.start is not None and clip.end is not None and clip.end <= clip.start:
-        raise StructAlignError(
-            f"clip '{clip.id}' ends at {clip.end} s, not after its start at {clip.start} s"
-        )
+        yield f"{name} ends at {clip.end} s, not after its start at {clip.start} s"

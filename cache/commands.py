@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from .runtime import options
 from .runtime.errors import StructAlignError
-from .runtime.options import PATH, json_option, opt, print_result, root_option
+from .runtime.options import PATH, opt, print_result
 from .runtime.progress import note_on_stderr
 
 # Resolved by name: this room must not import extraction.
@@ -20,8 +21,8 @@ def cache_group() -> None:
 
 
 @cache_group.command("ls")
-@root_option
-@json_option
+@options.root
+@options.json
 def ls(cache_root: Path | None, as_json: bool) -> None:
     """What is under the cache root, the newest first, unfinished caches last."""
     from .inventory import inventory, inventory_table
@@ -33,8 +34,8 @@ def ls(cache_root: Path | None, as_json: bool) -> None:
 
 @cache_group.command("info")
 @click.argument("reference", metavar="[CACHE]", required=False)
-@root_option
-@json_option
+@options.root
+@options.json
 def info(reference: str | None, cache_root: Path | None, as_json: bool) -> None:
     """Everything that is known of a cache."""
     from .inventory import describe, description
@@ -48,8 +49,8 @@ def info(reference: str | None, cache_root: Path | None, as_json: bool) -> None:
 @click.argument("reference", metavar="[CACHE]", required=False)
 @opt("--deep", is_flag=True, help="Also extract a seeded sample of clips again and compare.")
 @opt("--root", type=PATH, help="Where the videos are now, for --deep.  [default: where they were]")
-@root_option
-@json_option
+@options.root
+@options.json
 @click.pass_context
 def verify(
     context: click.Context, reference: str | None, deep: bool, root: Path | None,
@@ -73,8 +74,8 @@ def verify(
 @cache_group.command("export")
 @click.argument("file", type=PATH)
 @click.argument("reference", metavar="[CACHE]", required=False)
-@root_option
-@json_option
+@options.root
+@options.json
 def export(file: Path, reference: str | None, cache_root: Path | None, as_json: bool) -> None:
     """Write a cache into one HDF5 file."""
     from .hdf5 import export_hdf5
@@ -90,8 +91,8 @@ def export(file: Path, reference: str | None, cache_root: Path | None, as_json: 
 
 @cache_group.command("import")
 @click.argument("file", type=PATH)
-@root_option
-@json_option
+@options.root
+@options.json
 def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
     """Check a bundle and publish it under the cache root."""
     from .hdf5 import import_hdf5
@@ -108,8 +109,8 @@ def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
 @cache_group.command("rm")
 @click.argument("reference", metavar="[CACHE]", required=False)
 @opt("--yes", is_flag=True, help="Do not ask.")
-@root_option
-@json_option
+@options.root
+@options.json
 def rm(reference: str | None, yes: bool, cache_root: Path | None, as_json: bool) -> None:
     """Remove a cache, complete or unfinished, after asking."""
     from .root import CacheRoot

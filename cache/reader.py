@@ -5,9 +5,10 @@ import json
 import pkgutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,6 @@ from .checksums import MANIFEST, read_manifest
 from .runtime.errors import StructAlignError
 from .spec import CacheSpec
 from .tokens import ChunkError, RowTable, TokenArray, is_remote, open_tokens, read_tokens
-
-if TYPE_CHECKING:
-    from .dataset import CaptionDataset
 
 FROZEN_FILES = ("backbone.json", "frozen.safetensors", "bpe.txt.gz")
 # Resolved by name when a new video is encoded: this room must not import extraction.
@@ -163,9 +161,9 @@ class FeatureCache:
             view: which view of the clips; test clips have view 0 alone.
             categories: only these, in this order. All by default.
         """
-        from .dataset import CaptionDataset
-
-        return CaptionDataset(self, split, view, categories)
+        names = self.catalog.categories if categories is None else tuple(categories)
+        clips = self.available(self.catalog.select(split, names))
+        return CaptionDataset(self, view, [(c, text) for c in clips for text in c.captions])
 
     def tokens(self, clip_ids: Sequence[str], view: int = 0) -> NDArray[np.float16]:
         """Tokens of some clips: float16 [clips, frames, 1 + patches, width].
@@ -216,6 +214,22 @@ class FeatureCache:
             raise StructAlignError(
                 f"cache {self.path} is damaged ({error}); 'cache verify' names the clips"
             ) from error
+
+
+@dataclass(frozen=True)
+class CaptionDataset:
+    """Rows (tokens float16 [frames, 1 + patches, width], caption, category) for a DataLoader."""
+
+    cache: FeatureCache
+    view: int
+    rows: list[tuple[Clip, str]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float16], str, str]:
+        clip, caption = self.rows[index]
+        return self.cache.tokens([clip.id], self.view)[0], caption, clip.category
 
 
 def _damaged(folder: Path, what: str) -> StructAlignError:

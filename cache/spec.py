@@ -16,7 +16,7 @@ class CacheSpec:
     """Everything that determines the content of a cache, and nothing else.
 
     ``sources`` hashes the sorted (clip, hash of its file, start, end); ``catalog`` hashes captions,
-    categories and sides, which travel with the tokens. ``weights`` hashes the backbone's weights.
+    categories and splits, which travel with the tokens. ``weights`` hashes the backbone's weights.
     ``cut`` is the number of vision blocks in the stem. ``views`` counts a training clip's views;
     test clips have view 0 alone.
     """
@@ -48,13 +48,12 @@ class CacheSpec:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "CacheSpec":
-        """Raises StructAlignError for another schema (naming both) or for fields that are not those
-        of a specification.
-        """
+        """A specification. Raises StructAlignError for another schema or other fields."""
         if body.get("schema") != SCHEMA:
+            there = body.get("schema")
             raise StructAlignError(
-                f"this cache has schema {body.get('schema')!r}, this version reads schema "
-                f"{SCHEMA}; extract again"
+                f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "
+                "extract again"
             )
         names = {field.name for field in fields(cls)}
         if set(body) != names:

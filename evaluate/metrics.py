@@ -1,4 +1,4 @@
-"""Ranks and what is read off them. Pure functions."""
+"""Ranks and recall, as pure functions of scores."""
 
 from dataclasses import dataclass
 
@@ -45,9 +45,7 @@ def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
 
 
 def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """For every video that has captions, the rank of its best caption among all captions of other
-    videos and that one.
-    """
+    """For every video with captions, the rank of its best one among it and all others' captions."""
     _refuse_nan(scores)
     videos = target.unique()
     values, tied = [], 0

@@ -34,6 +34,33 @@ class ExtractReport:
     reused: bool
     seconds: float
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values under the contract's names."""
+        cache, clips = self.cache, len(self.cache.catalog)
+        return {
+            "fingerprint": cache.fingerprint,
+            "path": str(cache.path),
+            "clips": clips,
+            "ok": len(cache),
+            "quarantined": cache.quarantined(),
+            "seconds": round(self.seconds, 3),
+            "clips_per_second": 0.0 if self.reused else round(clips / self.seconds, 2),
+            "reused": self.reused,
+        }
+
+    def summary(self) -> str:
+        """A line for a person."""
+        cache, clips = self.cache, len(self.cache.catalog)
+        rate = f"{self.seconds:.1f} s, {clips / self.seconds:.1f} clips/s"
+        how = "already there" if self.reused else rate
+        of_all = f"{len(cache)} of {clips} clips ({how})"
+        return f"cache {cache.fingerprint[:12]}: {of_all}, {cache.path}"
+
+    def quarantined(self) -> list[str]:
+        """A line a clip without tokens, for a person."""
+        line = "  quarantined {clip} ({path}): {reason}, {message}"
+        return [line.format(**row) for row in self.cache.quarantined()]
+
 
 def run_extraction(
     options: ExtractOptions, progress: Progress | None = None, note: Note | None = None

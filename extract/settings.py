@@ -12,7 +12,7 @@ class ExtractOptions:
     """What a user may choose; None takes the dataset's or the backbone's default.
 
     Args:
-        dataset: demo, msrvtt, actnet or manifest.
+        dataset: one of demo, msrvtt, actnet and manifest.
         root: the folder with the videos (and the annotation files).
         splits: a second folder to look for annotation files in.
         seed: seed of the demo world and of the training views.
@@ -20,7 +20,7 @@ class ExtractOptions:
         views: views of a training clip, the test view included.
         cut: vision blocks in the stem; wins over adapted_blocks.
         adapted_blocks: vision blocks after the cut.
-        backbone: demo, or the name of an open_clip ViT.
+        backbone: the name of an open_clip ViT, or demo.
         pretrained: an open_clip tag, a weights file, or random:SEED.
         device: where to compute.
         workers: Ray workers; one a core by default.

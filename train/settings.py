@@ -1,8 +1,8 @@
-"""Settings of a training run that every method has; values and their sources are in configs/."""
+"""The settings that every method has, and a method's configuration; values are in configs/."""
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..cache.runtime.errors import StructAlignError, unknown
@@ -64,6 +64,27 @@ class TrainSettings:
                 f"heldout={self.heldout} keeps clips aside that nothing uses; "
                 "set selection=heldout or eval_split=heldout too"
             )
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """A method as the user names it, with all of its settings.
+
+    ``source`` is the module under ``methods/`` that has its class, or the path of a file outside
+    the package, whose sha256 is ``file_hash`` then. ``ignored`` settings were given for several
+    methods, and this one does not have them.
+    """
+
+    name: str
+    source: str
+    settings: TrainSettings
+    options: Any
+    file_hash: str | None = None
+    ignored: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings by name, the method's own among them."""
+        return {**asdict(self.settings), **asdict(self.options)}
 
 
 def setting_names(*kinds: type[Any]) -> list[str]:

@@ -1,7 +1,4 @@
-"""A CLIP backbone from open_clip, and the two sides of the cut.
-
-The stem that makes tokens and what training needs after it.
-"""
+"""A CLIP backbone from open_clip, and its stem: the part before the cut, which makes tokens."""
 
 import hashlib
 import json
@@ -22,7 +19,7 @@ from ..runtime.errors import StructAlignError, unknown
 from .identity import BackboneIdentity, Preprocessing
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
-BPE_FILE = "bpe.txt.gz"
+BPE_FILE, HUB_FILE = "bpe.txt.gz", "open_clip_model.safetensors"
 RANDOM = re.compile(r"random:(\d+)")
 
 
@@ -64,11 +61,9 @@ class Backbone:
         """Captions to ids [n, context]: start, words, end (the highest id), zeros."""
         text = self.config["text_cfg"]
         length = text.get("context_length", 77)
-        return (
-            SimpleTokenizer(str(self.bpe), context_length=length)
-            if self.bpe
-            else SimpleTokenizer(context_length=length)
-        )
+        if self.bpe is None:
+            return SimpleTokenizer(context_length=length)
+        return SimpleTokenizer(str(self.bpe), context_length=length)
 
 
 class Stem(nn.Module):
@@ -82,10 +77,7 @@ class Stem(nn.Module):
 
     @torch.inference_mode()
     def forward(self, pixels: Tensor) -> Tensor:
-        """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width].
-
-        The class token comes first.
-        """
+        """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width], class token first."""
         x = self.visual._embeds(pixels)
         for block in self.visual.transformer.resblocks[: self.cut]:
             x = block(x)
@@ -93,10 +85,7 @@ class Stem(nn.Module):
 
 
 def check_cut(backbone: Backbone, cut: int) -> None:
-    """Raises StructAlignError unless 0 <= cut < blocks.
-
-    At least one block must be left to adapt.
-    """
+    """Raises StructAlignError unless 0 <= cut < blocks, which leaves a block to adapt."""
     if not 0 <= cut < backbone.blocks:
         raise StructAlignError(
             f"cut {cut} does not lie in 0..{backbone.blocks - 1}: '{backbone.name}' has "
@@ -105,12 +94,15 @@ def check_cut(backbone: Backbone, cut: int) -> None:
 
 
 def load_backbone(name: str, pretrained: str) -> Backbone:
-    """A backbone by open_clip's name (or ``demo``) with weights from a tag, a file, or
-    ``random:SEED``.
+    """A backbone by name, with weights from a tag, a file, or ``random:SEED``.
+
+    Args:
+        name: open_clip's, or ``demo``.
+        pretrained: open_clip's tag, a file, or ``random:SEED``.
 
     Raises:
-        StructAlignError: unknown name; weights that are not there or not safe to load; an
-            architecture without a place to cut.
+        StructAlignError: an unknown name, weights that are missing or not safe to load, or an
+            architecture that cannot be cut.
     """
     if name == "demo":
         body = json.loads((DEMO_FOLDER / "open_clip_config.json").read_text())
@@ -133,7 +125,7 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
                 f"{' '.join(str(error).split())[:200]}"
             ) from error
         model.requires_grad_(False)
-        # no weight, so the file does not hold it
+        # The mask is no weight, so the file does not hold it.
         model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)
     preprocessing = Preprocessing(
         size=int(config["vision_cfg"]["image_size"]),
@@ -141,16 +133,8 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
         std=tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
         interpolation=preprocess.get("interpolation") or "bicubic",
     )
-    return Backbone(
-        name,
-        pretrained,
-        config,
-        preprocessing,
-        model,
-        bpe,
-        hash_weights(model.state_dict()),
-        file=file,
-    )
+    weights = hash_weights(model.state_dict())
+    return Backbone(name, pretrained, config, preprocessing, model, bpe, weights, file=file)
 
 
 def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
@@ -174,12 +158,8 @@ def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_cli
 def _foreign(config: dict[str, Any]) -> str:
     """Why open_clip would not build a plain CLIP from this configuration; empty when it would."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
-    if (
-        config.get("custom_text")
-        or text.get("hf_model_name")
-        or text.get("hf_tokenizer_name")
-        or "multimodal_cfg" in config
-    ):
+    hugging_face = text.get("hf_model_name") or text.get("hf_tokenizer_name")
+    if config.get("custom_text") or hugging_face or "multimodal_cfg" in config:
         return "its text tower is not CLIP's"
     if vision.get("timm_model_name") or not isinstance(vision.get("layers"), int):
         return "its vision tower is not a ViT"
@@ -192,10 +172,8 @@ def _cannot_cut(model: open_clip.CLIP | None) -> str:
     visual = model.visual
     if visual.attn_pool is not None or visual.pool_type != "tok" or visual.final_ln_after_pool:
         return "it does not pool by its class token"
-    if not all(
-        isinstance(block, ResidualAttentionBlock)
-        for block in (*visual.transformer.resblocks, *model.transformer.resblocks)
-    ):
+    blocks = (*visual.transformer.resblocks, *model.transformer.resblocks)
+    if not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
         return "its blocks are not CLIP's"
     if model.text_pool_type != "argmax" or model.attn_mask is None:
         return "its text tower is not causal"
@@ -211,9 +189,8 @@ def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
         return path.resolve(), {}
     tags = open_clip.list_pretrained_tags_by_model(name)
     if pretrained not in tags:
-        raise unknown(
-            "weights", pretrained, [*tags, "random:0", *(["demo"] if name == "demo" else [])]
-        )
+        own = ["demo"] if name == "demo" else []
+        raise unknown("weights", pretrained, [*tags, "random:0", *own])
     source = open_clip.get_pretrained_cfg(name, pretrained)
     for chatty in ("open_clip", "huggingface_hub"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
@@ -221,11 +198,9 @@ def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
         path = Path(open_clip.download_pretrained(source))
     except Exception as error:
         hub = source.get("hf_hub")
-        where = (
-            f"https://huggingface.co/{hub.rstrip('/')}/resolve/main/open_clip_model.safetensors"
-            if hub
-            else source.get("url")
-        )
+        where = source.get("url")
+        if hub:
+            where = f"https://huggingface.co/{hub.rstrip('/')}/resolve/main/{HUB_FILE}"
         raise StructAlignError(
             f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
             f"fetch {where} elsewhere and pass its file with --pretrained FILE"
@@ -246,14 +221,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             f"{path} is not safetensors, nor a plain state dict that loads without running code "
             f"({type(error).__name__}); convert it"
         ) from error
-    state = {
-        key.removeprefix("module."): value
-        for key, value in state.items()
-        if isinstance(value, Tensor)
-    }
-    return {
-        key: value.float() if value.is_floating_point() else value for key, value in state.items()
-    }
+    tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def hash_weights(state: dict[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""What a backbone is, known without loading it: enough to say which cache is meant."""
+"""What a backbone is, without loading it: enough to find the cache that is asked for."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,10 +10,7 @@ from ..shared.files import write_text
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a frame becomes the tower's input.
-
-    Shorter side to ``size``, centre crop, [0, 1], normalised.
-    """
+    """Shorter side to ``size``, centre crop, values in [0, 1], then normalised."""
 
     size: int
     mean: tuple[float, ...]
@@ -41,33 +38,25 @@ class BackboneIdentity:
 
 
 class BackboneIdentities:
-    """Identities remembered in ``memo``, each for as long as its weights file keeps its size and
-    time of change.
-    """
+    """Identities kept in the file ``memo``, each while its weights file does not change."""
 
     def __init__(self, memo: Path) -> None:
         self.memo = memo
 
     def find(self, key: str) -> BackboneIdentity | None:
-        """What was remembered under ``key``; None if nothing was, or the file has changed since."""
+        """The identity kept under ``key``; None if there is none, or the file has changed."""
         try:
             entry = self._load()[key]
             if entry["file"] is not None and entry["stat"] != _stat(Path(entry["file"])):
                 return None
-            return BackboneIdentity(
-                entry["name"],
-                entry["weights"],
-                int(entry["blocks"]),
-                Preprocessing.from_json(entry["preprocessing"]),
-            )
+            preprocessing = Preprocessing.from_json(entry["preprocessing"])
+            blocks = int(entry["blocks"])
+            return BackboneIdentity(entry["name"], entry["weights"], blocks, preprocessing)
         except (KeyError, TypeError, ValueError, OSError):
             return None
 
     def remember(self, key: str, identity: BackboneIdentity, file: Path | None) -> None:
-        """Keep an identity.
-
-        ``file`` is where its weights came from, None where they came from no file.
-        """
+        """Keep an identity; ``file`` is where its weights came from, if from a file."""
         entry = {
             **asdict(identity),
             "preprocessing": identity.preprocessing.as_json(),

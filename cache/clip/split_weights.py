@@ -1,8 +1,6 @@
-"""The two halves of a cut backbone as files.
+"""A cut backbone's weights as two files: the stem to extract with, the rest to train with.
 
-The stem for those who extract, the frozen tail and text tower for those who train.
-
-Each is read without a download and without the other half: what was not read holds no weights.
+Each is read without a download and without the other; what was not read holds no weights.
 """
 
 import json
@@ -21,10 +19,7 @@ STEM_FILE, FROZEN_FILE = "stem.safetensors", "frozen.safetensors"
 
 
 def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
-    """Write what training needs of ``backbone`` into ``folder``.
-
-    Tail, text tower, tokenizer, and what the backbone is.
-    """
+    """Write what training needs into ``folder``: tail, text tower, tokenizer, configuration."""
     check_cut(backbone, cut)
     _save(backbone.model, cut, False, folder / FROZEN_FILE)
     body = {
@@ -65,29 +60,19 @@ def load_stem(folder: Path, weights: str) -> Backbone:
 
 
 def _in_stem(name: str, cut: int) -> bool:
-    """Whether a parameter belongs to the stem of a backbone cut at ``cut``, not to the tail or the
-    text tower.
-    """
-    if not name.startswith("visual."):
-        return False
+    """Whether a parameter belongs to the stem, not to the tail or the text tower."""
     if block := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name):
         return int(block[1]) < cut
-    return name != "visual.proj" and not name.startswith("visual.ln_post.")
+    after = name == "visual.proj" or name.startswith("visual.ln_post.")
+    return name.startswith("visual.") and not after
 
 
 def _save(model: nn.Module, cut: int, in_stem: bool, path: Path) -> dict[str, Tensor]:
-    """One half's weights, float16 where that loses nothing; returns them."""
-    state = {
-        name: value for name, value in model.state_dict().items() if _in_stem(name, cut) == in_stem
-    }
-    halves = {name: value.half() for name, value in state.items()}
-    save_tensors(
-        path,
-        {
-            name: halves[name] if halves[name].float().equal(value) else value
-            for name, value in state.items()
-        },
-    )
+    """Save one side's weights, as float16 where that is exact; returns them."""
+    state = {n: value for n, value in model.state_dict().items() if _in_stem(n, cut) == in_stem}
+    short = {name: value.half() for name, value in state.items()}
+    exact = {name for name, value in state.items() if short[name].float().equal(value)}
+    save_tensors(path, {n: short[n] if n in exact else value for n, value in state.items()})
     return state
 
 
@@ -98,25 +83,18 @@ def _load(folder: Path, file: str, in_stem: bool) -> tuple[Backbone, dict[str, T
     state = {name: value.float() for name, value in load_tensors(folder / file).items()}
     if set(state) != {name for name in model.state_dict() if _in_stem(name, cut) == in_stem}:
         raise StructAlignError(
-            f"{folder / file} does not hold its half of the backbone cut at {cut}; extract again"
+            f"{folder / file} does not hold its part of the backbone cut at {cut}; extract again"
         )
     model.load_state_dict(state, strict=False, assign=True)
-    _drop_unread(model.requires_grad_(False))
+    model.requires_grad_(False)
+    for module in model.modules():
+        tensors = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
+        for name in [name for named in tensors for name, value in named if value.is_meta]:
+            setattr(module, name, None)  # not read
     bpe = folder / BPE_FILE
-    preprocessing = Preprocessing.from_json(body["preprocessing"])
     backbone = Backbone(
-        body["name"], body["pretrained"], body["config"], preprocessing, model,
-        bpe if bpe.is_file() else None, body["weights"], cut
+        body["name"], body["pretrained"], body["config"],
+        Preprocessing.from_json(body["preprocessing"]), model, bpe if bpe.is_file() else None,
+        body["weights"], cut,
     )  # fmt: skip
     return backbone, state
-
-
-def _drop_unread(model: nn.Module) -> None:
-    """Parameters and buffers that are still on the meta device become None."""
-    for module in model.modules():
-        for name, value in [
-            *module.named_parameters(recurse=False),
-            *module.named_buffers(recurse=False),
-        ]:
-            if value.is_meta:
-                setattr(module, name, None)

@@ -1,9 +1,9 @@
 """Options of the command line that several commands share."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from json import dumps
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -18,13 +18,13 @@ def opt(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_default=settings.get("default") is not None, **settings)
 
 
-root_option = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
+root = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
-runs_option = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")
-json_option = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
-device_option = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")
+json = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                     help="Where to compute.")  # fmt: skip
-ray_option = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
+ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 
 def options_of(kind: type[Any], **types: Any) -> Decorator:
@@ -66,4 +66,4 @@ def _click_type(hint: Any) -> Any:
 
 def print_result(body: dict[str, Any], text: str, as_json: bool) -> None:
     """One JSON object, or text for a person."""
-    click.echo(json.dumps(body) if as_json else text)
+    click.echo(dumps(body) if as_json else text)

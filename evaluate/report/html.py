@@ -1,55 +1,86 @@
 """From finished runs to one HTML page: no script, no network, everything escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .figures import heat_map, line_chart
+from .figures import Line, heat_map, line_chart
 from .finished_runs import FinishedRun
 from .tables import html_table, mean, number, spread
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published.yaml"
 STYLE = (Path(__file__).parent / "html.css").read_text()
-Group = dict[str, list[FinishedRun]]
+HEAD = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+)
+RECALLS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
+Groups = dict[str, list[FinishedRun]]
+Read = Callable[[FinishedRun, int], float | None]
 
 
 def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
-    """The report as HTML text.
-
-    ``cache_bytes`` has the size of the caches that are at hand, by fingerprint.
-    """
+    """The report as HTML text; ``cache_bytes``: sizes of known caches, by fingerprint."""
     first = runs[0].results
-    groups: Group = {}
+    groups: Groups = {}
     for run in runs:
         groups.setdefault(run.results["method"], []).append(run)
     sections = [
         _headline(groups, first), _by_stage(groups, first), _matrices(groups, first),
-        _by_task(groups, first), _directions(groups),
-        _simplex(groups, first), _drift(groups, first), _experts(groups), _gates(groups),
-        _time(runs), _bytes(runs, cache_bytes),
-        _coverage(runs), _configuration(runs),
+        _by_task(groups, first), _directions(groups), _simplex(groups, first),
+        _drift(groups, first), _experts(groups), _gates(groups), _time(runs),
+        _bytes(runs, cache_bytes), _coverage(runs), _configuration(runs),
     ]  # fmt: skip
-    title = f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}"
-    head = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width, initial-scale=1">'
-    )
-    return (
-        f"{head}<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-        f"{''.join(section for section in sections if section)}</main></body></html>\n"
-    )
+    title = escape(f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}")
+    body = f"<main><h1>{title}</h1>{''.join(sections)}</main>"
+    return f"{HEAD}<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
 
 
 def _section(title: str, text: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{''.join(parts)}</section>"
+    """A section, unless it has nothing to show."""
+    shown = "".join(parts)
+    return f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{shown}</section>" * bool(shown)
 
 
-def _figure(svg: str, caption: str, table: str = "") -> str:
-    shown = f"<details><summary>Numbers</summary>{table}</details>" if table else ""
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>{shown}" if svg else ""
+def _figure(svg: str, caption: str, table: str) -> str:
+    shown = f"<details><summary>Numbers</summary>{table}</details>"
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>{shown}" * bool(svg)
+
+
+def _means(groups: Groups, places: Sequence[int], read: Read) -> dict[str, Line]:
+    """A line a method: the mean over its runs of a figure at each place."""
+    return {
+        method: [mean([read(run, place) for run in runs]) for place in places]
+        for method, runs in groups.items()
+    }
+
+
+def _lines(
+    title: str, series: Mapping[str, Line], names: Sequence[str], axes: tuple[str, str],
+    caption: str, digits: int = 2, more: str = "",
+) -> str:  # fmt: skip
+    """A chart with a line a method, and its numbers."""
+    rows = [
+        [n, *(number(line[i], digits) for line in series.values())] for i, n in enumerate(names)
+    ]
+    table = more + html_table([axes[0], *series], rows)
+    return _figure(line_chart(title, series, names, *axes), caption, table)
+
+
+def _heat(
+    title: str, rows: Sequence[Line], names: Sequence[str], columns: Sequence[str], caption: str,
+    digits: int = 0,
+) -> str:  # fmt: skip
+    """A matrix as colours, and its numbers."""
+    cells = [
+        [name, *(number(value, digits or 1) for value in row)]
+        for name, row in zip(names, rows, strict=True)
+    ]
+    svg = heat_map(title, rows, names, columns, digits)
+    return _figure(svg, caption, html_table(["", *columns], cells))
 
 
 def _final(runs: list[FinishedRun], *keys: str) -> list[float | None]:
@@ -63,393 +94,226 @@ def _final(runs: list[FinishedRun], *keys: str) -> list[float | None]:
     return found
 
 
-def _headline(groups: Group, first: dict[str, Any]) -> str:
-    head = ["method", "seeds", "R@1", "R@5", "R@10", "MedR", "BWF", "BWF, re-encoded"]
+def _cell(run: FinishedRun, stage: int, task: int) -> float | None:
+    """R@1 within a task (from 1) at a stage; None where the stream was shorter."""
+    matrix = run.results["matrix"]["r1"]
+    return matrix[stage][task - 1] if stage < len(matrix) and task <= len(matrix[0]) else None
+
+
+def _geometry(run: FinishedRun, stage: int) -> dict[str, Any]:
+    """The diagnostics of a stage; of the last for -1."""
+    last = len(run.results["stages"]) - 1
+    return run.stage(last if stage < 0 else stage).get("geometry") or {}
+
+
+def _tasks(first: Mapping[str, Any]) -> range:
+    return range(1, first["tasks"] + 1)
+
+
+def _headline(groups: Groups, first: dict[str, Any]) -> str:
+    head = ["method", "seeds", *RECALLS[:4], "BWF", "BWF, re-encoded"]
     rows = []
     for method, runs in groups.items():
-        names = ("R@1", "R@5", "R@10", "MedR")
-        figures = [spread(_final(runs, "t2v", name)) for name in names]
+        figures = [spread(_final(runs, "t2v", name)) for name in RECALLS[:4]]
         forgetting = [spread(_final(runs, f"BWF_{name}"), 2) for name in ("stored", "reencoded")]
         rows.append([method, str(len(runs)), *figures, *forgetting])
-    published = (
-        yaml.safe_load(PUBLISHED.read_text()).get(first["dataset"], {}).get(first["tasks"], {})
-    )
-    rows += [
-        [f"{name} (published)", "", number(r1, 2), "", "", "", number(bwf, 2), ""]
-        for name, (r1, bwf) in published.items()
-    ]
+    published = yaml.safe_load(PUBLISHED.read_text()).get(first["dataset"], {})
+    for name, (r1, bwf) in published.get(first["tasks"], {}).items():
+        rows.append([f"{name} (published)", "", number(r1, 2), "", "", "", number(bwf, 2), ""])
+    everything = [run.results for runs in groups.values() for run in runs]
     warnings = []
-    if any(run.results["backbone"]["random_weights"] for group in groups.values() for run in group):
+    if any(results["backbone"]["random_weights"] for results in everything):
         warnings.append("RANDOM WEIGHTS: a dry run, the figures mean nothing.")
-    if any(run.results["selection"] == "reference" for group in groups.values() for run in group):
+    if any(results["selection"] == "reference" for results in everything):
         warnings.append("Some runs chose their epochs on the test set (selection: reference).")
     final = first["final"]
     text = (
         f"Text to video over all {final['clips']} clips of the {first['tasks']} tasks after the "
-        f"last one ({final['queries']} captions; "
-        f"{first['evaluated_on']}), old clips as they were stored; mean ± standard deviation over "
-        "seeds. "
-        "BWF is backward forgetting within each task; below 0 old tasks gained."
+        f"last one ({final['queries']} captions; {first['evaluated_on']}), old clips as they were "
+        "stored; mean ± standard deviation over seeds. BWF is backward forgetting within each "
+        "task; below 0 old tasks gained."
     )
     warned = "".join(f'<p class="warning">{escape(line)}</p>' for line in warnings)
     return _section("Results", text, warned, html_table(head, rows))
 
 
-def _by_stage(groups: Group, first: dict[str, Any]) -> str:
-    names = ["zero-shot", *(str(stage) for stage in range(1, first["tasks"] + 1))]
+def _by_stage(groups: Groups, first: dict[str, Any]) -> str:
+    stages = [0, *_tasks(first)]
+    names = ["zero-shot", *map(str, _tasks(first))]
+    recall: Read = lambda run, i: run.stage(i)["t2v"]["R@1"] if run.stage(i) else None  # noqa: E731
+    forgetting: Read = lambda run, i: run.stage(i).get("BWF_stored")  # noqa: E731
     parts = []
-    for label, read in (
-        ("R@1", lambda stage: stage["t2v"]["R@1"]),
-        ("BWF", lambda stage: stage["BWF_stored"]),
-    ):
-        series = {
-            method: [
-                mean([read(stage) for run in runs if (stage := run.stage(i))])
-                for i in range(len(names))
-            ]
-            for method, runs in groups.items()
-        }
-        rows = [
-            [name, *(number(line[i], 2) for line in series.values())]
-            for i, name in enumerate(names)
-        ]
-        svg = line_chart(
-            f"{label} by stage",
-            series,
-            names,
-            "after task",
-            f"{label}, percent" if label == "R@1" else "BWF, points",
-        )
-        parts.append(
-            _figure(
-                svg,
-                f"{label} over all tasks seen, by stage.",
-                html_table(["after task", *series], rows),
-            )
-        )
-    return _section(
-        "Stage by stage",
-        (
-            "Over all tasks seen so far, so the gallery grows from left to right; stage 0 is "
-            "zero-shot on all tasks."
-        ),
-        *parts,
+    for label, unit, read in (("R@1", "percent", recall), ("BWF", "points", forgetting)):
+        caption = f"{label} over all tasks seen, by stage."
+        series, axes = _means(groups, stages, read), ("after task", f"{label}, {unit}")
+        parts.append(_lines(f"{label} by stage", series, names, axes, caption))
+    text = (
+        "Over all tasks seen so far, so the gallery grows from left to right; "
+        "stage 0 is zero-shot on all tasks."
     )
+    return _section("Stage by stage", text, *parts)
 
 
-def _matrices(groups: Group, first: dict[str, Any]) -> str:
-    tasks = [f"t{task}" for task in range(1, first["tasks"] + 1)]
-    names = ["zero-shot", *(f"after {task}" for task in tasks)]
+def _matrices(groups: Groups, first: dict[str, Any]) -> str:
+    tasks = [f"t{task}" for task in _tasks(first)]
+    names, stages = ["zero-shot", *(f"after {task}" for task in tasks)], [0, *_tasks(first)]
     parts = []
     for method, runs in groups.items():
-        rows = [
-            [mean([_cell(run, i, j) for run in runs]) for j in range(len(tasks))]
-            for i in range(len(names))
-        ]
-        table = html_table(
-            ["", *tasks],
-            [
-                [name, *(number(value) for value in row)]
-                for name, row in zip(names, rows, strict=True)
-            ],
-        )
-        parts.append(
-            _figure(
-                heat_map(f"task matrix of {method}", rows, names, tasks),
-                f"{method}: R@1 within each task.",
-                table,
-            )
-        )
-    return _section(
-        "Task matrix",
-        (
-            f"Row: the stage; column: the task; old clips {first['gallery']}. "
-            "Reading down a column shows forgetting."
-        ),
-        *parts,
-    )
+        rows = [[mean([_cell(run, s, t) for run in runs]) for t in _tasks(first)] for s in stages]
+        caption = f"{method}: R@1 within each task."
+        parts.append(_heat(f"task matrix of {method}", rows, names, tasks, caption))
+    text = f"Row: the stage; column: the task; old clips {first['gallery']}."
+    return _section("Task matrix", f"{text} Reading down a column shows forgetting.", *parts)
 
 
-def _by_task(groups: Group, first: dict[str, Any]) -> str:
-    tasks = range(1, first["tasks"])
-    names = [f"t{task}" for task in tasks]
-
+def _by_task(groups: Groups, first: dict[str, Any]) -> str:
     def drop(run: FinishedRun, task: int) -> float | None:
-        then, now = _cell(run, task, task - 1), _cell(run, len(tasks) + 1, task - 1)
+        then, now = _cell(run, task, task), _cell(run, first["tasks"], task)
         return None if then is None or now is None else then - now
 
-    series = {
-        method: [mean([drop(run, task) for run in runs]) for task in tasks]
-        for method, runs in groups.items()
-    }
-    rows = [
-        [name, *(number(line[i], 1) for line in series.values())] for i, name in enumerate(names)
-    ]
-    svg = line_chart("forgetting by task", series, names, "task", "R@1 lost, points")
+    old = _tasks(first)[:-1]
+    names, series = [f"t{task}" for task in old], _means(groups, old, drop)
+    axes = ("task", "R@1 lost, points")
+    chart = _lines("forgetting by task", series, names, axes, "Forgetting by task.", 1)
     text = "R@1 within a task just after it was learnt, minus R@1 at the end. Above 0 is forgotten."
-    return (
-        _section(
-            "Forgetting by task",
-            text,
-            _figure(svg, "Forgetting by task.", html_table(["task", *series], rows)),
-        )
-        if names
-        else ""
-    )
+    return _section("Forgetting by task", text, chart)
 
 
-def _directions(groups: Group) -> str:
-    head = ["method", "direction", "R@1", "R@5", "R@10", "MedR", "MeanR"]
+def _directions(groups: Groups) -> str:
+    sides = (("t2v", "text to video"), ("v2t", "video to text"))
     rows = [
-        [method, words, *(spread(_final(runs, side, name)) for name in head[2:])]
+        [method, words, *(spread(_final(runs, side, name)) for name in RECALLS)]
         for method, runs in groups.items()
-        for side, words in (("t2v", "text to video"), ("v2t", "video to text"))
+        for side, words in sides
     ]
-    return _section(
-        "Both directions", "After the last task, over all tasks.", html_table(head, rows)
-    )
+    table = html_table(["method", "direction", *RECALLS], rows)
+    return _section("Both directions", "After the last task, over all tasks.", table)
 
 
-def _cell(run: FinishedRun, stage: int, task: int) -> float | None:
-    """R@1 within a task at a stage; None where the stream was shorter."""
-    matrix = run.results["matrix"]["r1"]
-    return matrix[stage][task] if stage < len(matrix) and task < len(matrix[stage]) else None
-
-
-def _geometry(run: FinishedRun, stage: int) -> dict[str, Any]:
-    if stage < 0:
-        stage += len(run.results["stages"])
-    return run.stage(stage).get("geometry") or {}
-
-
-def _simplex(groups: Group, first: dict[str, Any]) -> str:
-    stages = range(1, first["tasks"] + 1)
-    names = [str(stage) for stage in stages]
+def _simplex(groups: Groups, first: dict[str, Any]) -> str:
+    names = [str(stage) for stage in _tasks(first)]
+    head = ["method (first seed, last stage)", "classes", "ideal", "least", "quarter", "median",
+            "three quarters", "greatest"]  # fmt: skip
     parts = []
     for side in ("text", "video"):
-        series = {
-            method: [
-                mean([(_geometry(run, stage).get(side) or {}).get("deviation") for run in runs])
-                for stage in stages
-            ]
-            for method, runs in groups.items()
-        }
-        svg = line_chart(
-            f"deviation from the simplex, {side}",
-            series,
-            names,
-            "after task",
-            "rms deviation of the cosines",
-        )
+
+        def deviation(run: FinishedRun, stage: int, side: str = side) -> float | None:
+            return (_geometry(run, stage).get(side) or {}).get("deviation")
+
         rows = []
         for method, runs in groups.items():
-            last = _geometry(runs[0], first["tasks"]).get(side)
-            if last:
-                rows.append(
-                    [
-                        method,
-                        str(last["classes"]),
-                        number(last["ideal"], 3),
-                        *(number(q, 3) for q in last["quantiles"]),
-                    ]
-                )
-        head = [
-            "method (first seed, last stage)",
-            "classes",
-            "ideal",
-            "least",
-            "quarter",
-            "median",
-            "three quarters",
-            "greatest",
-        ]
-        table = html_table(head, rows) + html_table(
-            ["after task", *series],
-            [[n, *(number(s[i], 3) for s in series.values())] for i, n in enumerate(names)],
-        )
+            if last := _geometry(runs[0], first["tasks"]).get(side):
+                cosines = [number(value, 3) for value in (last["ideal"], *last["quantiles"])]
+                rows.append([method, str(last["classes"]), *cosines])
+        axes = ("after task", "rms deviation of the cosines")
         parts.append(
-            _figure(svg, f"{side.capitalize()}: how far class means are from a simplex.", table)
-        )
+            _lines(
+                f"deviation from the simplex, {side}", _means(groups, _tasks(first), deviation),
+                names, axes, f"{side.capitalize()}: how far class means are from a simplex.", 3,
+                html_table(head, rows),
+            )
+        )  # fmt: skip
     text = (
-        "Cosines between the centred means of the seen classes' test embeddings (captions by "
-        "their own task's path, clips as stored). In a simplex "
-        "equiangular tight frame of C classes each is -1 / (C - 1); shown is the root mean square "
-        "deviation from that. Lower is nearer."
+        "Cosines between the centred means of the seen classes' test embeddings (captions by their "
+        "own task's path, clips as stored). In a simplex equiangular tight frame of C classes each "
+        "is -1 / (C - 1); shown is the root mean square deviation from that. Lower is nearer."
     )
-    return _section("Against the ideal simplex", text, *parts) if any(parts) else ""
+    return _section("Against the ideal simplex", text, *parts)
 
 
-def _drift(groups: Group, first: dict[str, Any]) -> str:
-    tasks = [f"t{task}" for task in range(1, first["tasks"])]
-    names = [f"after t{stage}" for stage in range(2, first["tasks"] + 1)]
+def _drift(groups: Groups, first: dict[str, Any]) -> str:
+    tasks = [f"t{task}" for task in _tasks(first)[:-1]]
+    later = _tasks(first)[1:]
+    names = [f"after t{stage}" for stage in later]
     parts = []
     for method, runs in groups.items():
-        found = [
-            [_geometry(run, stage).get("drift") or [] for run in runs]
-            for stage in range(2, first["tasks"] + 1)
-        ]
+        found = [[_geometry(run, stage).get("drift") or [] for run in runs] for stage in later]
         rows = [
             [mean([d[j] if j < len(d) else None for d in stage]) for j in range(len(tasks))]
             for stage in found
         ]
-        table = html_table(
-            ["", *tasks],
-            [
-                [name, *(number(value, 3) for value in row)]
-                for name, row in zip(names, rows, strict=True)
-            ],
-        )
-        parts.append(
-            _figure(
-                heat_map(f"drift of {method}", rows, names, tasks, 3),
-                f"{method}: cosine of old clips, stored and encoded again.",
-                table,
-            )
-        )
+        caption = f"{method}: cosine of old clips, stored and encoded again."
+        parts.append(_heat(f"drift of {method}", rows, names, tasks, caption, 3))
     text = (
         "Mean cosine between an old task's frame embeddings as stored and as the model of a later "
         "stage makes them. 1 is no drift."
     )
-    return _section("Drift of old tasks", text, *parts) if any(parts) else ""
+    return _section("Drift of old tasks", text, *parts)
 
 
-def _experts(groups: Group) -> str:
+def _experts(groups: Groups) -> str:
     parts = []
     for method, runs in groups.items():
-        last = [_geometry(run, len(run.results["stages"]) - 1).get("experts") or [] for run in runs]
+        last = [_geometry(run, -1).get("experts") or [] for run in runs]
         if not last[0]:
             continue
-        shape = range(len(last[0])), range(len(last[0][0]))
-        rows: list[list[float | None]] = [
-            [mean([run[i][j] for run in last]) for j in shape[1]] for i in shape[0]
-        ]
-        tasks, experts = [f"t{i + 1}" for i in shape[0]], [f"e{j + 1}" for j in shape[1]]
-        table = html_table(
-            ["", *experts],
-            [
-                [name, *(number(value, 2) for value in row)]
-                for name, row in zip(tasks, rows, strict=True)
-            ],
-        )
-        parts.append(
-            _figure(
-                heat_map(f"experts of {method}", rows, tasks, experts, 2),
-                f"{method}: share of each expert in a task's captions.",
-                table,
-            )
-        )
+        tasks, experts = range(len(last[0])), range(len(last[0][0]))
+        rows: list[Line] = [[mean([run[i][j] for run in last]) for j in experts] for i in tasks]
+        names, columns = [f"t{i + 1}" for i in tasks], [f"e{j + 1}" for j in experts]
+        caption = f"{method}: share of each expert in a task's captions."
+        parts.append(_heat(f"experts of {method}", rows, names, columns, caption, 2))
     text = (
         "Mean routing weight over text blocks and projections, last stage, up to 64 test captions "
         "a task. Task 1 uses its first expert alone."
     )
-    return _section("Use of the experts", text, *parts) if parts else ""
+    return _section("Use of the experts", text, *parts)
 
 
-def _gates(groups: Group) -> str:
-    blocks = sorted(
-        {
-            int(block)
-            for runs in groups.values()
-            for block in (_geometry(runs[0], -1).get("gates") or {})
-        }
-    )
-    if not blocks:
-        return ""
-    names = [str(block) for block in blocks]
-    series = {
-        method: [
-            mean([(_geometry(run, -1).get("gates") or {}).get(name) for run in runs])
-            for name in names
-        ]
-        for method, runs in groups.items()
-        if _geometry(runs[0], -1).get("gates")
-    }
-    svg = line_chart("gates of the frame fusion adapters", series, names, "vision block", "alpha")
-    table = html_table(
-        ["vision block", *series],
-        [[name, *(number(line[i], 4) for line in series.values())] for i, name in enumerate(names)],
-    )
+def _gates(groups: Groups) -> str:
+    adapted = {m: runs for m, runs in groups.items() if _geometry(runs[0], -1).get("gates")}
+    blocks = sorted({int(b) for runs in adapted.values() for b in _geometry(runs[0], -1)["gates"]})
+    gate: Read = lambda run, block: _geometry(run, -1)["gates"].get(str(block))  # noqa: E731
+    series, names = _means(adapted, blocks, gate), [str(block) for block in blocks]
+    axes = ("vision block", "alpha")
+    caption = "Gate values by vision block."
+    chart = _lines("gates of the frame fusion adapters", series, names, axes, caption, 4)
     text = (
-        "How much of each block's attention comes from the neighbouring frame after the last "
-        "task: alpha, which starts at 0."
+        "How much of each block's attention comes from the neighbouring frame after the last task: "
+        "alpha, which starts at 0."
     )
-    return _section("Frame fusion gates", text, _figure(svg, "Gate values by vision block.", table))
+    return _section("Frame fusion gates", text, chart)
 
 
 def _time(runs: Sequence[FinishedRun]) -> str:
     rows = []
     for run in runs:
-        evaluated = sum(stage["seconds"] for stage in run.results["stages"])
-        rows.append(
-            [
-                run.name,
-                number(sum(run.training.values()) or None, 0),
-                number(evaluated, 0),
-                number(run.results["stages"][-1]["seconds"], 1),
-            ]
-        )
+        seconds = [stage["seconds"] for stage in run.results["stages"]]
+        trained = number(sum(run.training.values()) or None, 0)
+        rows.append([run.name, trained, number(sum(seconds), 0), number(seconds[-1], 1)])
     head = ["run", "training, s", "evaluation, s", "of it the last stage"]
-    return _section(
-        "Where time went",
-        "Seconds of training epochs, and of measuring all stages.",
-        html_table(head, rows),
-    )
+    text = "Seconds of training epochs, and of measuring all stages."
+    return _section("Where time went", text, html_table(head, rows))
 
 
 def _bytes(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
-    kinds = list(runs[0].bytes)
-    rows = [
-        [
-            run.name,
-            number(size / 1e6 if (size := cache_bytes.get(run.results["fingerprint"])) else None),
-            *(number(run.bytes[kind] / 1e6) for kind in kinds),
-        ]
-        for run in runs
-    ]
-    return _section("Where bytes went", "Megabytes.", html_table(["run", "cache", *kinds], rows))
+    rows = []
+    for run in runs:
+        sizes = [cache_bytes.get(run.results["fingerprint"]), *run.bytes.values()]
+        rows.append([run.name, *(number(size / 1e6 if size else None) for size in sizes)])
+    table = html_table(["run", "cache", *runs[0].bytes], rows)
+    return _section("Where bytes went", "Megabytes.", table)
 
 
 def _coverage(runs: Sequence[FinishedRun]) -> str:
-    rows = [
-        [
-            run.name,
-            f"{100 * run.results['coverage']:.1f}%",
-            str(len(run.results.get("quarantined", []))),
-        ]
-        for run in runs
-    ]
-    bad = {
-        (entry["clip"], entry["reason"], entry["path"], entry["message"])
-        for run in runs
-        for entry in run.results.get("quarantined", [])
-    }
-    listed = (
-        html_table(
-            ["clip", "reason", "file", "what the decoder said"],
-            [list(entry) for entry in sorted(bad)[:200]],
-        )
-        if bad
-        else ""
-    )
-    return _section(
-        "Coverage",
-        "Test clips that were searched, of those in the catalog; clips in quarantine.",
-        html_table(["run", "coverage", "bad"], rows),
-        listed,
-    )
+    rows, bad = [], set()
+    for run in runs:
+        quarantined = run.results.get("quarantined", [])
+        rows.append([run.name, f"{100 * run.results['coverage']:.1f}%", str(len(quarantined))])
+        bad |= {(row["clip"], row["reason"], row["path"], row["message"]) for row in quarantined}
+    head = ["clip", "reason", "file", "what the decoder said"]
+    listed = html_table(head, [list(row) for row in sorted(bad)[:200]]) if bad else ""
+    text = "Test clips that were searched, of those in the catalog; clips in quarantine."
+    return _section("Coverage", text, html_table(["run", "coverage", "bad"], rows), listed)
 
 
 def _configuration(runs: Sequence[FinishedRun]) -> str:
     parts = []
     for run in runs:
-        settings = "\n".join(
-            f"{key}: {value}"
-            for key, value in {**run.config, **run.config["settings"]}.items()
-            if key != "settings"
-        )
+        values = {**run.config, **run.config["settings"]}
+        settings = "\n".join(f"{key}: {v}" for key, v in values.items() if key != "settings")
         parts.append(
-            f"<h3>{escape(run.name)}</h3><pre>{escape(run.command)}</pre><details><summary>Settings</summary><pre>{escape(settings)}</pre></details>"
+            f"<h3>{escape(run.name)}</h3><pre>{escape(run.command)}</pre>"
+            f"<details><summary>Settings</summary><pre>{escape(settings)}</pre></details>"
         )
-    return _section(
-        "How to repeat it", "The command of each run, and its whole configuration.", *parts
-    )
+    text = "The command of each run, and its whole configuration."
+    return _section("How to repeat it", text, *parts)

@@ -1,4 +1,4 @@
-"""What a dataset reader hands over."""
+"""What a dataset reader returns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from ...cache.catalog import Catalog
 
 @dataclass(frozen=True)
 class Dataset:
-    """A catalog and the folder that its clips' paths start from."""
+    """A catalog and the folder that its clips' paths are relative to."""
 
     catalog: Catalog
     root: Path

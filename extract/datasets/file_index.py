@@ -1,4 +1,4 @@
-"""Finding a benchmark's files wherever they lie below its root."""
+"""An index of a benchmark's files, wherever they are below its root."""
 
 import json
 import os
@@ -13,14 +13,11 @@ CTVR = "CTVR's repository (github.com/JasonCodeMaker/CTVR), folder data"
 
 
 class FileIndex:
-    """All files below some folders, by name.
+    """All files below some folders, by name; clips' paths are relative to the first."""
 
-    The first folder is the root that clips' paths are relative to.
-    """
-
-    def __init__(self, root: Path, more: Iterable[Path] = ()) -> None:
+    def __init__(self, root: Path, extra_folders: Iterable[Path] = ()) -> None:
         self.root = root
-        self.folders = [root, *more]
+        self.folders = [root, *extra_folders]
         self._files: dict[str, Path] = {}
         self._videos: dict[str, str] = {}
         for folder in self.folders:
@@ -33,28 +30,16 @@ class FileIndex:
                         self._videos.setdefault(stem, os.path.relpath(Path(where) / name, root))
 
     def file(self, name: str, source: str) -> Path:
-        """A file by its name.
-
-        Raises StructAlignError naming it, the places looked at and where it comes from.
-        """
+        """A file by its name. Raises StructAlignError saying where it was looked for."""
         if name not in self._files:
             places = " and ".join(str(folder) for folder in self.folders)
             raise StructAlignError(f"no {name} anywhere under {places}; it comes from {source}")
         return self._files[name]
 
     def files_ending(self, *endings: str) -> list[Path]:
-        """Files whose names end so (of any letter case), in the order of the endings.
-
-        Those that are there.
-        """
-        found = []
-        for ending in endings:
-            found += [
-                path
-                for name, path in sorted(self._files.items())
-                if name.lower().endswith(ending.lower())
-            ]
-        return found
+        """Files whose names end so, in any letter case, in the order of the endings."""
+        files = sorted(self._files.items())
+        return [f for end in endings for name, f in files if name.lower().endswith(end.lower())]
 
     def video(self, stem: str) -> str:
         """Path of a video relative to the root; where it would be if it is missing."""

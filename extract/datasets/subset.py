@@ -1,4 +1,4 @@
-"""A small part of a dataset that is still a dataset."""
+"""A small part of a dataset that can still be trained on."""
 
 from dataclasses import replace
 from itertools import zip_longest
@@ -7,22 +7,12 @@ from ...cache.catalog import Catalog
 
 
 def subset(catalog: Catalog, limit: int) -> Catalog:
-    """At most ``limit`` clips, dealt evenly over categories and sides, so that a small part can
-    still be trained on.
-    """
-    piles = [
-        catalog.select(split, (category,))
-        for category in catalog.categories
-        for split in ("train", "test")
-    ]
+    """At most ``limit`` clips, dealt evenly over categories and splits."""
+    piles = [catalog.select(s, (name,)) for name in catalog.categories for s in ("train", "test")]
     dealt = [clip for layer in zip_longest(*piles) for clip in layer if clip is not None]
     chosen = {clip.id for clip in dealt[:limit]}
-    clips = tuple(
-        replace(clip, twin=clip.twin if clip.twin in chosen else None)
-        for clip in catalog
-        if clip.id in chosen
-    )
+    kept = [clip for clip in catalog if clip.id in chosen]
+    clips = tuple(replace(c, twin=c.twin if c.twin in chosen else None) for c in kept)
     present = {clip.category for clip in clips}
-    return Catalog(
-        catalog.dataset, tuple(name for name in catalog.categories if name in present), clips
-    )
+    categories = tuple(name for name in catalog.categories if name in present)
+    return Catalog(catalog.dataset, categories, clips)

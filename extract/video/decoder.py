@@ -23,9 +23,7 @@ STARTS = 3  # tries; a machine short of memory may kill any process
 
 
 class Decoder:
-    """Decodes clips one at a time in a child process, which is killed when it hangs and replaced
-    when it dies.
-    """
+    """Decodes clips one at a time in a child process that is replaced when it hangs or dies."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout

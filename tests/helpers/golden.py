@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file
 from structalign.cache.clip.backbone import Backbone
 from structalign.cache.clip.identity import Preprocessing
-from structalign.train.methods.registry import MethodConfig, load_method
-from structalign.train.methods.structalign.released import ReleasedStructAlign
+from structalign.train.methods.registry import load_method
+from structalign.train.methods.structalign.released import StructAlignWithSlips
 from structalign.train.model.adapters import GeneratorNoise
+from structalign.train.settings import MethodConfig
 from torch import Tensor
 
 SLOTS = ("q", "k", "v", "out")
@@ -105,7 +106,7 @@ class Golden:
 
     def method(
         self, weights: dict[str, Tensor] | None = None, cut: int | None = None
-    ) -> ReleasedStructAlign:
+    ) -> StructAlignWithSlips:
         """Our method with all of the set's weights; ``cut`` defaults to the first adapted block."""
         weights = weights or self.weights
         layers = self.config["vision"]["num_hidden_layers"]
@@ -114,7 +115,7 @@ class Golden:
         config = self.method_config
         blocks = min(layers - cut, layers - first)
         config = replace(config, options=replace(config.options, adapted_blocks=blocks))
-        method = ReleasedStructAlign(self.backbone(weights, cut), config, seed=0)
+        method = StructAlignWithSlips(self.backbone(weights, cut), config, seed=0)
         method._grow(self.config["task_num"])
         method = method.double().eval()
         with torch.no_grad():

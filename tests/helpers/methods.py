@@ -6,8 +6,9 @@ import torch
 from structalign.cache.clip.backbone import Backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
-from structalign.train.methods.registry import MethodConfig, make_config
+from structalign.train.methods.registry import make_config, method_class
 from structalign.train.model.adapters import TextExperts
+from structalign.train.settings import MethodConfig
 
 
 def config_of(source: str, **values: Any) -> MethodConfig:
@@ -18,7 +19,7 @@ def config_of(source: str, **values: Any) -> MethodConfig:
 def make_method(source: str, backbone: Backbone, tasks: int = 0, **values: Any) -> Method:
     """A method that has met ``tasks`` tasks."""
     config = config_of(source, **values)
-    method = config.method_class().create(backbone, config, 0).eval()
+    method = method_class(config.source)(backbone, config, 0).eval()
     if tasks and isinstance(method, AdaptedMethod):
         method._grow(tasks)
     return method

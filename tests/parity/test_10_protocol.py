@@ -11,7 +11,7 @@ from structalign.evaluate.matrix import backward_forgetting
 from structalign.evaluate.metrics import text_to_video_ranks
 from structalign.evaluate.protocol import StageScores, stage_scores
 from structalign.train.gallery import Block, Gallery
-from structalign.train.methods.structalign import StructAlign
+from structalign.train.methods.structalign.method import StructAlign
 from structalign.train.model.similarity import word_frame_similarity
 from structalign.train.stream import Queries
 from torch import Tensor

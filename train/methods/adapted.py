@@ -16,11 +16,11 @@ from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures
 from ..optimizer import ParameterGroup
 from ..seeds import generator
+from ..settings import MethodConfig
 from .base import Method
 
 if TYPE_CHECKING:
     from ..stream import Batch, Task
-    from .registry import MethodConfig
 
 PAPER_BATCH = 32
 SAMPLE = 64  # captions a task that the experts' use is measured on
@@ -69,7 +69,7 @@ class AdaptedMethod(Method):
     Options = AdapterOptions
     options: AdapterOptions
 
-    def __init__(self, backbone: Backbone, config: "MethodConfig", seed: int) -> None:
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
         rng, o = generator(seed, "initialisation"), self.options
         available = backbone.blocks - backbone.cut

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -16,10 +16,10 @@ from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
 from ..seeds import generator
+from ..settings import MethodConfig
 
 if TYPE_CHECKING:
     from ..stream import Batch, Task
-    from .registry import MethodConfig
 
 VIDEO_BATCH = 128
 
@@ -67,18 +67,13 @@ class Method(nn.Module):
     pads_together: bool = False
     """Whether captions of different lengths are encoded in one padded batch."""
 
-    def __init__(self, backbone: Backbone, config: "MethodConfig", seed: int) -> None:
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__()
         self.options, self.settings, self.seed = config.options, config.settings, seed
         self.towers = Towers(backbone, self.settings.compute)
         self._make_tokenizer = backbone.tokenizer
         self.task = 0
         self.generators: dict[str, Generator] = {}
-
-    @classmethod
-    def create(cls, backbone: Backbone, config: "MethodConfig", seed: int) -> Self:
-        """The method as ``config`` describes it."""
-        return cls(backbone, config, seed)
 
     # A task's life, called by the loop.
 

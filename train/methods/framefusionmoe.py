@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
 from ..losses import contrastive, pooled_unit
+from ..settings import MethodConfig
 from ..stream import Batch, Task
 from .adapted import AdaptedMethod, AdapterOptions
-from .registry import MethodConfig
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from ..losses import contrastive, pooled_unit
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, Towers
 from ..optimizer import ParameterGroup
+from ..settings import MethodConfig
 from ..stream import Batch, Task
 from .base import Method
-from .registry import MethodConfig
 
 TEMPERATURE = 2.0
 

@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,35 +16,10 @@ import yaml
 
 from ...cache.runtime.configs import CONFIGS, read_config, read_yaml
 from ...cache.runtime.errors import StructAlignError, unknown
-from ..settings import TrainSettings, check_values, setting_names
+from ..settings import MethodConfig, TrainSettings, check_values, setting_names
 
 if TYPE_CHECKING:
     from .base import Method
-
-
-@dataclass(frozen=True)
-class MethodConfig:
-    """A method as the user names it, with all of its settings.
-
-    ``source`` is the module under ``methods/`` that has its class, or the path of a file outside
-    the package, whose sha256 is ``file_hash`` then. ``ignored`` settings were given for several
-    methods, and this one does not have them.
-    """
-
-    name: str
-    source: str
-    settings: TrainSettings
-    options: Any
-    file_hash: str | None = None
-    ignored: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """All settings by name, the method's own among them."""
-        return {**asdict(self.settings), **asdict(self.options)}
-
-    def method_class(self) -> "type[Method]":
-        """The class that it configures."""
-        return method_class(self.source)
 
 
 def method_names() -> list[str]:

@@ -15,7 +15,6 @@ from ...cache.shared.tensors import load_tensors
 
 if TYPE_CHECKING:
     from ..methods.base import Method
-    from .run import Run
 
 SETTINGS = {"measured_on": "eval_split"}
 PARAMETERS = {
@@ -51,11 +50,11 @@ def upgrade_config(config: dict[str, Any], classes: int | None = None) -> dict[s
     }
 
 
-def refuse_to_continue(config: Mapping[str, Any], run: "Run") -> None:
-    """Raises StructAlignError for an unfinished run of version 0.1."""
-    if config.get("version") == "0.1" and run.finished < len(run.stream):
+def refuse_to_continue(path: Path, config: Mapping[str, Any], left: int) -> None:
+    """Raises StructAlignError for a run of version 0.1 with tasks left."""
+    if config.get("version") == "0.1" and left:
         raise StructAlignError(
-            f"run {run.path} was begun by version 0.1, whose remaining tasks would be drawn "
+            f"run {path} was begun by version 0.1, whose remaining tasks would be drawn "
             "otherwise now; finish it with that version, or train it with --overwrite"
         )
 

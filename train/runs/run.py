@@ -23,7 +23,8 @@ from ...cache.shared.files import write_text
 from ...cache.shared.tensors import load_tensors, save_tensors
 from ..gallery import Block, Gallery
 from ..methods.base import Method
-from ..methods.registry import MethodConfig, make_config
+from ..methods.registry import make_config, method_class
+from ..settings import MethodConfig
 from ..stream import TaskStream, equal_tasks
 from . import legacy
 from .folder import RunFolder, read_run_config
@@ -120,7 +121,7 @@ class Run(RunFolder):
                     "give another --out, or train it with --overwrite"
                 )
             else:
-                legacy.refuse_to_continue(found, run)
+                legacy.refuse_to_continue(path, found, len(run.stream) - run.finished)
                 return cls(path, found, cache, device)
         elif path.exists() and any(not e.name.startswith(".config.json.") for e in path.iterdir()):
             raise StructAlignError(
@@ -170,9 +171,8 @@ class Run(RunFolder):
 
     def new_method(self) -> Method:
         """The method before task 1."""
-        method = self.method_config.method_class().create(
-            self.backbone, self.method_config, self.config["seed"]
-        )
+        config = self.method_config
+        method = method_class(config.source)(self.backbone, config, self.config["seed"])
         return method.to(self.device).eval()
 
     def method_after(self, number: int) -> Method:

@@ -23,9 +23,7 @@ OWN_WORDS_A_CATEGORY = 7
 
 @dataclass(frozen=True)
 class Category:
-    """What the clips of one category are made of, and the words that it alone uses (plain word ->
-    own word).
-    """
+    """What a category's clips are made of, and its own words by plain word."""
 
     name: str
     shapes: tuple[str, ...]

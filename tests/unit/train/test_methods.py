@@ -113,7 +113,7 @@ def test_a_file_of_ones_own(tmp_path: Path, backbone: Backbone) -> None:
     (tmp_path / "mine.yaml").write_text("base: finetune\ntrain: {pull: 0.75}\n")
     values = load_method(str(path), "demo", "demo")
     assert values.options.pull == 0.75 and values.settings.lr_text == 6e-4  # finetune's
-    method = config.method_class().create(backbone, config, 0)
+    method = method_class(config.source)(backbone, config, 0)
     assert isinstance(method, AdaptedMethod) and type(method).__name__ == "Mine"
     with pytest.raises(StructAlignError, match="unknown setting 'pul'; did you mean 'pull'"):
         load_method(str(path), "demo", "demo", {"pul": 1})

@@ -7,7 +7,7 @@ from helpers.methods import make_method
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.clip.split_weights import load_frozen
 from structalign.train.losses import pooled_unit
-from structalign.train.methods.structalign import StructAlign
+from structalign.train.methods.structalign.method import StructAlign
 from structalign.train.stream import Task, TaskStream, equal_tasks
 
 CPU = torch.device("cpu")

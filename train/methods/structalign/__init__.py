@@ -1,5 +1,5 @@
-"""StructAlign."""
+"""StructAlign (SIGIR 2026): ``method.py`` as described, ``released.py`` with its code's slips."""
 
-from .method import StructAlign
+from .released import StructAlignWithSlips
 
-__all__ = ["StructAlign"]
+__all__ = ["StructAlignWithSlips"]

@@ -1,7 +1,7 @@
 """StructAlign: relation preserving, cross-modal ETF alignment, prototype replay (SIGIR 2026)."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,9 @@ from ...losses import contrastive, pooled_unit
 from ...model.similarity import word_frame_similarity
 from ...optimizer import ParameterGroup
 from ...seeds import generator
+from ...settings import MethodConfig
 from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
-from ..registry import MethodConfig
 from .losses import etf_alignment, prototype_alignment, prototype_replay, relation_preserving
 from .prototypes import ClassPrototypes
 from .simplex import Kind, class_directions
@@ -85,14 +85,6 @@ class StructAlign(AdaptedMethod):
         self.prototypes = ClassPrototypes(dim)
         self.directions = torch.zeros(0, dim)
         self.teacher: Teacher | None = None
-
-    @classmethod
-    def create(cls, backbone: Backbone, config: MethodConfig, seed: int) -> Self:
-        """The method, or its subclass with the slips that the options ask for."""
-        from .released import ReleasedStructAlign
-
-        chosen = ReleasedStructAlign if ReleasedStructAlign.is_wanted(config.options) else cls
-        return chosen(backbone, config, seed)  # type: ignore[return-value]
 
     def begin_task(self, task: Task) -> None:
         """Embed the task's training set once with the teacher: it does not change in the task."""

@@ -12,13 +12,13 @@ from ...losses import pooled_unit
 from ...model.adapters import Noise, Route
 from ...model.towers import TextFeatures
 from ...optimizer import ParameterGroup
+from ...settings import MethodConfig
 from ...stream import Task
-from ..registry import MethodConfig
-from .method import StructAlign, StructAlignOptions
+from .method import StructAlign
 
 
-class ReleasedStructAlign(StructAlign):
-    """StructAlign with some or all of the released slips."""
+class StructAlignWithSlips(StructAlign):
+    """StructAlign, with those of the released slips that its options choose: by default none."""
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
@@ -31,20 +31,6 @@ class ReleasedStructAlign(StructAlign):
         elif self.options.etf_projections == "fixed_swapped":
             self.etf_text.requires_grad_(False)
             self.etf_video.requires_grad_(False)
-
-    @staticmethod
-    def is_wanted(options: StructAlignOptions) -> bool:
-        """Whether any slip is on."""
-        mended = StructAlignOptions()
-        slips = (
-            "logits",
-            "etf_projections",
-            "words",
-            "prototypes",
-            "prototype_labels",
-            "clip_scope",
-        )
-        return any(getattr(options, name) != getattr(mended, name) for name in slips)
 
     def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
         """The temperature is divided by the root of the batch's own size."""
