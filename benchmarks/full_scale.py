@@ -94,7 +94,7 @@ def measure(name: str, device: torch.device, compute: str, share: float, backbon
             json.loads(line).get("seconds", 0)
             for line in (out / "log.jsonl").read_text().splitlines()
         )
-    evaluation = sum(stage["seconds"] for stage in results.stages)
+    evaluation = sum(stage.seconds for stage in results.stages)
     of_peak = counter.get_total_flops() * steps / learning / peak
     memory = (
         f", peak {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"

@@ -1,6 +1,6 @@
 """The manifest of checksums that makes a folder a complete cache.
 
-Every file's sha256, and its own.
+The sha256 of every file, and of the manifest itself.
 """
 
 import hashlib

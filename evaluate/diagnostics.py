@@ -1,4 +1,4 @@
-"""Diagnostics of what a method claims: how the classes lie, how far old tasks drift."""
+"""Diagnostics: angles between the classes, and how far old tasks drift."""
 
 from typing import Any
 

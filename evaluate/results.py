@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..cache.runtime.errors import StructAlignError
 from ..cache.shared.files import write_text
 from .matrix import (
+    Matrix,
     backward_forgetting,
     backward_transfer,
     forward_transfer,
@@ -21,6 +22,32 @@ if TYPE_CHECKING:
 FILE, STATE = "results.json", "evaluated.json"
 OVERALL = ("t2v", "v2t", "ties", "twins", "queries", "clips")
 COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
+
+
+@dataclass(frozen=True)
+class StageResults:
+    """Figures after a task over all tasks seen, under the contract's names; stage 0 is zero-shot.
+
+    ``t2v`` and ``v2t``: R@1, R@5, R@10 in percent, MedR, MeanR. ``zero_shot``: ``t2v`` of the
+    pre-trained model over the same clips. ``BWF``, ``BWT`` and ``FWT``: points, None before task 2.
+    """
+
+    stage: int
+    t2v: dict[str, float]
+    v2t: dict[str, float]
+    ties: dict[str, int]
+    twins: dict[str, float] | None
+    queries: int
+    clips: int
+    BWF: float | None
+    BWF_stored: float | None
+    BWF_reencoded: float | None
+    BWT: float | None
+    FWT: float | None
+    task_average: float
+    zero_shot: dict[str, float]
+    geometry: dict[str, Any] | None
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -43,27 +70,26 @@ class Results:
     coverage: float
     quarantined: list[dict[str, str]]
     categories: list[list[str]]
-    matrix: dict[str, Any]
-    stages: list[dict[str, Any]]
-    final: dict[str, Any]
-    zero_shot: dict[str, Any]
+    matrix: dict[str, Matrix]
+    stages: list[StageResults]
+    final: StageResults
+    zero_shot: StageResults
     gallery: str
     scope: dict[str, str]
     galleries: dict[str, str]
     ties: int
-    figures: dict[str, Any]
+    figures: dict[str, dict[str, Matrix]]
     settings: dict[str, Any]
 
     @property
     def recall(self) -> dict[str, float]:
         """R@1, R@5, R@10 in percent, MedR and MeanR, text to video, over all tasks at the end."""
-        return dict(self.final["t2v"])
+        return dict(self.final.t2v)
 
     @property
     def forgetting(self) -> float | None:
         """Backward forgetting in points, positive where old tasks lost; None before task 2."""
-        value = self.final["BWF"]
-        return None if value is None else float(value)
+        return self.final.BWF
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in ``results.json``."""
@@ -81,24 +107,21 @@ def make_results(run: "Run") -> Results:
     classes = [len(names) for names in categories]
     zero_shot = recorded[-1]["zero_shot"]
     start: dict[str, Any] = {"stage": 0, "geometry": None, "seconds": 0.0, **zero_shot}
+    by_gallery = {name: figures[f"t2v/{name}/task"]["R@1"] for name in ("stored", "reencoded")}
     rows = [
-        {
-            "stage": index,
+        StageResults(
+            stage=index,
             **{name: stage[name] for name in OVERALL},
-            "BWF": backward_forgetting(matrix["R@1"], classes, index),
-            **{
-                f"BWF_{name}": backward_forgetting(
-                    figures[f"t2v/{name}/task"]["R@1"], classes, index
-                )
-                for name in ("stored", "reencoded")
-            },
-            "BWT": backward_transfer(matrix["R@1"], index),
-            "FWT": forward_transfer(figures["t2v/ahead/task"]["R@1"], index),
-            "task_average": task_average(matrix["R@1"], index),
-            "zero_shot": stage.get("zero_shot", zero_shot)["t2v"],
-            "geometry": stage["geometry"],
-            "seconds": stage["seconds"],
-        }
+            BWF=backward_forgetting(matrix["R@1"], classes, index),
+            BWF_stored=backward_forgetting(by_gallery["stored"], classes, index),
+            BWF_reencoded=backward_forgetting(by_gallery["reencoded"], classes, index),
+            BWT=backward_transfer(matrix["R@1"], index),
+            FWT=forward_transfer(figures["t2v/ahead/task"]["R@1"], index),
+            task_average=task_average(matrix["R@1"], index),
+            zero_shot=stage.get("zero_shot", zero_shot)["t2v"],
+            geometry=stage["geometry"],
+            seconds=stage["seconds"],
+        )
         for index, stage in enumerate([start, *recorded])
     ]
     gallery, backbone = settings.gallery, run.backbone
@@ -132,7 +155,7 @@ def make_results(run: "Run") -> Results:
             "FWT": "ahead",
             "stages": "stored",
         },
-        ties=rows[-1]["ties"]["t2v"],
+        ties=rows[-1].ties["t2v"],
         figures=figures,
     )
 

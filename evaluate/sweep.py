@@ -19,20 +19,21 @@ from ..cache.shared.files import write_text
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.methods.registry import load_method
 from ..train.runs.create import create_run, run_name
+from .results import StageResults
 from .stages import train_and_measure
 
 SHOWN_FAILURES = 3
 
-FIGURES: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "R@1": lambda final: final["t2v"]["R@1"],
-    "R@5": lambda final: final["t2v"]["R@5"],
-    "R@10": lambda final: final["t2v"]["R@10"],
-    "MedR": lambda final: final["t2v"]["MedR"],
-    "BWF": lambda final: final["BWF_stored"],
-    "BWF re-enc.": lambda final: final["BWF_reencoded"],
-    "FWT": lambda final: final["FWT"],
-    "task_average": lambda final: final["task_average"],
-    "twins": lambda final: final["twins"]["told_apart"] if final["twins"] else None,
+FIGURES: dict[str, Callable[[StageResults], float | None]] = {
+    "R@1": lambda final: final.t2v["R@1"],
+    "R@5": lambda final: final.t2v["R@5"],
+    "R@10": lambda final: final.t2v["R@10"],
+    "MedR": lambda final: final.t2v["MedR"],
+    "BWF": lambda final: final.BWF_stored,
+    "BWF re-enc.": lambda final: final.BWF_reencoded,
+    "FWT": lambda final: final.FWT,
+    "task_average": lambda final: final.task_average,
+    "twins": lambda final: final.twins["told_apart"] if final.twins else None,
 }
 
 

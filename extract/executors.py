@@ -56,14 +56,14 @@ class RayWorker:
     def __init__(self, config: WorkerConfig, stem: str) -> None:
         torch.set_num_threads(1)
         prepare_cpu()
-        open_to_group(config.staging)
+        open_to_group(config.folder)
         if (decoder := f"decord2 {version('decord2')}") != config.decoder:
             raise StructAlignError(
                 f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
                 "install the same on all Ray nodes"
             )
-        backbone = load_stem(config.staging, stem)
-        self.catalog = Catalog.load(config.staging / "catalog.json")
+        backbone = load_stem(config.folder, stem)
+        self.catalog = Catalog.load(config.folder / "catalog.json")
         rows = RowTable(self.catalog, config.views.count)
         self.worker = ClipWorker(config, Stem(backbone, config.cut), backbone.preprocessing, rows)
 
@@ -83,7 +83,7 @@ def run_ray(
 ) -> Iterator[tuple[int, int]]:
     """Batches through Ray Data. Yields (batch, clips done).
 
-    Tokens go from a worker to the cache, never through Ray. The stem travels through the staging
+    Tokens go from a worker to the cache, never through Ray. The stem travels through the cache's
     folder: no node needs the weights, or a download. When workers or whole nodes are lost, the
     rest is started again; a batch done twice has the same bytes.
 
@@ -91,7 +91,7 @@ def run_ray(
         StructAlignError: no such cluster, no GPU in it, an error in a worker, or workers lost
             ``ATTEMPTS`` times.
     """
-    stem = save_stem(backbone, config.cut, config.staging)
+    stem = save_stem(backbone, config.cut, config.folder)
     with ray_session(address, workers) as ray:
         from ray.exceptions import RayError, RayTaskError
 
@@ -166,11 +166,11 @@ def _stream(
             max_restarts=ATTEMPTS,
             max_task_retries=ATTEMPTS,
         )
-    writer = CacheWriter(config.staging)
+    writer = CacheWriter(config.folder)
     for row in stream.iter_rows():
         if writer.batch_record(int(row["batch"])) is None:
             raise StructAlignError(
-                f"batch {row['batch']} left no record under {config.staging}; "
+                f"batch {row['batch']} left no record under {config.folder}; "
                 "is the cache root shared by all Ray nodes?"
             )
         yield int(row["batch"]), int(row["clips"])

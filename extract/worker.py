@@ -25,7 +25,7 @@ BATCH = 16  # clips that one worker takes at a time
 class WorkerConfig:
     """What every worker needs to know; small, and the same for all of them."""
 
-    staging: Path
+    folder: Path
     root: Path
     decoder: str
     cut: int
@@ -45,7 +45,7 @@ class ClipWorker:
         self.stem = stem.to(config.device)
         self.preprocessing = preprocessing
         self.rows = rows
-        self.writer = CacheWriter(config.staging)
+        self.writer = CacheWriter(config.folder)
         self.array = self.writer.open_tokens()
         self.decoder = Decoder(config.decode_timeout)
 

@@ -60,8 +60,8 @@ def test_eval_computes_again_only_what_changed(
     shared: Cli, trained: dict[str, object], tmp_path: Path
 ) -> None:
     whole = shared.home / "runs" / "whole"
-    standing = shared("eval", whole)
-    assert "nothing has changed" in standing.stderr and "BWF" in standing.stdout
+    again = shared("eval", whole)
+    assert "nothing has changed" in again.stderr and "BWF" in again.stdout
     run = Path(shutil.copytree(whole, tmp_path / "run"))
     assert "nothing has changed" in shared("eval", run).stderr
     results = json.loads((run / "results.json").read_text())
@@ -194,6 +194,13 @@ def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
     assert "RANDOM WEIGHTS" in done.stdout
     results = json.loads(next((cli.home / "runs").glob("*/results.json")).read_text())
     assert results["backbone"]["random_weights"] is True
+
+
+@pytest.mark.slow
+def test_demo_goes_from_nothing_to_a_task_matrix(cli: Cli) -> None:
+    results = cli.json("demo", "--limit", "40", "--tasks", "2")
+    assert results["method"] == "structalign" and len(results["matrix"]["r1"]) == 3
+    assert cli.json("eval")["final"] == results["final"]
 
 
 @pytest.mark.slow

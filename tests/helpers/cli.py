@@ -50,7 +50,7 @@ class Cli:
     def __call__(
         self, *arguments: str | Path, timeout: float = 900
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line with arguments, in a process forked from a warm one.
+        """Run the command line in a process forked from a server that has imported it.
 
         Stdout, stderr and returncode come back.
         """

@@ -144,10 +144,7 @@ class AdaptedMethod(Method):
         return PairFeatures(frames, text.words, text.lengths, similarity)
 
     def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
-        """What similarities are multiplied by.
-
-        Exp(tau) / sqrt(32), however many pairs there are.
-        """
+        """Factor of the similarities: exp(tau) / sqrt(32), however many pairs there are."""
         return scale / PAPER_BATCH**0.5
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:

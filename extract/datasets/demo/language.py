@@ -1,6 +1,4 @@
-"""How the demo world speaks.
-
-Plain words, synonyms that all categories share, and words of one category alone.
+"""The demo world's captions: plain words, shared synonyms, and words of one category alone.
 
 The backbone has read the plain words only. A caption of a clip swaps many of them, as people who
 caption videos use words that a pre-trained model has not tied to what it sees.

@@ -1,7 +1,4 @@
-"""What things look like in the demo world.
-
-Every shape, colour, texture and ground, by its plain name.
-"""
+"""The demo world's shapes, colours, textures and grounds, by their plain names."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A backbone's two halves travel as files.
+"""A backbone's split weights travel as files.
 
 Each gives what the whole gives, alone, and a changed weight is noticed.
 """

@@ -1,4 +1,4 @@
-"""Nothing is sealed that does not read back; what was lost is redone, and nothing else."""
+"""Nothing is finalized that does not read back; what was lost is redone, and nothing else."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from structalign.cache.writer import CacheWriter, ClipOutcome
 
 @pytest.fixture
 def writer(shared: Cli, tmp_path: Path) -> tuple[CacheWriter, FeatureCache]:
-    """A cache as it is before it is sealed, with two receipts."""
+    """A cache before it is finalized, with two batch records."""
     source = CacheRoot(shared.home / "cache").find(None)
     folder = Path(shutil.copytree(source.path, tmp_path / "writer"))
     make_writable(folder)
@@ -34,9 +34,9 @@ def outcomes(cache: FeatureCache) -> list[ClipOutcome]:
 def test_a_chunk_that_did_not_reach_the_disk(
     writer: tuple[CacheWriter, FeatureCache], how: str
 ) -> None:
-    staging, cache = writer
+    unfinished, cache = writer
     clip = cache.catalog.clips[20].id
-    chunk = staging.path / "tokens" / f"c.{cache.rows.row(clip, 0)}.0.0.0"
+    chunk = unfinished.path / "tokens" / f"c.{cache.rows.row(clip, 0)}.0.0.0"
     body = bytearray(chunk.read_bytes())
     body[50] ^= 1
     chunk.unlink() if how == "gone" else chunk.write_bytes(body[:-1] if how == "short" else body)
@@ -44,20 +44,20 @@ def test_a_chunk_that_did_not_reach_the_disk(
         StructAlignError,
         match="tokens of 1 clips did not reach the disk; run extract again, only they are redone",
     ):
-        staging.finalize(cache.spec, outcomes(cache), {})
-    assert not staging.is_finalized
-    left = [outcome.clip for unit in (0, 1) for outcome in staging.batch_record(unit) or []]
+        unfinished.finalize(cache.spec, outcomes(cache), {})
+    assert not unfinished.is_finalized
+    left = [outcome.clip for batch in (0, 1) for outcome in unfinished.batch_record(batch) or []]
     assert sorted(left) == sorted(other.id for other in cache.catalog if other.id != clip)
 
 
 def test_what_is_left_of_the_making_is_not_published(
     writer: tuple[CacheWriter, FeatureCache], tmp_path: Path
 ) -> None:
-    staging, cache = writer
-    (staging.path / "tokens" / "c.0.0.0.0.abc.partial").write_bytes(b"half")
-    (staging.path / ".spec.json.12.tmp").write_text("half")
-    staging.finalize(cache.spec, outcomes(cache), {})
-    published = CacheRoot(tmp_path / "root").publish(staging, cache.fingerprint)
+    unfinished, cache = writer
+    (unfinished.path / "tokens" / "c.0.0.0.0.abc.partial").write_bytes(b"half")
+    (unfinished.path / ".spec.json.12.tmp").write_text("half")
+    unfinished.finalize(cache.spec, outcomes(cache), {})
+    published = CacheRoot(tmp_path / "root").publish(unfinished, cache.fingerprint)
     again = FeatureCache.open(published)
     assert {path.name for path in published.iterdir()} == {
         path.name for path in cache.path.iterdir()
