@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import structalign
 from helpers.cli import QUICK, Cli, without_seconds
 
 
@@ -165,6 +166,17 @@ def test_every_method_runs(shared: Cli, method: str) -> None:
     assert set(results["figures"]) == {
         f"t2v/{name}" for name in ("stored/task", "reencoded/task", "stored/seen", "ahead/task")
     } | {"v2t/stored/task"}
+
+
+def test_version_is_the_packages(cli: Cli) -> None:
+    assert cli("--version").stdout.split()[-1] == structalign.__version__
+
+
+def test_debug_shows_where_an_error_comes_from(shared: Cli) -> None:
+    line = shared.error("train", "--tasks", "99")
+    shown = shared("--debug", "train", "--tasks", "99")
+    assert shown.returncode == 1 and "Traceback" in shown.stderr
+    assert line.removeprefix("error: ") in shown.stderr
 
 
 def test_random_weights_say_so(shared: Cli, cli: Cli) -> None:
