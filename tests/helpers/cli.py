@@ -66,7 +66,7 @@ class Cli:
                 cwd=self.home,
                 check=False,
             )
-        return _warm(command, self.environment, self.home, timeout)
+        return _run_forked(command, self.environment, self.home, timeout)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start ``cli.py`` and do not wait for it; stderr is piped."""
@@ -101,7 +101,7 @@ class Cli:
 
 
 @functools.cache
-def _warm_process() -> subprocess.Popen[str]:
+def _fork_server() -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
         [sys.executable, "-m", "helpers.fork_server"],
@@ -113,10 +113,10 @@ def _warm_process() -> subprocess.Popen[str]:
     )
 
 
-def _warm(
+def _run_forked(
     command: list[str], environment: dict[str, str], home: Path, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    process = _warm_process()
+    process = _fork_server()
     assert process.stdin and process.stdout
     with tempfile.NamedTemporaryFile("w+") as out, tempfile.NamedTemporaryFile("w+") as err:
         order = {

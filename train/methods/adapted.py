@@ -138,7 +138,7 @@ class AdaptedMethod(Method):
 
     def pair_features(self, batch: "Batch") -> PairFeatures:
         """Encode a batch; each distinct clip goes through the tower once."""
-        frames = self.frames(batch.tokens)[batch.place]
+        frames = self.frames(batch.tokens).index_select(0, batch.place)
         text = self.text_features(batch.ids, self.task, self.noise())
         similarity = word_frame_similarity(frames, text.words, text.lengths)
         return PairFeatures(frames, text.words, text.lengths, similarity)

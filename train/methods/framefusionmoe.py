@@ -38,7 +38,7 @@ class FrameFusionMoE(AdaptedMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The cross-task loss."""
-        video = pooled_unit(self.frames(batch.tokens)[batch.place])
+        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
         text = self.text_features(batch.ids, self.task, self.noise()).text
         stored = self.stored if len(self.stored) else None
         loss = cross_task_contrastive(video, F.normalize(text, dim=-1), stored, self.towers.scale)

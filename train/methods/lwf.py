@@ -54,7 +54,7 @@ class LwF(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Contrast, and distillation of the relations to the teacher's texts."""
         scale = self.towers.scale
-        video = pooled_unit(self.frames(batch.tokens)[batch.place])
+        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
         text = F.normalize(self.text_features(batch.ids, self.task).text, dim=-1)
         taught_text = self.taught_texts[batch.captions]
         target = scale * self.taught_videos[batch.view, batch.clips] @ taught_text.T

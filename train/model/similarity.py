@@ -73,9 +73,11 @@ def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """
     longest = max(1, int(lengths.max()))
     place = torch.arange(longest, device=words.device)[:, None]
-    index = torch.minimum(place, (lengths - 1).clamp(min=0))
-    packed = words[torch.arange(len(words), device=words.device), index]
-    return packed, (place < lengths) / lengths.clamp(min=1)
+    inside = place < lengths
+    last = words[torch.arange(len(words), device=words.device), (lengths - 1).clamp(min=0)]
+    # Indexing with repeated indices would add up its gradient in any order of the threads.
+    packed = torch.where(inside[..., None], words[:, :longest].transpose(0, 1), last)
+    return packed, inside / lengths.clamp(min=1)
 
 
 def _best(frames: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
