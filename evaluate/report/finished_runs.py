@@ -50,10 +50,43 @@ class FinishedRun:
                 parts += ["--set", f"{key}={json.dumps(value).strip(chr(34))}"]
         return shlex.join(parts)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything but the seed that makes its results."""
+        method, fingerprint = self.results["method"], self.config["fingerprint"][:12]
+        settings = {key: value for key, value in self.config["settings"].items() if key != "seed"}
+        file = {"file": self.config["file_hash"][:12]} if self.config.get("file_hash") else {}
+        return {"method": method, "cache": fingerprint, **file, **settings}
+
     def stage(self, number: int) -> dict[str, Any]:
         """What was measured after task ``number``; empty where the stream was shorter."""
         stages = self.results["stages"]
         return dict(stages[number]) if number < len(stages) else {}
+
+
+def group_runs(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
+    """Runs that differ in nothing but the seed, by method and, of several, what tells them apart.
+
+    Raises:
+        StructAlignError: a run twice, as itself or as a copy.
+    """
+    groups: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        same = groups.setdefault(json.dumps(run.identity, sort_keys=True), [])
+        if twin := next((one for one in same if one.config["seed"] == run.config["seed"]), None):
+            raise StructAlignError(
+                f"{twin.path} and {run.path} are one run twice ({run.name}); name one of them"
+            )
+        same.append(run)
+    named: dict[str, list[FinishedRun]] = {}
+    for same in groups.values():
+        first = same[0].identity
+        others = [other[0].identity for other in groups.values()]
+        alike = [other for other in others if other["method"] == first["method"]]
+        apart = [key for key in first if any(other.get(key) != first[key] for other in alike)]
+        told = ", ".join(f"{key}={first[key]}" for key in apart)
+        named[f"{first['method']} ({told})" if told else first["method"]] = same
+    return named
 
 
 def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from .figures import Line, heat_map, line_chart
-from .finished_runs import FinishedRun
+from .finished_runs import FinishedRun, group_runs
 from .tables import html_table, mean, number, spread
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published.yaml"
@@ -25,9 +25,7 @@ Read = Callable[[FinishedRun, int], float | None]
 def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
     """The report as HTML text; ``cache_bytes``: sizes of known caches, by fingerprint."""
     first = runs[0].results
-    groups: Groups = {}
-    for run in runs:
-        groups.setdefault(run.results["method"], []).append(run)
+    groups = group_runs(runs)
     sections = [
         _headline(groups, first), _by_stage(groups, first), _matrices(groups, first),
         _by_task(groups, first), _directions(groups), _simplex(groups, first),
@@ -60,14 +58,13 @@ def _means(groups: Groups, places: Sequence[int], read: Read) -> dict[str, Line]
 
 def _lines(
     title: str, series: Mapping[str, Line], names: Sequence[str], axes: tuple[str, str],
-    caption: str, digits: int = 2, more: str = "",
+    caption: str, digits: int = 2, more: str = "", reference: tuple[str, Line] | None = None,
 ) -> str:  # fmt: skip
     """A chart with a line a method, and its numbers."""
-    rows = [
-        [n, *(number(line[i], digits) for line in series.values())] for i, n in enumerate(names)
-    ]
-    table = more + html_table([axes[0], *series], rows)
-    return _figure(line_chart(title, series, names, *axes), caption, table)
+    lines = {**series, **({reference[0]: reference[1]} if reference else {})}
+    rows = [[n, *(number(line[i], digits) for line in lines.values())] for i, n in enumerate(names)]
+    table = more + html_table([axes[0], *lines], rows)
+    return _figure(line_chart(title, series, names, *axes, reference), caption, table)
 
 
 def _heat(
@@ -138,18 +135,22 @@ def _headline(groups: Groups, first: dict[str, Any]) -> str:
 
 
 def _by_stage(groups: Groups, first: dict[str, Any]) -> str:
-    stages = [0, *_tasks(first)]
-    names = ["zero-shot", *map(str, _tasks(first))]
-    recall: Read = lambda run, i: run.stage(i)["t2v"]["R@1"] if run.stage(i) else None  # noqa: E731
+    names = [str(task) for task in _tasks(first)]
+    recall: Read = lambda run, i: run.stage(i).get("t2v", {}).get("R@1")  # noqa: E731
+    before: Read = lambda run, i: run.stage(i).get("zero_shot", {}).get("R@1")  # noqa: E731
     forgetting: Read = lambda run, i: run.stage(i).get("BWF_stored")  # noqa: E731
+    untrained = next(iter(_means(groups, _tasks(first), before).values()))
+    reference = None if None in untrained else ("zero-shot, the same clips", untrained)
     parts = []
-    for label, unit, read in (("R@1", "percent", recall), ("BWF", "points", forgetting)):
+    for label, unit, read, line in (
+        ("R@1", "percent", recall, reference), ("BWF", "points", forgetting, None)
+    ):  # fmt: skip
         caption = f"{label} over all tasks seen, by stage."
-        series, axes = _means(groups, stages, read), ("after task", f"{label}, {unit}")
-        parts.append(_lines(f"{label} by stage", series, names, axes, caption))
+        series, axes = _means(groups, _tasks(first), read), ("after task", f"{label}, {unit}")
+        parts.append(_lines(f"{label} by stage", series, names, axes, caption, reference=line))
     text = (
-        "Over all tasks seen so far, so the gallery grows from left to right; "
-        "stage 0 is zero-shot on all tasks."
+        "Over all tasks seen so far, so the gallery grows from left to right. The grey line is the "
+        "pre-trained model over the same clips, of the first method's runs."
     )
     return _section("Stage by stage", text, *parts)
 

@@ -1,0 +1,33 @@
+"""Only runs that differ in nothing but the seed are averaged."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structalign.cache.runtime.errors import StructAlignError
+from structalign.evaluate.report.finished_runs import FinishedRun, group_runs
+
+
+def run(path: str, seed: int, cache: str = "aa", method: str = "finetune", **settings: Any) -> Any:
+    config = {"fingerprint": cache * 32, "seed": seed, "settings": {"epochs": 2, **settings}}
+    return FinishedRun(Path(path), config, {"method": method, "seed": seed}, {}, {})
+
+
+def test_seeds_of_one_configuration_are_one_group() -> None:
+    groups = group_runs([run("a", 0), run("b", 1), run("c", 0, method="lwf")])
+    assert {name: len(runs) for name, runs in groups.items()} == {"finetune": 2, "lwf": 1}
+
+
+def test_other_caches_and_settings_are_groups_of_their_own_and_say_so() -> None:
+    runs = [run("a", 0), run("b", 0, cache="bb"), run("c", 0, epochs=3), run("d", 1, epochs=3)]
+    groups = group_runs(runs)
+    assert {name: [str(one.path) for one in found] for name, found in groups.items()} == {
+        "finetune (cache=aaaaaaaaaaaa, epochs=2)": ["a"],
+        "finetune (cache=bbbbbbbbbbbb, epochs=2)": ["b"],
+        "finetune (cache=aaaaaaaaaaaa, epochs=3)": ["c", "d"],
+    }
+
+
+def test_a_run_and_its_copy_are_refused() -> None:
+    with pytest.raises(StructAlignError, match="a and copy are one run twice"):
+        group_runs([run("a", 0), run("copy", 0)])
