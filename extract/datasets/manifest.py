@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from ...cache.catalog import Catalog, Clip, Split
@@ -20,8 +21,9 @@ def read_manifest(root: Path) -> Dataset:
     Paths are relative to its folder. Categories arrive in the order in which it names them first.
 
     Raises:
-        StructAlignError: no manifest, a missing column, a row that contradicts an earlier one of
-            its clip, or a path that leaves the root.
+        StructAlignError: no manifest, a missing column, a row of another length than the header or
+            with a quote left open, a value that is no text or number, a row that contradicts an
+            earlier one of its clip, or a path that leaves the root.
     """
     candidates = [root] if root.is_file() else [root / name for name in NAMES]
     file = next((path for path in candidates if path.is_file()), None)
@@ -51,12 +53,35 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise StructAlignError(f"{file} is not UTF-8 text: {error}") from error
-    if file.suffix != ".jsonl":
-        reader = csv.DictReader(text.splitlines(keepends=True))
+    yield from _csv_rows(file, text) if file.suffix != ".jsonl" else _json_rows(file, text)
+
+
+def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    begins = 1
+    try:
         for row in reader:
-            yield reader.line_num, {key: value or "" for key, value in row.items() if key}
-        return
-    for number, line in enumerate(text.splitlines(), 1):
+            where, begins = begins, reader.line_num + 1
+            if not row:
+                continue
+            if not header:
+                header = [name.strip() for name in row]
+                continue
+            if len(row) != len(header):
+                raise StructAlignError(
+                    f"{file}, line {where}: {len(row)} fields where the header has {len(header)}; "
+                    "put a text that has a comma into double quotes"
+                )
+            yield where, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise StructAlignError(
+            f"{file}, line {begins}: a double quote is left open or is not doubled ({error})"
+        ) from error
+
+
+def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in enumerate(StringIO(text), 1):
         if line.strip():
             try:
                 body = json.loads(line)
@@ -64,6 +89,13 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 raise StructAlignError(f"{file}, line {number}: not JSON: {error}") from error
             if not isinstance(body, dict):
                 raise StructAlignError(f"{file}, line {number}: not a JSON object")
+            for key, value in body.items():
+                plain = isinstance(value, str | int | float | None) and not isinstance(value, bool)
+                if key in COLUMNS and not plain:
+                    raise StructAlignError(
+                        f"{file}, line {number}: '{key}' is {json.dumps(value)[:40]}; it must be a "
+                        "text or a number, one row a caption"
+                    )
             yield number, {k: "" if value is None else str(value) for k, value in body.items()}
 
 

@@ -1,0 +1,54 @@
+"""A manifest is read as it was meant, or refused with the line where it is not."""
+
+from pathlib import Path
+
+import pytest
+from structalign.cache.runtime.errors import StructAlignError
+from structalign.extract.datasets.manifest import read_manifest
+
+HEADER = "clip_id,path,start,end,category,split,caption\n"
+ROW = "a,a.mp4,,,music,train,"
+
+
+def captions(folder: Path, text: str, name: str = "manifest.csv") -> tuple[str, ...]:
+    (folder / name).write_bytes(text.encode())
+    return next(iter(read_manifest(folder).catalog)).captions
+
+
+@pytest.mark.parametrize(
+    ("text", "caption"),
+    [
+        (f'{HEADER}{ROW}"one, two"\n', "one, two"),
+        (f'{HEADER}{ROW}"says ""hello"""\n', 'says "hello"'),
+        (f'{HEADER}{ROW}a 5" screen\n', 'a 5" screen'),
+        (f'{HEADER}{ROW}"two\nlines"\n', "two\nlines"),
+        (f"{HEADER}{ROW}one\u2028line\n", "one\u2028line"),
+        (f"\n{HEADER}\n{ROW}after blank lines".replace("\n", "\r\n"), "after blank lines"),
+        ("\ufeff" + f"{HEADER}{ROW}a byte order mark\n", "a byte order mark"),
+    ],
+)
+def test_captions_are_whole(tmp_path: Path, text: str, caption: str) -> None:
+    assert captions(tmp_path, text) == (caption,)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{HEADER}{ROW}one, two\n", "line 2: 8 fields where the header has 7"),
+        (f"{HEADER}{ROW}fine\na,a.mp4,music,train,short\n", "line 3: 5 fields"),
+        (f'{HEADER}{ROW}fine\n{ROW}"left open\n{ROW}lost\n', "line 3: a double quote is left open"),
+        (f'{HEADER}{ROW}"open\nb,b.mp4,,,music,train,"lost"\n', "line 2: a double quote is left"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(StructAlignError, match=told):
+        captions(tmp_path, text)
+
+
+@pytest.mark.parametrize(("value", "shown"), [('["one", "two"]', "one"), ("true", "true")])
+def test_json_values_are_texts_or_numbers(tmp_path: Path, value: str, shown: str) -> None:
+    line = '{"clip_id": 7, "path": "a.mp4", "category": "x", "split": "train", "caption": %s}\n'
+    with pytest.raises(StructAlignError, match=f"line 2: 'caption' is .*{shown}"):
+        captions(tmp_path, line % '"fine"' + line % value, "manifest.jsonl")
+    (tmp_path / "manifest.jsonl").unlink()
+    assert captions(tmp_path, line % '"fine"', "manifest.jsonl") == ("fine",)
