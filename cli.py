@@ -262,6 +262,8 @@ def _train(
     progress = _progress("train", "epochs", as_json)
     results = train_and_measure(run, until, checkpoint_every, progress, note)
     _print_results(results.to_json(), run.path, as_json)
+    folder = shlex.quote(str(run.path))
+    note(f"next: structalign report {folder}, structalign search {folder} 'your words'")
 
 
 def _run_path(run: Path | None, runs: Path | None) -> Path:

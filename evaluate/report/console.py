@@ -6,7 +6,8 @@ from typing import Any
 def results_table(results: dict[str, Any]) -> str:
     """The task matrix (R@1 within each task) and, per stage, the figures over all tasks seen."""
     tasks, rows = results["tasks"], results["matrix"]["r1"]
-    head = f"{results['method']} on {results['dataset']}, {tasks} tasks, seed {results['seed']}"
+    count = f"{tasks} task{'s' * (tasks > 1)}"
+    head = f"{results['method']} on {results['dataset']}, {count}, seed {results['seed']}"
     chosen = (
         "reference (best epoch on the test set)"
         if results["selection"] == "reference"

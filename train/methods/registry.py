@@ -68,7 +68,11 @@ def load_method(
     on_top = {key: yaml.safe_load(text) for key, _, text in (c.partition("=") for c in changes)}
     given = dict(overrides or {})
     own = setting_names(TrainSettings, options)
-    ignored = [key for key in given if key not in own and key in _settings_elsewhere()]
+    ignored = [key for key in given if key not in own]
+    elsewhere = _settings_elsewhere() if ignored else set()
+    for key in ignored:
+        if key not in elsewhere:
+            raise unknown("setting", key, {*own, *elsewhere})
     values |= {**on_top, **{key: value for key, value in given.items() if key not in ignored}}
     return replace(make_config(name, source, values, file_hash), ignored=tuple(ignored))
 
