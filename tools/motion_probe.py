@@ -1,5 +1,4 @@
-"""Can the frame fusion adapter tell direction at all? One pair of motions, unlimited fresh clips, a
-linear probe instead of captions.
+"""A linear probe of motion direction behind the frame fusion adapters, on unlimited fresh clips.
 
 Clips are rendered in memory; half of them move one way, half the other, and each is the other's
 reversal. The adapters after a cut and a linear head on the mean frame embedding are trained with

@@ -1,8 +1,6 @@
-"""Make the demo backbone.
+"""The demo backbone's training: a tiny CLIP on stills of the demo world, in plain words alone.
 
-A tiny CLIP trained on stills of the demo world, in the plain words alone.
-
-Writes ``cache/demo_backbone/``: the byte-pair merges of the world's vocabulary, open_clip's
+Writes ``cache/clip/demo/``: the byte-pair merges of the world's vocabulary, open_clip's
 configuration and the float16 weights. About an hour on one core:
 
     python -m structalign.tools.pretrain_demo_backbone --minutes 55

@@ -5,17 +5,14 @@ from html import escape
 from statistics import fmean, stdev
 
 
-def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """First column left, the others right, in a frame that scrolls on a narrow screen."""
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return (
-        "<div "
-        f'class="scroll"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from structalign.cache.clip.backbone import Backbone
 from structalign.cache.clip.identity import Preprocessing
+from structalign.evaluate.metrics import Ranks
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.released import StructAlignWithSlips
 from structalign.train.model.adapters import GeneratorNoise
@@ -164,6 +165,21 @@ def clip_state(w: dict[str, Tensor], vision_layers: int, text_layers: int) -> di
         for kind in ("weight", "bias"):
             state[f"{ours}.{kind}"] = w[f"{c}{theirs}.{kind}"]
     return state
+
+
+def released_order(ranks: Ranks) -> Tensor:
+    """Metrics in the order in which the released code's were recorded."""
+    summary = ranks.summary()
+    wanted = [
+        summary["R@1"],
+        summary["R@5"],
+        summary["R@10"],
+        ranks.recall(50),
+        ranks.recall(100),
+        summary["MedR"],
+        summary["MeanR"],
+    ]
+    return torch.tensor(wanted, dtype=torch.float64)
 
 
 def parts(name: str, experts: int) -> dict[str, Any]:

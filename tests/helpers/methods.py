@@ -7,7 +7,8 @@ from structalign.cache.clip.backbone import Backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
 from structalign.train.methods.registry import make_config, method_class
-from structalign.train.model.adapters import TextExperts
+from structalign.train.model.adapters import FrameFusion, TextExperts
+from structalign.train.seeds import generator
 from structalign.train.settings import MethodConfig
 
 
@@ -33,3 +34,13 @@ def adapted(backbone: Backbone, tasks: int = 2, **values: Any) -> AdaptedMethod:
         generator = torch.Generator().manual_seed(1)
         cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=generator)
     return method
+
+
+@torch.no_grad()
+def learn_something(method: AdaptedMethod) -> None:
+    """Two tasks met, every gate open and every expert moved from its start."""
+    method._grow(2)
+    for adapter in method.frame_fusion.values():
+        cast(FrameFusion, adapter).alpha.fill_(0.3)
+    for experts in method.experts:
+        cast(TextExperts, experts).up.normal_(std=0.05, generator=generator(0, "up"))

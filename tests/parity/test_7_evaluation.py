@@ -6,26 +6,11 @@ instead of chance.
 
 import pytest
 import torch
-from helpers.golden import Golden, close
-from structalign.evaluate.metrics import Ranks, text_to_video_ranks, video_to_text_ranks
+from helpers.golden import Golden, close, released_order
+from structalign.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
 from structalign.train.model.similarity import fused_similarity
-from torch import Tensor
 
 FILE = "7_evaluation"
-
-
-def released_order(ranks: Ranks) -> Tensor:
-    summary = ranks.summary()
-    wanted = [
-        summary["R@1"],
-        summary["R@5"],
-        summary["R@10"],
-        ranks.recall(50),
-        ranks.recall(100),
-        summary["MedR"],
-        summary["MeanR"],
-    ]
-    return torch.tensor(wanted, dtype=torch.float64)
 
 
 def test_fusion(golden: Golden) -> None:

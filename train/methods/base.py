@@ -1,5 +1,6 @@
 """The base class of every method: a continual learner whose defaults learn nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -121,12 +122,14 @@ class Method(nn.Module):
         """What the gallery stores of frame embeddings [V, N, D]: each of unit length."""
         return F.normalize(frames, dim=-1)
 
+    def encode_frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients."""
+        return in_batches(self.frames, tokens, self.device)
+
     @torch.no_grad()
     def encode_videos(self, tokens: Tensor) -> Tensor:
-        """Clips' tokens as the gallery stores them, in batches."""
-        parts = tokens.split(VIDEO_BATCH)
-        frames = torch.cat([self.frames(part.to(self.device)) for part in parts])
-        return self.gallery_embeddings(frames)
+        """Clips' tokens as the gallery stores them, in batches, without gradients."""
+        return self.gallery_embeddings(self.encode_frames(tokens))
 
     @torch.no_grad()
     def encode_texts(self, ids: Tensor, task: int | None) -> TextFeatures:
@@ -203,6 +206,12 @@ class Method(nn.Module):
                 self.get_submodule(owner)._buffers[leaf] = value.to(self.device)
 
 
+@torch.no_grad()
+def in_batches(encode: Callable[[Tensor], Tensor], tokens: Tensor, device: torch.device) -> Tensor:
+    """What ``encode`` makes of clips' tokens, ``VIDEO_BATCH`` clips at a time on ``device``."""
+    return torch.cat([encode(part.to(device)) for part in tokens.split(VIDEO_BATCH)])
+
+
 class Pretrained:
     """A method's towers as pre-trained, with the method's own comparison."""
 
@@ -214,16 +223,14 @@ class Pretrained:
         """Where it computes."""
         return self._method.device
 
-    def frames(self, tokens: Tensor) -> Tensor:
-        """Frame embeddings [B, N, D], not normalised."""
-        return Method.frames(self._method, tokens)
+    def encode_frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [V, N, D] of clips' tokens by the pre-trained tower, in batches."""
+        return in_batches(self._method.towers.video, tokens, self.device)
 
     @torch.no_grad()
     def encode_videos(self, tokens: Tensor) -> Tensor:
         """Clips as the method's gallery would store them."""
-        parts = tokens.split(VIDEO_BATCH)
-        frames = torch.cat([self.frames(part.to(self.device)) for part in parts])
-        return self._method.gallery_embeddings(frames)
+        return self._method.gallery_embeddings(self.encode_frames(tokens))
 
     def path_of(self, task: int) -> int:
         """One path for all tasks."""

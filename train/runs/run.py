@@ -109,7 +109,7 @@ class Run(RunFolder):
             "settings": method.as_json(),
         }
         run = cls(path, config, cache, device)
-        run._check_unfinished()
+        run._check_fits_cache()
         if (path / "config.json").is_file():
             classes = len(cache.catalog.categories)
             found = legacy.upgrade_config(read_run_config(path), classes)
@@ -133,7 +133,7 @@ class Run(RunFolder):
         write_text(path / "config.json", json.dumps(config, indent=1) + "\n")
         return run
 
-    def _check_unfinished(self) -> None:
+    def _check_fits_cache(self) -> None:
         """Raises StructAlignError for a stream or a method that does not fit the cache."""
         _ = self.stream
         self.new_method()

@@ -18,7 +18,6 @@ TRAIN_CLIPS = 16
 TEST_CLIPS = 60
 TWIN_PAIRS = 6  # of a category's test clips: 12 of 60, a fifth, are half of a pair
 TRAIN_CAPTIONS = 6
-OWN_WORDS_A_CATEGORY = 7
 
 
 @dataclass(frozen=True)

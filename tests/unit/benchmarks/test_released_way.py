@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.methods import make_method
+from helpers.methods import learn_something, make_method
 from PIL import Image
 from structalign.benchmarks.released_way import pair_by_pair, read_clip, released_losses
 from structalign.cache.clip.backbone import load_backbone
@@ -33,12 +33,7 @@ def test_values_and_gradients(tmp_path: Path) -> None:
     backbone = load_backbone("demo", "demo")
     config = load_method("structalign:teacher=pretrained", "demo", "demo", {"adapted_blocks": 2})
     method = StructAlign(backbone, config, seed=0).eval()
-    method._grow(2)
-    with torch.no_grad():
-        for adapter in method.frame_fusion.values():
-            adapter.alpha.fill_(0.3)
-        for experts in method.experts:
-            experts.up.normal_(std=0.05, generator=generator(0, "up"))
+    learn_something(method)
     dim = method.towers.dim
     method.task, method.directions = 2, simplex_etf(4, dim, generator(0, "etf"))
     features = torch.randn(2, 8, dim, generator=generator(0, "means"))
@@ -71,7 +66,7 @@ def test_values_and_gradients(tmp_path: Path) -> None:
     tokens = backbone.model.visual._embeds(pixels.flatten(0, 1)).unflatten(0, (3, FRAMES))
     with torch.no_grad():
         text = method.pretrained.encode_texts(ids)
-        frames = method.pretrained.frames(tokens)[None]
+        frames = method.pretrained.encode_frames(tokens)[None]
         method.teacher = Teacher(frames, text.words, text.lengths, method.towers.scale)
     distinct, place = clips.unique(return_inverse=True)
     ours = method.losses(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import QUICK, Cli, without_seconds
+from helpers.methods import learn_something
 from open_clip.transformer import QuickGELU
 from structalign.cache.clip.backbone import Backbone, Stem, build_model, hash_weights, load_backbone
 from structalign.train.methods.registry import load_method
@@ -29,12 +30,7 @@ def learnt_method(backbone: Backbone, compute: str) -> StructAlign:
     """StructAlign in the middle of learning: every adapter at work."""
     config = load_method("structalign", "demo", "demo", {"compute": compute, "adapted_blocks": 4})
     method = StructAlign(replace(backbone, cut=CUT), config, 0).eval()
-    method._grow(2)
-    with torch.no_grad():
-        for adapter in method.frame_fusion.values():
-            adapter.alpha.fill_(0.3)
-        for experts in method.experts:
-            experts.up.normal_(std=0.05, generator=generator(0, "up"))
+    learn_something(method)
     return method
 
 
@@ -69,7 +65,7 @@ def step(
     remembered.text_radius = remembered.video_radius = radius
     text = method.pretrained.encode_texts(ids)
     with torch.no_grad():
-        frames = method.pretrained.frames(tokens)[None]
+        frames = method.pretrained.encode_frames(tokens)[None]
         method.teacher = Teacher(frames, text.words, text.lengths, method.towers.scale)
     every = torch.arange(len(ids))
     losses = method.losses(Batch(tokens, every, ids, 2 + every % 2, every, every, 0))
@@ -168,6 +164,6 @@ def test_quick_gelus_factors_lie_in_the_weights_and_the_backbone_stays_as_it_was
         x = block(x)
     expected = visual.ln_post(x[:, 0]) @ visual.proj
     for compute, near in (("float32", 1e-5), ("bfloat16", 0.05)):
-        ours = learnt_method(quick, compute).pretrained.frames(tokens).flatten(0, 1)
+        ours = learnt_method(quick, compute).pretrained.encode_frames(tokens).flatten(0, 1)
         assert float((ours - expected).norm() / expected.norm()) < near
     assert hash_weights(quick.model.state_dict()) == before

@@ -136,7 +136,7 @@ def test_without_adapters_it_is_open_clip(backbone: Backbone) -> None:
     ids = backbone.tokenizer()(["a small red circle at the left", "there is a star"])
     with torch.no_grad():
         assert torch.allclose(
-            model.pretrained.frames(tokens[None])[0],
+            model.pretrained.encode_frames(tokens[None])[0],
             backbone.model.encode_image(pixels),
             rtol=1e-4,
             atol=1e-4,

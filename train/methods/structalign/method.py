@@ -98,9 +98,7 @@ class StructAlign(AdaptedMethod):
         if o.crp_weight and task.number > 1:
             model = self if o.teacher == "previous" else self.pretrained
             text = model.encode_texts(task.ids, task.number - 1)
-            with torch.no_grad():
-                views = [[model.frames(p) for p in view.split(128)] for view in task.tokens]
-                frames = torch.stack([torch.cat(parts) for parts in views])
+            frames = torch.stack([model.encode_frames(view) for view in task.tokens])
             self.teacher = Teacher(frames, text.words, text.lengths, self.towers.scale.detach())
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -158,8 +156,7 @@ class StructAlign(AdaptedMethod):
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Class, unit text and unit video feature of every pair, by the trained path, view 0."""
         text = self.encode_texts(task.ids, task.number)
-        frames = torch.cat([self.frames(part) for part in task.tokens[0].split(128)])
-        video = pooled_unit(frames)[task.caption_clip]
+        video = pooled_unit(self.encode_frames(task.tokens[0]))[task.caption_clip]
         labels = task.clip_labels[task.caption_clip]
         return labels, pooled_unit(text.words, text.lengths), video
 
