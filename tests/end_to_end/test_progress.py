@@ -13,6 +13,7 @@ def test_json_leaves_stderr_empty_and_plain_output_tells_losses_and_recall(
     assert quiet.stderr == "" and json.loads(quiet.stdout)["tasks"] == 2
     told = shared("train", *QUICK, "--out", tmp_path / "b").stderr
     assert "task 2, epoch 2, loss " in told and "after task 1" in told
+    assert f"next: structalign report {tmp_path / 'b'}, structalign search" in told
     assert "task 1: R@1 " in told and "over 8 clips, zero-shot " in told
     log = [json.loads(line) for line in (tmp_path / "b" / "log.jsonl").read_text().splitlines()]
     assert [(entry["task"], entry["epoch"]) for entry in log] == [(1, 1), (1, 2), (2, 1), (2, 2)]

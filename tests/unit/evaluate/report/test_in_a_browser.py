@@ -113,6 +113,10 @@ def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
     assert not re.findall(r"(?:src|href)=|url\(|@import", text)
     results = json.loads((page.parent / "zeroshot0" / "results.json").read_text())
     assert f"<td>{results['final']['t2v']['R@1']:.1f}</td>" in text
+    stages = json.loads((page.parent / "structalign0" / "results.json").read_text())["stages"]
+    same_clips = [f"{stage['zero_shot']['R@1']:.2f}" for stage in stages[1:]]
+    assert "zero-shot, the same clips" in text
+    assert all(f"<td>{value}</td></tr>" in text for value in same_clips)
     assert "±" in text and "--method structalign --seed 1 --set epochs=2" not in text.split("±")[0]
     assert "structalign train --cache" in text and "--set rank=8" in text
 
