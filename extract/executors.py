@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from ..cache.runtime.ray_session import ray_session
 from ..cache.shared.permissions import open_to_group
 from ..cache.tokens import RowTable
 from ..cache.writer import CacheWriter
+from .video.rule import decoder_rule
 from .worker import ClipWorker, WorkerConfig
 
 Batch = tuple[int, list[Clip]]
@@ -57,7 +57,7 @@ class RayWorker:
         torch.set_num_threads(1)
         prepare_cpu()
         open_to_group(config.folder)
-        if (decoder := f"decord2 {version('decord2')}") != config.decoder:
+        if (decoder := decoder_rule()) != config.decoder:
             raise StructAlignError(
                 f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
                 "install the same on all Ray nodes"

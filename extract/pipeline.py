@@ -85,7 +85,7 @@ def run_extraction(
     published = root.folder(plan.spec.fingerprint())
     if root.is_published(published.name) and not options.retry_bad:
         return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)
-    if changed := explain_miss(plan, root):
+    if changed := explain_miss(plan, root, dataset.root):
         note(changed)
     extraction = Extraction(dataset, plan, settings, options, root, progress, note)
     path, reused = extraction.run()
@@ -218,7 +218,7 @@ class Extraction:
 
     def _provenance(self, backbone: "Backbone", device: str) -> dict[str, Any]:
         """Recorded beside the specification, not part of the fingerprint."""
-        packages = ("torch", "open_clip_torch", "decord2", "zarr", "numpy", "ray")
+        packages = ("torch", "open_clip_torch", "decord2", "av", "zarr", "numpy", "ray")
         return {
             "root": str(self.dataset.root.resolve()),
             "pretrained": backbone.pretrained,

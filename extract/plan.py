@@ -13,6 +13,7 @@ from ..cache.runtime.errors import StructAlignError
 from ..cache.spec import CacheSpec, hash_sources
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
+from .video.rule import decoder_rule
 
 if TYPE_CHECKING:
     from ..cache.clip.backbone import Backbone
@@ -51,13 +52,16 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         view_scale=views.scale,
         view_flip=views.flip,
         preprocessing=backbone.preprocessing.as_json(),
-        decoder=f"decord2 {version('decord2')}",
+        decoder=decoder_rule(),
     )
     return Plan(spec, hashes, loaded)
 
 
-def explain_miss(plan: Plan, root: CacheRoot) -> str | None:
-    """What changed since a published cache that differs in its files or captions alone."""
+def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
+    """What changed since a published cache of the same name and root, if little did.
+
+    Its files or captions, or the rule by which its frames are found.
+    """
     wanted = asdict(plan.spec)
     for folder in root.published():
         try:
@@ -65,7 +69,13 @@ def explain_miss(plan: Plan, root: CacheRoot) -> str | None:
         except StructAlignError:
             continue
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
-        if not differs or differs - {"sources", "catalog"}:
+        if differs == {"decoder"}:
+            return (
+                f"cache {cache.fingerprint[:12]} holds the same, decoded by '{cache.spec.decoder}' "
+                f"instead of '{plan.spec.decoder}'. This is another cache; that one still opens"
+            )
+        same_root = cache.provenance.get("root") == str(dataset_root.resolve())
+        if not differs or differs - {"sources", "catalog"} or not same_root:
             continue
         before, now = cache.sources, plan.sources
         changed = sorted(p for p in {*before, *now} if before.get(p) != now.get(p))

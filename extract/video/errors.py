@@ -13,6 +13,7 @@ Reason = Literal[
     "timeout",
     "worker_crash",
     "too_short",
+    "too_large",
     "nonfinite",
 ]
 

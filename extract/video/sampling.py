@@ -1,27 +1,41 @@
 """Frame sampling: which frames of a clip are encoded."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
+
 import numpy as np
 
 from .errors import ClipError
 
 
 def frame_range(
-    frame_count: int, fps: float, start: float | None, end: float | None
+    times: Sequence[float], last: float, start: float | None, end: float | None
 ) -> tuple[int, int]:
-    """A clip's frames as [first, last): [int(start * fps), int(end * fps)), inside the video.
+    """A clip's frames as [first, last): from the one shown at ``start`` to before that at ``end``.
+
+    At a constant rate these are [int(start * fps), int(end * fps)), inside the video.
+
+    Args:
+        times: seconds of display time of every frame, from 0 at the first.
+        last: seconds for which the last frame is shown.
+        start: seconds, None for the beginning.
+        end: seconds, None for the end.
 
     Raises:
         ClipError: ``too_short`` when no frame lies inside.
     """
-    first = 0 if start is None else int(start * fps)
-    last = frame_count if end is None else min(int(end * fps), frame_count)
-    if last <= first:
+    length = times[-1] + last
+    first, behind = (
+        0 if start is None or start <= 0 else bisect_right(times, start) - 1,
+        len(times) if end is None or end >= length else bisect_right(times, end) - 1,
+    )
+    if behind <= first or (start is not None and start >= length):
         raise ClipError(
             "too_short",
             f"no frame between {start} s and {end} s; "
-            f"the video has {frame_count} frames at {fps:.2f} per second",
+            f"the video shows {len(times)} frames in {length:.2f} s",
         )
-    return first, last
+    return first, behind
 
 
 def sample_frames(first: int, last: int, count: int) -> list[int]:

@@ -76,15 +76,26 @@ def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_frames_of_absurd_size_end_the_decoder_and_not_the_machine(
-    tmp_path: Path, videos: Path
-) -> None:
+def test_frames_of_absurd_size_cost_themselves(tmp_path: Path, videos: Path) -> None:
     huge = corpus.write(tmp_path / "huge.mp4", "mpeg4", frames=1, size=(8176, 8176))
     with Decoder(120) as decoder:
-        with pytest.raises(ClipError) as error:
+        with pytest.raises(ClipError, match="frames of 66,846,976 pixels; at most 35,389") as error:
             decoder.frames(huge, None, None, 60)
-        assert error.value.reason in ("worker_crash", "decode_error")
+        assert error.value.reason == "too_large"
         assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 2)) == 2
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_large_frames_are_scaled(codec: str, tmp_path: Path) -> None:
+    """8K: decoded to 1,080 lines, so that a clip's frames fit into memory."""
+    large = corpus.write(tmp_path / "large.mp4", codec, frames=4, size=(7680, 4320))
+    with Decoder(120) as decoder:
+        frames = decoder.frames(large, None, None, 12)
+    assert frames.shape == (12, 1080, 1920, 3)
+    with av.open(str(large)) as container:
+        whole = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    means = whole.reshape(1080, 4, 1920, 4, 3).mean((1, 3))
+    assert np.abs(frames[0] - means).mean() < 3
 
 
 def test_good_clips_do_not_notice_bad_neighbours(

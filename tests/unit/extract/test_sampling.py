@@ -36,9 +36,22 @@ def test_always_inside_in_order_and_complete(first: int, length: int, count: int
 
 
 def test_ranges_in_seconds() -> None:
-    assert frame_range(100, 25.0, None, None) == (0, 100)
-    assert frame_range(100, 25.0, 1.0, 3.0) == (25, 75)
-    assert frame_range(100, 25.0, 1.0, 30.0) == (25, 100)
-    with pytest.raises(ClipError, match="no frame between") as error:
-        frame_range(100, 25.0, 4.0, 5.0)
-    assert error.value.reason == "too_short"
+    times = [n / 25 for n in range(100)]
+    assert frame_range(times, 1 / 25, None, None) == (0, 100)
+    assert frame_range(times, 1 / 25, 1.0, 3.0) == (25, 75)
+    assert frame_range(times, 1 / 25, 1.03, 3.03) == (25, 75)
+    assert frame_range(times, 1 / 25, 1.0, 30.0) == (25, 100)
+    assert frame_range(times, 1 / 25, 3.97, 4.0) == (99, 100)
+    for start, end in ((4.0, 5.0), (1.0, 1.03)):
+        with pytest.raises(ClipError, match="no frame between") as error:
+            frame_range(times, 1 / 25, start, end)
+        assert error.value.reason == "too_short"
+
+
+def test_ranges_in_seconds_of_a_variable_rate() -> None:
+    """The frame that is shown at ``start`` is in, the one that is shown at ``end`` is not."""
+    times = [0.0, 0.1, 0.5, 0.6, 2.0]
+    assert frame_range(times, 1.0, 0.5, 2.0) == (2, 4)
+    assert frame_range(times, 1.0, 0.4, 1.9) == (1, 3)
+    assert frame_range(times, 1.0, 0.4, 2.9) == (1, 4)
+    assert frame_range(times, 1.0, 0.4, 3.0) == (1, 5)

@@ -1,0 +1,132 @@
+"""Frames by PyAV: from the key frame before each, or from the start of the file where needed."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from .errors import ClipError
+from .frame_index import FrameIndex, open_video
+
+LARGEST_SIDE = 1080  # pixels of the shorter side; larger frames are scaled down to it
+
+HARMLESS = re.compile(
+    r"mmco: unref short|co located POCs|number of reference frames|SEI type|ATTENTION|time_scale"
+    r"|find ref with POC|alignment_bit_equal"
+)
+av.logging.set_level(av.logging.ERROR)
+
+Picture = NDArray[np.uint8]
+
+
+def frames_by_seeking(path: Path, index: FrameIndex, wanted: Sequence[int]) -> list[Picture] | None:
+    """The wanted frames, by display number; None where the decoder does not show what was indexed.
+
+    Between a key frame and the last frame wanted after it, the decoded frames must be those of
+    the index, one by one.
+    """
+    groups: dict[tuple[int, int], set[int]] = {}
+    for number in wanted:
+        groups.setdefault(index.key_before(index.pts[number]), set()).add(number)
+    found: dict[int, Picture] = {}
+    with open_video(path) as container:
+        for key, numbers in groups.items():
+            if not _decode_group(container, index, key, numbers, found):
+                return None
+    return [found[number] for number in wanted]
+
+
+def _decode_group(
+    container: InputContainer,
+    index: FrameIndex,
+    key: tuple[int, int],
+    numbers: set[int],
+    found: dict[int, Picture],
+) -> bool:
+    stream = container.streams.video[0]
+    container.seek(key[1], stream=stream, backward=True)
+    number = bisect_left(index.pts, key[0])
+    for frame in _decoded(_packets_from(container, key[0])):
+        if number < len(index.pts) and frame.pts == index.pts[number]:
+            if number in numbers:
+                found[number] = to_picture(frame)
+            if number == max(numbers):
+                return True
+            number += 1
+        else:
+            return False
+    return False
+
+
+def _packets_from(container: InputContainer, key: int) -> "Iterator[Packet[VideoStream]]":
+    """Packets from a key frame on, without those of pictures that are shown before it.
+
+    Such pictures may need frames before the key frame, which are not decoded.
+    """
+    begun = False
+    for packet in container.demux(container.streams.video[0]):
+        begun = begun or packet.pts == key
+        if begun and (packet.pts is None or packet.pts >= key):
+            yield packet
+
+
+def frames_from_start(
+    path: Path, wanted: Sequence[int]
+) -> tuple[dict[int, Picture], list[float], float]:
+    """Decode the whole file: the wanted frames, every frame's display time, the last's duration.
+
+    Times are seconds from 0 at the first frame shown; from the frame rate where the file has none.
+    """
+    found: dict[int, Picture] = {}
+    stamps: list[int | None] = []
+    with open_video(path) as container:
+        stream = container.streams.video[0]
+        unit, gap = stream.time_base or Fraction(1), 1 / Fraction(stream.guessed_rate or 25)
+        for number, frame in enumerate(_decoded(container.demux(stream))):
+            stamps.append(frame.pts)
+            if number in wanted:
+                found[number] = to_picture(frame)
+    pts = [stamp for stamp in stamps if stamp is not None]
+    if len(pts) < len(stamps) or any(b <= a for a, b in pairwise(pts)):
+        unit, pts = gap, list(range(len(stamps)))
+    return found, [float((stamp - pts[0]) * unit) for stamp in pts], float(gap)
+
+
+def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
+    """Frames in display order. Raises ClipError at the first sign of damage."""
+    try:
+        with av.logging.Capture() as said:
+            for frame in (frame for packet in packets for frame in packet.decode()):
+                complaint = first_complaint(message for _, _, message in said)
+                if frame.is_corrupt or complaint:
+                    what = complaint or "a corrupt frame"
+                    raise ClipError("substituted_frames", f"the decoder hid damage: {what}")
+                yield frame
+    except av.FFmpegError as error:
+        raise ClipError("decode_error", str(error)[:200]) from error
+
+
+def first_complaint(messages: Iterable[str]) -> str | None:
+    """The first message of FFmpeg that is not known to be harmless: it may tell of damage."""
+    lines = (message.strip() for message in messages)
+    return next((line[:200] for line in lines if line and not HARMLESS.search(line)), None)
+
+
+def to_picture(frame: VideoFrame) -> Picture:
+    """uint8 [height, width, 3], RGB, turned upright, its shorter side 1,080 pixels at most."""
+    turns, shorter = frame.rotation // 90, min(frame.width, frame.height)
+    if shorter > LARGEST_SIDE:
+        scale = LARGEST_SIDE / shorter
+        width, height = round(frame.width * scale), round(frame.height * scale)
+        frame = frame.reformat(width, height, "rgb24", interpolation="AREA")
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
