@@ -78,15 +78,23 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         if not differs or differs - {"sources", "catalog"} or not same_root:
             continue
         before, now = cache.sources, plan.sources
-        changed = sorted(p for p in {*before, *now} if before.get(p) != now.get(p))
-        listing = ", ".join(changed[:5]) + (", ..." if len(changed) > 5 else "")
-        parts = [f"{len(changed)} files ({listing})"] if changed else []
-        parts += ["its captions, categories or splits"] if "catalog" in differs else []
+        kinds = {
+            "changed": [path for path in now if path in before and before[path] != now[path]],
+            "more": [path for path in now if path not in before],
+            "fewer": [path for path in before if path not in now],
+        }
+        parts = [_listing(kind, sorted(paths)) for kind, paths in kinds.items() if paths]
+        parts += ["other captions, categories or splits"] if "catalog" in differs else []
         return (
-            f"changed since cache {cache.fingerprint[:12]} was made: "
-            f"{'; '.join(parts or ['times of clips'])}. This is another cache"
+            f"since cache {cache.fingerprint[:12]} was made: "
+            f"{'; '.join(parts or ['other times of clips'])}. This is another cache"
         )
     return None
+
+
+def _listing(kind: str, paths: list[str]) -> str:
+    count = f"{len(paths)} file{'s' * (len(paths) > 1)} {kind}"
+    return f"{count} ({', '.join(paths[:5])}{', ...' * (len(paths) > 5)})"
 
 
 def _identity(

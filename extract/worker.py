@@ -69,6 +69,11 @@ class ClipWorker:
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
         except ClipError as error:
             return ClipOutcome(clip.id, error.reason, error.message)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            return ClipOutcome(clip.id, "too_large", _one_line(error))
+        except (RuntimeError, ValueError) as error:
+            large = "alloc" in str(error).lower() or "out of memory" in str(error).lower()
+            return ClipOutcome(clip.id, "too_large" if large else "decode_error", _one_line(error))
         for view, of_view in enumerate(tokens):
             write_tokens(self.array, self.rows.row(clip.id, view), of_view)
         return ClipOutcome(clip.id)
@@ -83,3 +88,7 @@ def encode(stem: Stem, pixels: torch.Tensor) -> NDArray[Any]:
     views, frames = pixels.shape[:2]
     tokens = stem(pixels.flatten(0, 1).to(next(stem.parameters()).device))
     return np.asarray(tokens.unflatten(0, (views, frames)).half().cpu().numpy())
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -1,6 +1,7 @@
 """A Ray session: started on this machine unless an address is given, quiet, closed at the end."""
 
 import os
+import resource
 import secrets
 import socket
 import traceback
@@ -14,6 +15,7 @@ from .errors import StructAlignError
 CONNECT_TIMEOUT = 10  # seconds for a cluster to answer
 HTTP2_SETTINGS = 4  # a frame type
 TRIES = 3
+ADDRESS_SPACE = 12 * 10**9  # bytes: with less Ray's processes never answer
 
 
 @contextmanager
@@ -37,6 +39,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
         _check_reachable(address)
     local = {}
     if address == "local":
+        _check_address_space()
         local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)}
         if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
             # Ray would leave one in the home folder, which may be read-only, and every cluster
@@ -95,6 +98,16 @@ def _end_half_started(error: Exception) -> None:
         node = frame.f_locals.get("self")
         if isinstance(node, Node):
             node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
+
+
+def _check_address_space() -> None:
+    """Raises StructAlignError where Ray's processes could not reserve the memory they map."""
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < ADDRESS_SPACE:
+        raise StructAlignError(
+            f"Ray needs {ADDRESS_SPACE / 1e9:.0f} GB of address space and 'ulimit -v' leaves "
+            f"{allowed / 1e9:.1f}; raise it, or extract with --engine inline"
+        )
 
 
 def _check_reachable(address: str) -> None:

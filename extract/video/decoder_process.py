@@ -8,6 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -93,14 +94,23 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except ClipError as error:
             connection.send(("error", error.reason, error.message))
         except MemoryError:
-            message = f"its frames do not fit into {MEMORY >> 30} GiB"
-            connection.send(("error", "decode_error", message))
+            limit = resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30
+            connection.send(("error", "too_large", f"its frames do not fit into {limit:.1f} GiB"))
+        except (ValueError, OSError, av.FFmpegError) as error:
+            connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
         else:
             connection.send(("frames", frames.shape))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)
 
 
+def limit_memory() -> None:
+    """Bound this process's address space, within what the system allows it."""
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = MEMORY if allowed == resource.RLIM_INFINITY else min(MEMORY, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit_memory()
     log = DecoderLog()
     serve(Connection(int(sys.argv[1])), log)

@@ -54,7 +54,7 @@ def test_changed_files_make_another_cache_and_are_named(
     done = cli(*ARGS, "--root", root)
     assert done.returncode == 0, done.stderr
     assert (
-        f"changed since cache {first['fingerprint'][:12]} was made: 1 files ({names[4]})"
+        f"since cache {first['fingerprint'][:12]} was made: 1 file changed ({names[4]})"
         in done.stderr
     )
     manifest = (root / "manifest.csv").read_text()
