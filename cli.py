@@ -42,7 +42,7 @@ class ErrorLines(click.Group):
             if isinstance(error, OSError):
                 where = f": {error.filename}" if error.filename else ""
                 text = f"{error.strerror or error}{where}; nothing unfinished was published"
-            click.echo(f"error: {text}", err=True)
+            note_on_stderr(f"error: {text}")
             context.exit(1)
         except KeyboardInterrupt:
             progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
@@ -79,7 +79,7 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
     report = _extract(as_json, **given)
     print_result(report.to_json(), report.summary(), as_json)
     for line in () if as_json else report.quarantined():
-        click.echo(line, err=True)
+        note_on_stderr(line)
     context.exit(3 if report.cache.quarantine else 0)
 
 

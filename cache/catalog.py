@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from .runtime.errors import StructAlignError
-from .shared.files import write_text
+from .shared.files import parse_json, write_text
 
 Split = Literal["train", "test"]
+LONGEST = 200  # characters of a category
 SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
 
 
@@ -53,6 +54,17 @@ class Catalog:
             raise StructAlignError(
                 f"dataset '{self.dataset}' has no clips; check --root and the annotation files"
             )
+        if not isinstance(self.dataset, str) or not SAFE_ID.fullmatch(self.dataset):
+            raise StructAlignError(
+                f"dataset name {self.dataset!r} is unfit for a file name; "
+                "use letters, digits and _ . - + = @"
+            )
+        for name in self.categories:
+            if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST:
+                raise StructAlignError(
+                    f"dataset '{self.dataset}': category {str(name)[:40]!r} is no name; "
+                    f"use at most {LONGEST} printable characters"
+                )
         known, ids = set(self.categories), set()
         if len(known) != len(self.categories):
             raise StructAlignError(f"dataset '{self.dataset}' names a category twice in its order")
@@ -113,17 +125,25 @@ class Catalog:
     def parse(cls, text: str, where: str) -> "Catalog":
         """The catalog in a text from ``where``. Raises StructAlignError when it holds none."""
         try:
-            body = json.loads(text)
-            clips = [Clip(**{**row, "captions": tuple(row["captions"])}) for row in body["clips"]]
-            return cls(body["dataset"], tuple(body["categories"]), tuple(clips))
-        except (ValueError, KeyError, TypeError) as error:
+            body = parse_json(text)
+            if any(not isinstance(row.get("twin"), str | None) for row in body["clips"]):
+                raise TypeError("a twin is no clip id")
+            clips = [Clip(**{**row, "captions": _texts(row["captions"])}) for row in body["clips"]]
+            return cls(body["dataset"], _texts(body["categories"]), tuple(clips))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StructAlignError(f"{where} is not a catalog: {error}") from error
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{str(value)[:40]!r} is no list of texts")
+    return tuple(value)
 
 
 def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
     """What is wrong with a clip, the first thing first."""
     name, path = f"clip '{clip.id}'", clip.path
-    if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id):
+    if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id) or len(clip.id) > LONGEST:
         yield f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
     if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
         yield f"{name}: path {path!r} must be relative and stay below the dataset's root"

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from .runtime.errors import StructAlignError
+from .shared.files import parse_json
 
 MANIFEST = "complete.json"
 
@@ -22,7 +23,7 @@ def manifest_text(body: dict[str, Any]) -> str:
 def read_manifest(text: str, where: str) -> dict[str, Any]:
     """What ``manifest_text`` was given. Raises StructAlignError when a single byte differs."""
     try:
-        body = dict(json.loads(text))
+        body = dict(parse_json(text))
         body.pop("sha256")
     except (ValueError, KeyError, TypeError) as error:
         raise StructAlignError(

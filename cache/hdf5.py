@@ -1,6 +1,7 @@
 """A cache as one HDF5 file, to send to somebody; nothing in it is trusted before it is checked."""
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,15 @@ from .checksums import MANIFEST
 from .reader import FeatureCache
 from .root import CacheRoot
 from .runtime.errors import StructAlignError
-from .shared.files import share_mode
+from .shared.files import read_json, share_mode
+from .spec import CacheSpec
 from .tokens import all_finite, create_tokens, write_tokens
 from .writer import CacheWriter, ClipOutcome
 
 FORMAT = "structalign-cache"
-TEXTS = (MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json")
+TEXTS = (
+    MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json", "weights.json",
+)  # fmt: skip
 BINARIES = ("frozen.safetensors", "bpe.txt.gz")
 ROWS = 64  # rows copied at a time
 
@@ -85,7 +89,7 @@ def _import(
     if bundle.attrs.get("format") != FORMAT:
         raise StructAlignError(f"{file} is not a StructAlign bundle")
     names = [name for name in (*TEXTS, *BINARIES) if f"files/{name}" in bundle]
-    bodies = {name: _plain(bundle, f"files/{name}", file)[...].tobytes() for name in names}
+    bodies = {name: _bytes(bundle, f"files/{name}", file) for name in names}
     name = f"import.{hashlib.sha256(bodies['spec.json']).hexdigest()[:16]}"
     lease = root.lease(name)
     lease.acquire(waits)
@@ -115,12 +119,19 @@ def _unpack(
     described = FeatureCache.describe(writer.path)
     spec, catalog = described.spec, described.catalog
     _ = described.frozen  # verifies the weights' checksums
-    expected = (len(described.rows), spec.frames)
-    dtype = np.dtype(spec.token_dtype)
-    if tokens.shape[:2] != expected or tokens.ndim != 4 or tokens.dtype != dtype:
+    if spec.weights_of_parts is None:
+        raise StructAlignError(
+            f"{file} is of schema {spec.schema}, whose frozen weights cannot be checked against "
+            "its fingerprint; have it extracted and exported again"
+        )
+    _check_weights(writer.path, spec, file)
+    expected = (len(described.rows), spec.frames, *_token_shape(writer.path, file))
+    if tokens.shape != expected or tokens.dtype != np.dtype(spec.token_dtype):
         raise StructAlignError(
             f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says"
         )
+    held = len(described.published_views()) * tokens.dtype.itemsize * math.prod(expected[1:])
+    _refuse_inflating(tokens, held, file)
     if root.is_published(described.fingerprint):
         return described.fingerprint
     create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
@@ -131,6 +142,44 @@ def _unpack(
     outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
     return described.fingerprint
+
+
+def _bytes(bundle: h5py.File, name: str, file: Path) -> bytes:
+    """A small file's bytes, once it is known that the bundle really holds as many."""
+    found = _plain(bundle, name, file)
+    if found.dtype != np.uint8 or found.ndim != 1:
+        raise StructAlignError(f"{file}: '{name}' is no row of bytes; it is refused")
+    _refuse_inflating(found, found.nbytes, file)
+    return bytes(found[...].tobytes())
+
+
+def _refuse_inflating(found: h5py.Dataset, size: int, file: Path) -> None:
+    """Refuse data that would take more room than the bundle does: exports are not compressed."""
+    if found.compression or found.scaleoffset or found.id.get_storage_size() < size:
+        raise StructAlignError(
+            f"{file}: '{found.name}' claims {size / 1e6:.1f} MB and holds "
+            f"{found.id.get_storage_size() / 1e6:.1f}; it is refused"
+        )
+
+
+def _check_weights(folder: Path, spec: CacheSpec, file: Path) -> None:
+    from .clip.split_weights import load_frozen  # slow: torch
+
+    try:
+        load_frozen(folder, spec.weights_of_parts)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        raise StructAlignError(
+            f"{file}: its frozen weights cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def _token_shape(folder: Path, file: Path) -> tuple[int, int]:
+    """(1 + patches, width) of the backbone that a bundle describes."""
+    try:
+        vision = read_json(folder / "backbone.json")["config"]["vision_cfg"]
+        return (vision["image_size"] // vision["patch_size"]) ** 2 + 1, int(vision["width"])
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        raise StructAlignError(f"{file}: its backbone.json describes no ViT ({error})") from error
 
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:

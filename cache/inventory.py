@@ -9,13 +9,15 @@ from .checksums import MANIFEST
 from .reader import FeatureCache
 from .root import CacheRoot
 from .runtime.errors import StructAlignError
+from .shared.files import read_json
 
 WIDTHS = {"dataset": 10, "backbone": 22, "cut": -4, "frames": -8, "views": -7, "clips": -8}
 
 
 def inventory(root: CacheRoot) -> list[dict[str, Any]]:
     """One entry a cache: published, the newest first, then unfinished; ``error`` where damaged."""
-    return [*map(_entry, root.published()), *map(_unfinished, root.unfinished())]
+    complete = map(_entry, [*root.published(), *root.strays()])
+    return [*complete, *map(_unfinished, root.unfinished())]
 
 
 def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
         StructAlignError: no cache fits, or it is damaged.
     """
     if folder := root.locate_unfinished(reference):
-        spec = json.loads((folder / "spec.json").read_text())
+        spec = read_json(folder / "spec.json")
         return {**_unfinished(folder), "spec": spec, "views": None}
     cache = root.find(reference)
     return {
@@ -60,7 +62,7 @@ def description(body: dict[str, Any]) -> str:
 def _entry(folder: Path) -> dict[str, Any]:
     try:
         cache = FeatureCache.open(folder)
-    except StructAlignError as error:
+    except (StructAlignError, OSError) as error:
         entry = {"fingerprint": folder.name, "path": str(folder), "complete": False}
         return {**entry, "error": str(error)}
     shown = ("dataset", "backbone", "cut", "frames")
@@ -81,7 +83,7 @@ def _summary(cache: FeatureCache) -> dict[str, Any]:
 
 def _unfinished(folder: Path) -> dict[str, Any]:
     records = folder.glob("receipts/*.json")
-    rows = [row for file in records for row in json.loads(file.read_text())]
+    rows = [row for file in records for row in _record(file)]
     return {
         "fingerprint": folder.name,
         "path": str(folder),
@@ -92,6 +94,14 @@ def _unfinished(folder: Path) -> dict[str, Any]:
         "error": f"unfinished ({MANIFEST} is not written yet); "
         "give the same command again, or remove it",
     }
+
+
+def _record(file: Path) -> list[dict[str, Any]]:
+    """A batch record's rows; none where it cannot be read."""
+    try:
+        return [row for row in read_json(file) if isinstance(row, dict) and "reason" in row]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """A published cache: tokens, a status for each clip, and all that training needs beside them."""
 
 import hashlib
-import json
 import pkgutil
 import tempfile
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 from .catalog import Catalog, Clip, Split
 from .checksums import MANIFEST, read_manifest
 from .runtime.errors import StructAlignError
+from .shared.files import parse_json, read_bytes
 from .spec import CacheSpec
 from .tokens import ChunkError, RowTable, TokenArray, is_remote, open_tokens, read_tokens
 
-FROZEN_FILES = ("backbone.json", "frozen.safetensors", "bpe.txt.gz")
+FROZEN_FILES = ("backbone.json", "frozen.safetensors", "weights.json", "bpe.txt.gz")
 # Resolved by name when a new video is encoded: this room must not import extraction.
 NEW_VIDEO_TOKENS = "structalign.extract.video.new_video:new_video_tokens"
 
@@ -250,7 +250,8 @@ def _location(path: str | Path) -> Path:
 
 def _read_bytes(folder: Path, name: str) -> bytes | None:
     try:
-        return (folder / name).read_bytes()
+        path = folder / name
+        return path.read_bytes() if is_remote(folder) else read_bytes(path)
     except FileNotFoundError:
         return None
     except Exception as error:
@@ -271,7 +272,7 @@ def _read(folder: Path, name: str) -> str | None:
 
 def _json(text: str | None, folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(text or ""))
+        return dict(parse_json(text or ""))
     except (ValueError, TypeError) as error:
         raise StructAlignError(f"cache {folder} is damaged ({error}); extract it again") from error
 

@@ -1,7 +1,6 @@
 """The cache root: a folder that a lab shares, with published caches and unfinished ones."""
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +9,9 @@ from .checksums import MANIFEST
 from .clip.identity import BackboneIdentities
 from .reader import FeatureCache
 from .runtime.errors import StructAlignError
+from .runtime.progress import note_on_stderr
 from .shared.file_hashes import FileHashCache
+from .shared.files import read_json
 from .shared.lease import Lease
 from .shared.permissions import make_read_only, make_root, make_writable, open_to_group
 from .tokens import is_remote
@@ -39,8 +40,13 @@ class CacheRoot:
 
     def published(self) -> list[Path]:
         """Folders of complete caches, the newest first."""
-        found = [file.parent for file in self.path.glob(f"caches/*/{MANIFEST}")]
+        found = [f.parent for f in self.path.glob(f"caches/*/{MANIFEST}") if f.is_file()]
         return sorted(found, key=lambda f: (f / MANIFEST).stat().st_mtime_ns, reverse=True)
+
+    def strays(self) -> list[Path]:
+        """What lies among the published caches and is none: no plain manifest of checksums."""
+        found = self.path.glob("caches/[!.]*")
+        return sorted(path for path in found if not (path / MANIFEST).is_file())
 
     def unfinished(self) -> list[Path]:
         """Folders of caches that are being written, or whose writing was interrupted."""
@@ -125,7 +131,20 @@ class CacheRoot:
         Raises:
             StructAlignError: none fits, or several fingerprints begin so.
         """
+        named = reference and is_remote(reference)
+        if not named and (reference is None or not Path(reference).exists()):
+            for folder in self._fitting(reference):
+                try:
+                    return FeatureCache.open(folder)
+                except (StructAlignError, OSError) as error:
+                    # A damaged cache in a shared root costs itself alone.
+                    note_on_stderr(f"left out: {error}")
         return FeatureCache.open(self.locate(reference))
+
+    def _fitting(self, reference: str | None) -> list[Path]:
+        """Published caches, the newest first: all, or those of a dataset's name."""
+        published = self.published()
+        return [f for f in published if reference is None or _dataset(f) == reference]
 
     def locate(self, reference: str | None) -> str | Path:
         """The same, without opening it."""
@@ -169,6 +188,6 @@ class CacheRoot:
 
 def _dataset(folder: Path) -> str | None:
     try:
-        return str(json.loads((folder / "spec.json").read_text())["dataset"])
+        return str(read_json(folder / "spec.json")["dataset"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -53,7 +53,8 @@ def verify(path: str | Path) -> VerifyReport:
         [view for view, state in zip(views, states, strict=True) if state == bad]
         for bad in ("damaged", "missing")
     )
-    return VerifyReport(damaged, missing, [] if is_remote(path) else _other_files(cache))
+    others = [] if is_remote(path) else _other_files(cache)
+    return VerifyReport(damaged, missing, others or _foreign_weights(cache))
 
 
 def summary(body: Mapping[str, Any]) -> str:
@@ -72,6 +73,17 @@ def summary(body: Mapping[str, Any]) -> str:
         )
     state = "every byte is as it was written" if body["ok"] else "damaged; extract it again"
     return "\n".join([*lines, f"cache {body['path']}: {state}"])
+
+
+def _foreign_weights(cache: FeatureCache) -> list[str]:
+    """The file of frozen weights, where it holds others than the fingerprint was made from."""
+    from .clip.split_weights import FROZEN_FILE, load_frozen  # slow: torch
+
+    try:
+        load_frozen(cache.frozen, cache.spec.weights_of_parts)
+    except (StructAlignError, OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return [f"{FROZEN_FILE} (not the weights that the fingerprint was made from)"]
+    return []
 
 
 def _other_files(cache: FeatureCache) -> list[str]:

@@ -18,7 +18,7 @@ from .tokens import RowTable, TokenArray, create_tokens, open_tokens, row_state
 
 CACHE_FILES = {
     MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json",
-    "frozen.safetensors", "bpe.txt.gz", "tokens",
+    "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens",
 }  # fmt: skip
 
 

@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..runtime.errors import StructAlignError, unknown
+from ..shared.files import sha256_of
 from .identity import BackboneIdentity, Preprocessing
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
 BPE_FILE, HUB_FILE = "bpe.txt.gz", "open_clip_model.safetensors"
+CONFIG_DIGEST, BPE_DIGEST = "configuration", "tokenizer"
 RANDOM = re.compile(r"random:(\d+)")
 
 
@@ -133,7 +135,7 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
         std=tuple(preprocess.get("std") or open_clip.OPENAI_DATASET_STD),
         interpolation=preprocess.get("interpolation") or "bicubic",
     )
-    weights = hash_weights(model.state_dict())
+    weights = hash_digests(weight_digests(model.state_dict(), config, bpe))
     return Backbone(name, pretrained, config, preprocessing, model, bpe, weights, file=file)
 
 
@@ -223,6 +225,24 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def weight_digests(
+    state: dict[str, Tensor], config: dict[str, Any], bpe: Path | None
+) -> dict[str, str]:
+    """sha256 of every tensor by name, and of the configuration and the tokenizer's merges."""
+    digests = {name: hash_weights({name: value}) for name, value in state.items()}
+    text = json.dumps(config, sort_keys=True)
+    return {
+        **digests,
+        CONFIG_DIGEST: hashlib.sha256(text.encode()).hexdigest(),
+        BPE_DIGEST: sha256_of(bpe) if bpe else "",
+    }
+
+
+def hash_digests(digests: dict[str, str]) -> str:
+    """sha256 over ``weight_digests``: what a cache's specification says of its weights."""
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def hash_weights(state: dict[str, Tensor]) -> str:

@@ -1,11 +1,12 @@
 """What a backbone is, without loading it: enough to find the cache that is asked for."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..shared.files import write_text
+from ..shared.files import read_json, write_text
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ class BackboneIdentities:
             "stat": file and _stat(file),
         }
         self.memo.parent.mkdir(parents=True, exist_ok=True)
-        write_text(self.memo, json.dumps({**self._load(), key: entry}, indent=1) + "\n")
+        with suppress(IsADirectoryError):  # somebody's folder in its place: it only saves time
+            write_text(self.memo, json.dumps({**self._load(), key: entry}, indent=1) + "\n")
 
     def _load(self) -> dict[str, Any]:
         try:
-            return dict(json.loads(self.memo.read_text()))
+            return dict(read_json(self.memo))
         except (OSError, ValueError, TypeError):
             return {}
 

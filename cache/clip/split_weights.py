@@ -11,11 +11,21 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ..runtime.errors import StructAlignError
+from ..shared.files import read_json
 from ..shared.tensors import load_tensors, save_tensors
-from .backbone import BPE_FILE, Backbone, build_model, check_cut, hash_weights
+from .backbone import (
+    BPE_FILE,
+    Backbone,
+    build_model,
+    check_cut,
+    hash_digests,
+    hash_weights,
+    weight_digests,
+)
 from .identity import Preprocessing
 
 STEM_FILE, FROZEN_FILE = "stem.safetensors", "frozen.safetensors"
+DIGESTS_FILE = "weights.json"
 
 
 def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
@@ -31,13 +41,32 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
         "config": backbone.config,
     }
     (folder / "backbone.json").write_text(json.dumps(body, indent=1) + "\n")
+    digests = weight_digests(backbone.model.state_dict(), backbone.config, backbone.bpe)
+    (folder / DIGESTS_FILE).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
     if backbone.bpe:
         shutil.copyfile(backbone.bpe, folder / BPE_FILE)
 
 
-def load_frozen(folder: Path) -> Backbone:
-    """The backbone after its cut, as ``save_frozen`` wrote it."""
-    return _load(folder, FROZEN_FILE, in_stem=False)[0]
+def load_frozen(folder: Path, weights: str | None = None) -> Backbone:
+    """The backbone after its cut, as ``save_frozen`` wrote it.
+
+    Args:
+        folder: holds the files.
+        weights: the hash of the whole backbone that every part must fit; None for schema 2.
+
+    Raises:
+        StructAlignError: a part is not of that backbone.
+    """
+    backbone, state = _load(folder, FROZEN_FILE, in_stem=False)
+    if weights is not None:
+        digests = dict(read_json(folder / DIGESTS_FILE))
+        found = weight_digests(state, backbone.config, backbone.bpe)
+        if hash_digests(digests) != weights or found.items() - digests.items():
+            raise StructAlignError(
+                f"{folder / FROZEN_FILE} holds other weights than those its fingerprint was made "
+                "from; do not use this cache, extract again"
+            )
+    return backbone
 
 
 def save_stem(backbone: Backbone, cut: int, folder: Path) -> str:

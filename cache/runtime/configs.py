@@ -9,7 +9,9 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def read_config(kind: str, name: str) -> dict[str, Any]:
-    """``configs/<kind>/<name>.yaml``; empty where there is no such file."""
+    """``configs/<kind>/<name>.yaml``; empty where there is no such file, or ``name`` is a path."""
+    if Path(name).name != name:
+        return {}
     return read_yaml(CONFIGS / kind / f"{name}.yaml")
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from .terminal import printable
+
 Decorator = Callable[[Any], Any]
 PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)
 
@@ -66,4 +68,4 @@ def _click_type(hint: Any) -> Any:
 
 def print_result(body: dict[str, Any], text: str, as_json: bool) -> None:
     """One JSON object, or text for a person."""
-    click.echo(dumps(body) if as_json else text)
+    click.echo(dumps(body) if as_json else printable(text))

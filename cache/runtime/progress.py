@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from .terminal import printable
+
 Progress = Callable[[int, int, str], None]  # done, total, detail
 Note = Callable[[str], None]
 
@@ -23,7 +25,7 @@ class ProgressLine:
         """``done`` of ``total`` units; pace and time left count from the first call on."""
         pace = self._pace(done, total)
         more = f", {detail}" if detail else ""
-        self.line = f"{self.verb}: {done} of {total} {self.unit}{pace}{more}"
+        self.line = printable(f"{self.verb}: {done} of {total} {self.unit}{pace}{more}")
         moving, tenth = sys.stderr.isatty(), 10 * done // max(1, total)
         if self.quiet or (not moving and tenth == self._tenth):
             return
@@ -52,4 +54,4 @@ def _duration(seconds: float) -> str:
 
 def note_on_stderr(line: str) -> None:
     """The default way to tell a person something."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201

@@ -4,9 +4,10 @@ import json
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
-from .files import sha256_of, write_text
+from .files import read_json, sha256_of, write_text
 
 MISSING = "missing"
 # Seconds: a file changed less than this before hashing may change again within one clock tick.
@@ -44,12 +45,13 @@ class FileHashCache:
         if any(known.get(path) != entry for path, entry in settled.items()):
             self.memo.parent.mkdir(parents=True, exist_ok=True)
             body = {"folder": str(self.folder), "files": {**known, **settled}}
-            write_text(self.memo, json.dumps(body))
+            with suppress(IsADirectoryError):  # somebody's folder in its place: it only saves time
+                write_text(self.memo, json.dumps(body))
         return hashes
 
     def _load(self) -> dict[str, tuple[int, int, str]]:
         try:
-            body = json.loads(self.memo.read_text())
+            body = read_json(self.memo)
             if body["folder"] != str(self.folder):
                 return {}
             rows = body["files"].items()

@@ -1,8 +1,10 @@
 """Atomic files: there whole or not at all."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
@@ -17,6 +19,26 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_bytes(path: Path) -> bytes:
+    """A plain file's bytes. Raises OSError, also for a pipe or device, which would block."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a plain file")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a plain file. Raises OSError, or ValueError where it holds none."""
+    return parse_json(read_bytes(path).decode("utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """The JSON in a text. Raises ValueError, also where it is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("JSON nested too deep") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .files import write_text
+from .files import read_json, write_text
 
 HEARTBEAT, TIMEOUT = 5.0, 60.0  # seconds
 POLL = 0.5  # seconds between two looks at another process's lease
@@ -122,7 +122,7 @@ class Lease:
 
     def _read(self, number: int) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(self._file(number).read_text()))
+            return dict(read_json(self._file(number)))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...cache.clip.backbone import Backbone, Stem, load_backbone
+from ...cache.clip.backbone import Backbone, Stem, hash_weights, load_backbone
 from ...cache.reader import FeatureCache
 from ...cache.runtime.errors import StructAlignError
 from ..settings import Augmentation
@@ -44,7 +44,9 @@ def load_cache_backbone(cache: FeatureCache) -> Backbone:
     """
     pretrained = str(cache.provenance["pretrained"])
     backbone = load_backbone(cache.spec.backbone, pretrained)
-    if backbone.weights != cache.spec.weights:
+    whole = cache.spec.weights_of_parts is None  # schema 2
+    weights = hash_weights(backbone.model.state_dict()) if whole else backbone.weights
+    if weights != cache.spec.weights:
         raise StructAlignError(
             f"'{pretrained}' holds other weights here than those this cache was made with"
         )

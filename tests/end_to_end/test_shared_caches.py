@@ -59,7 +59,7 @@ def test_changed_files_make_another_cache_and_are_named(
     )
     manifest = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(manifest.rstrip() + "x\n")
-    assert "its captions, categories or splits" in cli(*ARGS, "--root", root).stderr
+    assert "other captions, categories or splits" in cli(*ARGS, "--root", root).stderr
     assert len(cli.json("cache", "ls")["caches"]) == 3
 
 

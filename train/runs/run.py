@@ -167,7 +167,7 @@ class Run(RunFolder):
         """The frozen part after the cut."""
         if self.device.type == "cpu":
             prepare_cpu()
-        return load_frozen(self.cache.frozen)
+        return load_frozen(self.cache.frozen, self.cache.spec.weights_of_parts)
 
     def new_method(self) -> Method:
         """The method before task 1."""

@@ -39,7 +39,7 @@ def test_order_does_not_matter(items: list[tuple[str, Any]]) -> None:
 
 
 def test_other_schema() -> None:
-    with pytest.raises(StructAlignError, match="has schema 99, this version reads schema 2"):
+    with pytest.raises(StructAlignError, match="has schema 99, this version reads schema 3"):
         CacheSpec.from_json({**asdict(SPEC), "schema": 99})
     with pytest.raises(StructAlignError, match="fields differ in"):
         CacheSpec.from_json({**asdict(SPEC), "more": 1})

@@ -85,6 +85,7 @@ def test_frames_of_absurd_size_cost_themselves(tmp_path: Path, videos: Path) -> 
         assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 2)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_large_frames_are_scaled(codec: str, tmp_path: Path) -> None:
     """8K: decoded to 1,080 lines, so that a clip's frames fit into memory."""
