@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,6 +135,23 @@ class Catalog:
             raise StructAlignError(f"{where} is not a catalog: {error}") from error
 
 
+def shared_captions(clips: Sequence[Clip]) -> str | None:
+    """How many test captions describe several clips, and what R@1 can reach; None where none do.
+
+    Of the clips that share a caption one alone is first, so each of its queries counts 1 / clips.
+    """
+    counts = Counter(text for clip in clips for text in {text.strip() for text in clip.captions})
+    queries = [counts[text.strip()] for clip in clips for text in clip.captions]
+    several = sum(count > 1 for count in queries)
+    if not several:
+        return None
+    bound = 100 * sum(1 / count for count in queries) / len(queries)
+    return (
+        f"{several} of {len(queries)} test captions describe more than one clip: "
+        f"R@1 cannot exceed {bound:.3g}"
+    )
+
+
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise TypeError(f"{str(value)[:40]!r} is no list of texts")
@@ -147,6 +165,8 @@ def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
         yield f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
     if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
         yield f"{name}: path {path!r} must be relative and stay below the dataset's root"
+    elif not path.isprintable():
+        yield f"{name}: path {path!r} holds control characters; rename the file"
     if clip.split not in get_args(Split):
         yield f"{name}: split is {clip.split!r}; it must be train or test"
     if clip.category not in categories:

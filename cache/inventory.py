@@ -3,8 +3,9 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from .catalog import Catalog, Split
 from .checksums import MANIFEST
 from .reader import FeatureCache
 from .root import CacheRoot
@@ -32,6 +33,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
     cache = root.find(reference)
     return {
         **_summary(cache),
+        **_contents(cache.catalog),
         "spec": asdict(cache.spec),
         "quarantined": cache.quarantined(),
         "provenance": cache.provenance,
@@ -102,6 +104,16 @@ def _record(file: Path) -> list[dict[str, Any]]:
         return [row for row in read_json(file) if isinstance(row, dict) and "reason" in row]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def _contents(catalog: Catalog) -> dict[str, Any]:
+    train, test = (catalog.select(split, catalog.categories) for split in get_args(Split))
+    return {
+        "train_clips": len(train),
+        "test_clips": len(test),
+        "captions": sum(len(clip.captions) for clip in catalog),
+        "categories": list(catalog.categories),
+    }
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -169,6 +169,11 @@ class CacheRoot:
         for folder in matches or folders:
             if matches or _dataset(folder) == reference:
                 return folder
+        if Path(reference).is_dir():
+            raise StructAlignError(
+                f"{reference} is a folder but no cache; if it holds videos, extract them first: "
+                f"structalign extract --dataset manifest --root {reference}"
+            )
         raise StructAlignError(
             f"no cache '{reference}' under {self.path} and no such folder; "
             "'cache ls' lists what is there"

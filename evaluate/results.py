@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cache.catalog import shared_captions
 from ..cache.runtime.errors import StructAlignError
 from ..cache.shared.files import write_text
 from .matrix import (
@@ -78,6 +79,7 @@ class Results:
     scope: dict[str, str]
     galleries: dict[str, str]
     ties: int
+    doubts: list[str]
     figures: dict[str, dict[str, Matrix]]
     settings: dict[str, Any]
 
@@ -156,8 +158,16 @@ def make_results(run: "Run") -> Results:
             "stages": "stored",
         },
         ties=rows[-1].ties["t2v"],
+        doubts=_doubts(run, len(recorded)),
         figures=figures,
     )
+
+
+def _doubts(run: "Run", tasks: int) -> list[str]:
+    """What a reader of the figures should know of the clips that they are over."""
+    clips = [clip for number in range(1, tasks + 1) for clip in run.stream.eval_clips(number)]
+    told = shared_captions(clips)
+    return [told] if told else []
 
 
 def save_results(run: "Run") -> Results:

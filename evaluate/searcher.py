@@ -97,7 +97,7 @@ class SearchResults:
         """Score, clip and time, and below it where the score comes from."""
         lines = [f"{self.clips} clips searched"]
         for place, one in enumerate(self.results, 1):
-            path, category = _printable(one.clip.path), _printable(one.clip.category)
+            path, category = one.clip.path, one.clip.category
             time = _time(one.clip)
             lines.append(
                 f"{place:>3}. {one.score:+.2f}  {one.clip.id}  {time}  {path}  ({category})"
@@ -109,8 +109,7 @@ class SearchResults:
                 )
                 shown = one.matches[:SHOWN_WORDS]
                 words = "  ".join(
-                    f"{_printable(match.word)}→{match.frame} ({match.cosine:.2f})"
-                    for match in shown
+                    f"{match.word}→{match.frame} ({match.cosine:.2f})" for match in shown
                 )
                 more = " ..." if len(one.matches) > SHOWN_WORDS else ""
                 lines.append(f"     word→frame of {one.frames} (cosine): {words}{more}")
@@ -279,8 +278,3 @@ def _time(clip: Clip) -> str:
         return "whole video"
     end = "end" if clip.end is None else f"{clip.end:.1f} s"
     return f"{clip.start or 0:.1f} to {end}"
-
-
-def _printable(text: str) -> str:
-    """Foreign text without anything that controls a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -16,6 +16,7 @@ from ..cache.runtime.progress import Note, Progress, ProgressLine, note_on_stder
 from ..cache.shared.lease import Lease
 from ..cache.writer import CacheWriter, ClipOutcome
 from .datasets.dataset import Dataset
+from .datasets.doubts import doubts, refuse_overlap
 from .datasets.registry import read_dataset
 from .datasets.subset import subset
 from .plan import Plan, explain_miss, make_plan
@@ -76,12 +77,16 @@ def run_extraction(
     root = CacheRoot(options.cache_root)
     root.open_for_writing()
     videos, splits = (Path(f) if f else None for f in (options.root, options.splits))
-    dataset = read_dataset(options.dataset, videos, splits, root.path, options.seed)
+    dataset = read_dataset(options.dataset, videos, splits, root.path, options.seed, options.name)
     settings = resolve_settings(options)
     began = time.monotonic()
     if options.limit:
         dataset = replace(dataset, catalog=subset(dataset.catalog, options.limit))
     plan = make_plan(dataset, settings, root)
+    if options.dataset == "manifest" and not options.allow_overlap:
+        refuse_overlap(dataset.catalog, plan.sources)
+    for told in doubts(dataset.catalog):
+        note(told)
     published = root.folder(plan.spec.fingerprint())
     if root.is_published(published.name) and not options.retry_bad:
         return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)
@@ -204,7 +209,9 @@ class Extraction:
 
     def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
         bad, max_bad = [one for one in outcomes if one.reason], self.options.max_bad
-        if len(bad) <= max_bad * len(outcomes):
+        # A share never rounds below one clip; 0 means none.
+        allowed = max(1, max_bad * len(outcomes)) if max_bad else 0
+        if len(bad) <= allowed and len(bad) < len(outcomes):
             return
         for one in bad:
             path = self.dataset.catalog[one.clip].path

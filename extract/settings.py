@@ -14,6 +14,8 @@ class ExtractOptions:
     Args:
         dataset: one of demo, msrvtt, actnet and manifest.
         root: the folder with the videos (and the annotation files).
+        name: what the cache of a manifest is called; by default as the manifest's folder.
+        allow_overlap: let a video stand in train and in test of a manifest.
         splits: a second folder to look for annotation files in.
         seed: seed of the demo world and of the training views.
         frames: frames a clip.
@@ -35,6 +37,8 @@ class ExtractOptions:
 
     dataset: str = "demo"
     root: str | Path | None = None
+    name: str | None = None
+    allow_overlap: bool = False
     splits: str | Path | None = None
     seed: int = 0
     frames: int | None = None

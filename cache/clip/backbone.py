@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..runtime.errors import StructAlignError, unknown
+from ..runtime.progress import note_on_stderr
 from ..shared.files import sha256_of
 from .identity import BackboneIdentity, Preprocessing
 
@@ -196,6 +197,7 @@ def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
     source = open_clip.get_pretrained_cfg(name, pretrained)
     for chatty in ("open_clip", "huggingface_hub"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    note_on_stderr(f"weights '{pretrained}' of '{name}': from the hub's cache, or downloaded now")
     try:
         path = Path(open_clip.download_pretrained(source))
     except Exception as error:

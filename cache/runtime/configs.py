@@ -9,10 +9,16 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def read_config(kind: str, name: str) -> dict[str, Any]:
-    """``configs/<kind>/<name>.yaml``; empty where there is no such file, or ``name`` is a path."""
+    """``configs/<kind>/<name>.yaml``; empty where there is no such file, or ``name`` is a path.
+
+    A dataset that has no file is somebody's own videos: it has the manifest's.
+    """
     if Path(name).name != name:
         return {}
-    return read_yaml(CONFIGS / kind / f"{name}.yaml")
+    path = CONFIGS / kind / f"{name}.yaml"
+    if kind == "datasets" and not path.is_file():
+        path = CONFIGS / kind / "manifest.yaml"
+    return read_yaml(path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

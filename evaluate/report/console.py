@@ -2,6 +2,8 @@
 
 from typing import Any
 
+IN_A_ROW = 11  # tasks: a line of 75 characters
+
 
 def results_table(results: dict[str, Any]) -> str:
     """The task matrix (R@1 within each task) and, per stage, the figures over all tasks seen."""
@@ -20,25 +22,22 @@ def results_table(results: dict[str, Any]) -> str:
     ]
     if results["backbone"]["random_weights"]:
         notes.append("RANDOM WEIGHTS: a dry run, the figures mean nothing")
-    columns = "".join(f"{f't{task}':>6}" for task in range(1, tasks + 1))
-    wide = " " * (6 * tasks - 37)
-    lines = [
-        head,
-        "; ".join(notes),
-        "",
-        f"{'':>9}R@1 within each task, {results['gallery']} gallery{wide}  "
-        "over all tasks seen (t2v, stored gallery)",
-    ]
-    lines.append(f"{'stage':>9}{columns}  {'R@1':>6}{'R@5':>6}{'R@10':>6}{'MedR':>7}{'BWF':>7}")
-    for row, stage in zip(rows, results["stages"], strict=True):
-        cells = "".join(f"{value:6.1f}" if value is not None else f"{'':6}" for value in row)
+    lines = [head, "; ".join(notes), "", "over all tasks seen (t2v, stored gallery)"]
+    lines.append(f"{'stage':>9}{'R@1':>8}{'R@5':>6}{'R@10':>6}{'MedR':>7}{'BWF':>7}")
+    for stage in results["stages"]:
         t2v = stage["t2v"]
-        forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else f"{'':7}"
-        name = "zero-shot" if stage["stage"] == 0 else str(stage["stage"])
-        lines.append(
-            f"{name:>9}{cells}  "
-            f"{t2v['R@1']:6.2f}{t2v['R@5']:6.1f}{t2v['R@10']:6.1f}{t2v['MedR']:7.1f}{forgetting}"
-        )
+        forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else ""
+        figures = f"{t2v['R@1']:8.2f}{t2v['R@5']:6.1f}{t2v['R@10']:6.1f}{t2v['MedR']:7.1f}"
+        lines.append(f"{_name(stage['stage']):>9}{figures}{forgetting}")
+    for first in range(0, tasks, IN_A_ROW):
+        shown = slice(first, first + IN_A_ROW)
+        titles = "".join(f"{f't{task}':>6}" for task in range(1, tasks + 1)[shown])
+        lines += ["", f"R@1 within each task, {results['gallery']} gallery"]
+        lines.append(f"{'stage':>9}{titles}")
+        for number, row in enumerate(rows):
+            cells = "".join(f"{value:6.1f}" if value is not None else "" for value in row[shown])
+            if cells:
+                lines.append(f"{_name(number):>9}{cells}")
     final = results["final"]
     v2t = final["v2t"]
     lines += [
@@ -61,4 +60,8 @@ def results_table(results: dict[str, Any]) -> str:
         )
     if results["ties"]:
         lines.append(f"{results['ties']} queries tie; they count with their expected rank")
-    return "\n".join(lines)
+    return "\n".join([*lines, *results.get("doubts", [])])
+
+
+def _name(stage: int) -> str:
+    return "zero-shot" if stage == 0 else str(stage)

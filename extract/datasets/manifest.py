@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -12,13 +13,15 @@ from ...cache.runtime.errors import StructAlignError
 from .dataset import Dataset
 
 COLUMNS = ("clip_id", "path", "start", "end", "category", "split", "caption")
+TAKEN = ("demo", "msrvtt", "actnet")
 NAMES = ("manifest.csv", "manifest.jsonl")
 
 
-def read_manifest(root: Path) -> Dataset:
+def read_manifest(root: Path, name: str | None = None) -> Dataset:
     """Read ``root`` if it is a file, else ``manifest.csv`` or ``manifest.jsonl`` in it.
 
-    Paths are relative to its folder. Categories arrive in the order in which it names them first.
+    The dataset is called ``name``, by default as the folder, to which paths are relative.
+    Categories arrive in the order in which they are named first.
 
     Raises:
         StructAlignError: no manifest, a missing column, a row of another length than the header or
@@ -45,7 +48,14 @@ def read_manifest(root: Path) -> Dataset:
             clip = replace(clip, captions=(*earlier.captions, *clip.captions))
         clips[clip.id] = clip
     categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
-    return Dataset(Catalog("manifest", categories, tuple(clips.values())), file.parent)
+    dataset = name or _name_of(file.parent)
+    return Dataset(Catalog(dataset, categories, tuple(clips.values())), file.parent)
+
+
+def _name_of(folder: Path) -> str:
+    """A folder's name as a dataset's: fit for a file name, and no benchmark's."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.") or "manifest"
+    return f"own-{plain}" if plain in TAKEN else plain
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:

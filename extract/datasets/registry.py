@@ -9,9 +9,16 @@ DATASETS = ("demo", "msrvtt", "actnet", "manifest")
 
 
 def read_dataset(
-    name: str, root: Path | None, splits: Path | None, cache_root: Path, seed: int
+    name: str,
+    root: Path | None,
+    splits: Path | None,
+    cache_root: Path,
+    seed: int,
+    own_name: str | None = None,
 ) -> Dataset:
     """The dataset called ``name``; annotation files are looked for in ``splits`` too.
+
+    A manifest's is called ``own_name``, or as its folder.
 
     Raises:
         StructAlignError: an unknown name, a missing root, or whatever is wrong with the files.
@@ -24,6 +31,8 @@ def read_dataset(
         folder = cache_root / "datasets"
         folder.mkdir(parents=True, exist_ok=True)
         return Dataset(generate(folder, seed), folder)
+    if own_name and name != "manifest":
+        raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
     if root is None:
         raise StructAlignError(f"dataset '{name}' needs --root, the folder that holds its videos")
     for option, folder_given in (("--root", root), ("--splits", splits)):
@@ -32,7 +41,7 @@ def read_dataset(
     if name == "manifest":
         from .manifest import read_manifest
 
-        return read_manifest(root)
+        return read_manifest(root, own_name)
     if name == "msrvtt":
         from .msrvtt import read_msrvtt as read
     else:

@@ -16,7 +16,8 @@ from typing import Any
 from structalign.extract.datasets.demo.world import WorldClip
 
 ROOT = Path(__file__).parents[2]
-EXTRACT_LINE = "extract --dataset manifest --backbone demo --pretrained demo --frames 4 --views 2"
+OWN = "extract --dataset manifest --name manifest"
+EXTRACT_LINE = f"{OWN} --backbone demo --pretrained demo --frames 4 --views 2"
 EXTRACT = INLINE = (*EXTRACT_LINE.split(), "--engine", "inline")
 RAY = (*EXTRACT_LINE.split(), "--engine", "ray")
 CHANGES = "epochs=2 experts=3 rank=8 lr_first=null lr_text=1e-3 lr_vision=1e-3"
