@@ -22,7 +22,8 @@ from .cache.commands import cache_group
 from .cache.runtime import options
 from .cache.runtime.errors import StructAlignError
 from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
-from .cache.runtime.progress import ProgressLine, note_on_stderr
+from .cache.runtime.progress import ProgressLine, note_on_stderr, note_unless
+from .cache.runtime.termination import interrupt_on_sigterm
 from .extract.settings import ExtractOptions
 
 PROGRESS = "structalign.progress"
@@ -33,6 +34,7 @@ class ErrorLines(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command."""
+        interrupt_on_sigterm()
         try:
             return super().invoke(context)
         except (StructAlignError, OSError) as error:
@@ -47,9 +49,9 @@ class ErrorLines(click.Group):
         except KeyboardInterrupt:
             progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
             at = f" at {progress.line}" if progress and progress.line else ""
-            command = shlex.join(["structalign", *sys.argv[1:]])
-            lost = f"nothing is lost; the same command goes on: {command}"
-            click.echo(f"\ninterrupted{at}\n{lost}", err=True)
+            again = shlex.join(["structalign", *sys.argv[1:]])
+            note_on_stderr(f"\ninterrupted{at}")
+            note_on_stderr(f"nothing is lost; the same command goes on: {again}")
             context.exit(130)
 
 
@@ -78,8 +80,8 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
     report = _extract(as_json, **given)
     print_result(report.to_json(), report.summary(), as_json)
-    for line in () if as_json else report.quarantined():
-        note_on_stderr(line)
+    for line in report.quarantined():
+        note_unless(as_json)(line)
     context.exit(3 if report.cache.quarantine else 0)
 
 
@@ -119,8 +121,7 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 
     path = _run_path(run, runs)
     if not again and not where["cache"] and is_up_to_date(path):
-        if not as_json:
-            note_on_stderr("nothing has changed since; --again computes these figures again")
+        note_unless(as_json)("nothing has changed since; --again computes these figures again")
         return _print_results(read_results(path), path, as_json)
     results = compute(open_run(path, **where))
     _print_results(results.to_json(), path, as_json)
@@ -241,9 +242,8 @@ def demo(
 def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
 
-    note = (lambda line: None) if as_json else note_on_stderr
     progress = _progress("extract", "clips", as_json)
-    return run_extraction(ExtractOptions(**given), progress, note)
+    return run_extraction(ExtractOptions(**given), progress, note_unless(as_json))
 
 
 def _train(
@@ -254,7 +254,7 @@ def _train(
     from .evaluate.stages import train_and_measure
     from .train.runs.create import create_run
 
-    note = (lambda line: None) if as_json else note_on_stderr
+    note = note_unless(as_json)
     opened = open_cache(cache, cache_root)
     if cache is None:
         note(f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest")

@@ -55,3 +55,8 @@ def _duration(seconds: float) -> str:
 def note_on_stderr(line: str) -> None:
     """The default way to tell a person something."""
     print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def note_unless(quiet: bool) -> Note:
+    """``note_on_stderr``, or what tells nothing."""
+    return (lambda line: None) if quiet else note_on_stderr

@@ -1,7 +1,9 @@
 """Results as a table that a person can read."""
 
+import textwrap
 from typing import Any
 
+WIDTH = 80  # characters
 IN_A_ROW = 11  # tasks: a line of 75 characters
 
 
@@ -60,7 +62,11 @@ def results_table(results: dict[str, Any]) -> str:
         )
     if results["ties"]:
         lines.append(f"{results['ties']} queries tie; they count with their expected rank")
-    return "\n".join([*lines, *results.get("doubts", [])])
+    return "\n".join(part for line in [*lines, *results.get("doubts", [])] for part in _fit(line))
+
+
+def _fit(line: str) -> list[str]:
+    return [line] if len(line) <= WIDTH else textwrap.wrap(line, WIDTH, subsequent_indent="  ")
 
 
 def _name(stage: int) -> str:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cache.runtime.termination import end_with_parent
 from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
 from .errors import ClipError
@@ -112,5 +113,6 @@ def limit_memory() -> None:
 
 if __name__ == "__main__":
     limit_memory()
+    end_with_parent()
     log = DecoderLog()
     serve(Connection(int(sys.argv[1])), log)

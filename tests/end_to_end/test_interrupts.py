@@ -2,6 +2,7 @@
 code.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.cli import QUICK, ROOT, Cli
+from helpers.cli import EXTRACT_LINE, QUICK, ROOT, Cli
 
 
 def interrupt(cli: Cli, reached: Callable[[], bool], *arguments: str | Path) -> tuple[int, str]:
@@ -78,3 +79,64 @@ def test_extraction(cli: Cli, videos: Path) -> None:
         and "the same command goes on: structalign extract" in err
     )
     assert cli.json(*arguments, *backbone)["ok"] == 32
+
+
+def alive(mark: str) -> list[str]:
+    """Command lines of the processes that were started with ``mark`` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it has just ended
+    return [line for line in found if line]
+
+
+def gone_within(seconds: float, mark: str) -> list[str]:
+    """What is still alive after so long."""
+    until = time.monotonic() + seconds
+    while (left := alive(mark)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_an_extraction(
+    engine: str, sent: signal.Signals, cli: Cli, videos: Path
+) -> None:
+    """SIGTERM ends it within 10 s, resumable; 5 s later no child is left, nor after SIGKILL."""
+    mark = f"STRUCTALIGN_TEST_{engine}_{sent}_{os.getpid()}"
+    cli.environment[mark] = "1"
+    line = (*EXTRACT_LINE.split(), "--root", videos, "--engine", engine)
+    process = cli.start(*line)
+    decoding = lambda: any("decoder_process" in one for one in alive(mark))  # noqa: E731
+    while not decoding():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    began = time.monotonic()
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    if sent == signal.SIGTERM:
+        assert process.returncode == 130 and "the same command goes on" in err, err
+    assert gone_within(5, mark) == []
+    assert cli.json(*line)["ok"] == 32
+
+
+@pytest.mark.slow
+def test_a_run_that_is_being_trained_is_not_overwritten(shared: Cli, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("train", *QUICK, "--set", "epochs=300", "--out", run)
+    process = shared.start(*arguments)
+    while not list(run.glob("lease.*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    told = shared.error("train", *QUICK, "--out", run, "--overwrite")
+    assert f"is being trained by process {process.pid}" in told and "nothing was overwr" in told
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert shared("train", *QUICK, "--out", run, "--overwrite").returncode == 0

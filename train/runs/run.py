@@ -20,6 +20,7 @@ from ...cache.root import CacheRoot
 from ...cache.runtime.device import prepare_cpu, resolve_device
 from ...cache.runtime.errors import StructAlignError
 from ...cache.shared.files import write_text
+from ...cache.shared.lease import Lease
 from ...cache.shared.tensors import load_tensors, save_tensors
 from ..gallery import Block, Gallery
 from ..methods.base import Method
@@ -114,6 +115,7 @@ class Run(RunFolder):
             classes = len(cache.catalog.categories)
             found = legacy.upgrade_config(read_run_config(path), classes)
             if overwrite:
+                _refuse_while_trained(path)
                 shutil.rmtree(path)
             elif differs := _differences(found, config):
                 raise StructAlignError(
@@ -284,3 +286,12 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
         there, now = read_method_config(found).as_json(), dict(wanted["settings"])
     apart = [key for key in now if key != "settings" and there.get(key) != now[key]]
     return [f"{key}: {there.get(key)!r} in the run, {now[key]!r} now" for key in apart]
+
+
+def _refuse_while_trained(path: Path) -> None:
+    lease = Lease(path, "lease")
+    if not lease.try_acquire():
+        raise StructAlignError(
+            f"run {path} is being trained by {lease.holder()}; "
+            "stop that first, or give another --out: nothing was overwritten"
+        )

@@ -20,9 +20,7 @@ def catalog(*clips: Clip) -> Catalog:
 
 def test_a_copy_in_train_and_test_is_refused() -> None:
     refuse_overlap(catalog(TRAIN, TEST), {"a.mp4": "1", "b.mp4": "2"})
-    with pytest.raises(
-        StructAlignError, match=r"1 test clips show .* 'b' of b.mp4 .* 'a' of a.mp4"
-    ):
+    with pytest.raises(StructAlignError, match=r"'b' of b.mp4 .* 'a' of a.mp4"):
         refuse_overlap(catalog(TRAIN, TEST), {"a.mp4": "1", "b.mp4": "1"})
 
 
