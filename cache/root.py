@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from .checksums import MANIFEST
@@ -13,7 +14,7 @@ from .runtime.progress import note_on_stderr
 from .shared.file_hashes import FileHashCache
 from .shared.files import read_json
 from .shared.lease import Lease
-from .shared.permissions import make_read_only, make_root, make_writable, open_to_group
+from .shared.permissions import make_own, make_read_only, make_root, make_writable, open_to_group
 from .tokens import is_remote
 from .writer import CACHE_FILES, CacheWriter
 
@@ -86,12 +87,19 @@ class CacheRoot:
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
         writer.strip()
+        make_own(writer.path)
         for path in writer.path.iterdir():
             make_read_only(path)
         if target.exists():
-            self.remove(target)
+            self._check_is_cache(target)
+            os.rename(target, _leaving(target))
         os.rename(writer.path, target)
         make_read_only(target)
+        for left in target.parent.glob(".*.leaving"):
+            # What another member of the group published is theirs to delete: it waits for them.
+            with suppress(PermissionError):
+                make_writable(left)
+                shutil.rmtree(left)
         return target
 
     def remove(self, folder: Path) -> None:
@@ -100,6 +108,13 @@ class CacheRoot:
         Raises:
             StructAlignError: it is not a cache, or holds something that no cache holds.
         """
+        self._check_is_cache(folder)
+        make_writable(folder)
+        leaving = _leaving(folder)
+        os.rename(folder, leaving)
+        shutil.rmtree(leaving)
+
+    def _check_is_cache(self, folder: Path) -> None:
         is_folder = folder.is_dir() and not folder.is_symlink()
         names = {path.name for path in folder.iterdir()} if is_folder else set()
         if not {"spec.json", "tokens"} <= names:
@@ -109,10 +124,6 @@ class CacheRoot:
                 f"{folder} also holds {', '.join(foreign[:5])}, which is no part of a cache; "
                 "nothing was removed"
             )
-        make_writable(folder)
-        leaving = folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
-        os.rename(folder, leaving)
-        shutil.rmtree(leaving)
 
     def abandon(self, folder: Path) -> None:
         """Delete an unfinished cache. Raises StructAlignError while somebody is writing it."""
@@ -189,6 +200,11 @@ class CacheRoot:
             several = any(folder.name.startswith(begin) for folder in self.published())
             return named[0] if len(named) == 1 and not several else None
         return None
+
+
+def _leaving(folder: Path) -> Path:
+    """Where a folder that goes is hidden until it is deleted."""
+    return folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
 
 
 def _dataset(folder: Path) -> str | None:

@@ -1,6 +1,7 @@
 """Permissions of a shared folder: unfinished work is open to the group, the rest read-only."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -26,6 +27,31 @@ def make_read_only(folder: Path) -> None:
     """Remove write permission from a folder and all in it; readers keep reading."""
     for path in (*folder.rglob("*"), folder):
         path.chmod(_readable(path) & ~WRITE)
+
+
+def make_own(folder: Path) -> None:
+    """Replace what another member of the group made by copies of our own.
+
+    Only its owner may change a file's mode: an unfinished cache that somebody else began could not
+    be made read-only. Folders are made anew, files move into them.
+    """
+    user = os.geteuid()
+    if user == 0:  # may change any mode
+        return
+    inside = sorted(folder.rglob("*"), reverse=True)
+    for path in (*inside, folder):
+        if path.lstat().st_uid == user:
+            continue
+        own = path.with_name(f".{path.name}.{os.getpid()}.own")
+        if path.is_dir():
+            own.mkdir()
+            for child in path.iterdir():
+                os.rename(child, own / child.name)
+            path.rmdir()
+            os.rename(own, path)
+        else:
+            shutil.copyfile(path, own)
+            os.replace(own, path)
 
 
 def make_writable(folder: Path) -> None:
