@@ -32,8 +32,6 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # At Ray's own niceness of 15 busy neighbours starve the workers.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    # Its agents notice at once that their node is gone, not after 10 s.
-    os.environ.setdefault("RAY_enable_pipe_based_agent_to_parent_health_check", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
     from ray.exceptions import RayError

@@ -106,8 +106,12 @@ def check(decoder: Decoder, path: Path, label: object) -> None:
 PAIRS = [(container, codec) for container, codecs in CODECS.items() for codec in codecs]
 
 
-@pytest.mark.parametrize("gop", [5, pytest.param(24, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("container", "codec"), PAIRS)
+@pytest.mark.parametrize(
+    ("container", "codec", "gop"),
+    [(*pair, 5) for pair in PAIRS]
+    + [pytest.param("mp4", codec, 24, marks=pytest.mark.slow) for codec in CODECS["mp4"]]
+    + [pytest.param("ts", codec, 24, marks=pytest.mark.slow) for codec in CODECS["ts"]],
+)
 def test_every_frame(
     container: str, codec: str, gop: int, decoder: Decoder, tmp_path: Path
 ) -> None:
