@@ -33,4 +33,23 @@ def read_manifest(text: str, where: str) -> dict[str, Any]:
         raise StructAlignError(
             f"cache {where} is damaged: {MANIFEST} is not as it was written; extract it again"
         )
+    if not _well_formed(body):
+        raise StructAlignError(
+            f"cache {where} is damaged: {MANIFEST} is no manifest of checksums; extract it again"
+        )
     return body
+
+
+def _well_formed(body: dict[str, Any]) -> bool:
+    """Whether it has every part in its type: its checksum fits whatever somebody put in."""
+    rows, files = body.get("quarantine"), body.get("files")
+    return (
+        isinstance(body.get("fingerprint"), str)
+        and isinstance(body.get("provenance"), dict)
+        and isinstance(files, dict)
+        and all(isinstance(digest, str) for digest in files.values())
+        and isinstance(rows, dict)
+        and all(
+            isinstance(row, dict) and {"reason", "message"} <= row.keys() for row in rows.values()
+        )
+    )

@@ -64,7 +64,7 @@ def description(body: dict[str, Any]) -> str:
 def _entry(folder: Path) -> dict[str, Any]:
     try:
         cache = FeatureCache.open(folder)
-    except (StructAlignError, OSError) as error:
+    except StructAlignError as error:
         entry = {"fingerprint": folder.name, "path": str(folder), "complete": False}
         return {**entry, "error": str(error)}
     shown = ("dataset", "backbone", "cut", "frames")

@@ -83,6 +83,8 @@ class FeatureCache:
         catalog = Catalog.parse(_read(folder, "catalog.json") or "", f"{folder}/catalog.json")
         if catalog.hash() != spec.catalog:
             raise _damaged(folder, "its catalog is not the one it was made with")
+        if foreign := sorted(manifest["quarantine"].keys() - {clip.id for clip in catalog}):
+            raise _damaged(folder, f"its quarantine names '{foreign[0]}', which is no clip of it")
         return cls(folder, spec, catalog, manifest)
 
     @cached_property
@@ -255,8 +257,6 @@ def _read_bytes(folder: Path, name: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except Exception as error:
-        if isinstance(error, OSError) and not is_remote(folder):
-            raise
         raise StructAlignError(
             f"cannot read {folder / name}: {type(error).__name__}: {error}"
         ) from error

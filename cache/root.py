@@ -142,27 +142,25 @@ class CacheRoot:
         Raises:
             StructAlignError: none fits, or several fingerprints begin so.
         """
-        named = reference and is_remote(reference)
-        if not named and (reference is None or not Path(reference).exists()):
-            for folder in self._fitting(reference):
-                try:
-                    return FeatureCache.open(folder)
-                except (StructAlignError, OSError) as error:
-                    # A damaged cache in a shared root costs itself alone.
-                    note_on_stderr(f"left out: {error}")
-        return FeatureCache.open(self.locate(reference))
-
-    def _fitting(self, reference: str | None) -> list[Path]:
-        """Published caches, the newest first: all, or those of a dataset's name."""
-        published = self.published()
-        return [f for f in published if reference is None or _dataset(f) == reference]
+        fitting = self._fitting(reference)
+        for folder in fitting[:-1]:
+            try:
+                return FeatureCache.open(folder)
+            except StructAlignError as error:
+                # A damaged cache in a shared root costs itself alone.
+                note_on_stderr(f"left out: {error}")
+        return FeatureCache.open(fitting[-1])
 
     def locate(self, reference: str | None) -> str | Path:
         """The same, without opening it."""
+        return self._fitting(reference)[0]
+
+    def _fitting(self, reference: str | None) -> list[str] | list[Path]:
+        """All that fit, the newest first: several where a dataset, or nothing, is named."""
         if reference and is_remote(reference):
-            return reference
+            return [reference]
         if reference and (Path(reference) / "spec.json").is_file():
-            return Path(reference)
+            return [Path(reference)]
         folders = self.published()
         if reference is None:
             if not folders:
@@ -170,16 +168,15 @@ class CacheRoot:
                     f"no complete cache under {self.path}; "
                     "run 'extract' first, or name one with --cache"
                 )
-            return folders[0]
+            return folders
         long_enough = len(reference) >= 4
         matches = [f for f in folders if long_enough and f.name.startswith(reference[:32])]
         if len(matches) > 1:
             raise StructAlignError(
                 f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint"
             )
-        for folder in matches or folders:
-            if matches or _dataset(folder) == reference:
-                return folder
+        if found := matches or [folder for folder in folders if _dataset(folder) == reference]:
+            return found
         if Path(reference).is_dir():
             raise StructAlignError(
                 f"{reference} is a folder but no cache; if it holds videos, extract them first: "

@@ -14,6 +14,7 @@ TYPES: dict[Any, Any] = {
     str: str, int: int, float: (int, float), bool: bool, dict[str, Any]: dict,
 }  # fmt: skip
 BOUNDS = {"cut": (0, 1000), "frames": (1, 4096), "views": (1, 1000), "view_scale": (0, 1)}
+TOKEN_DTYPES = ("float16",)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class CacheSpec:
                 raise StructAlignError(
                     f"cache specification is damaged: {name} is {body[name]}, not {least} to {most}"
                 )
+        if spec.token_dtype not in TOKEN_DTYPES:
+            raise StructAlignError(
+                f"cache specification is damaged: token_dtype is {spec.token_dtype[:40]!r}, "
+                f"not {' or '.join(TOKEN_DTYPES)}"
+            )
         return spec
 
     @property

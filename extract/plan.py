@@ -10,7 +10,7 @@ from ..cache.clip.identity import BackboneIdentity
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.runtime.errors import StructAlignError
-from ..cache.spec import CacheSpec, hash_sources
+from ..cache.spec import SCHEMA, CacheSpec, hash_sources
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
 from .video.rule import decoder_rule
@@ -69,7 +69,8 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         except StructAlignError:
             continue
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
-        if differs == {"decoder"}:
+        older = {"schema", "weights"} if cache.spec.schema != plan.spec.schema else set()
+        if "decoder" in differs and differs <= {"decoder", *older}:
             return (
                 f"cache {cache.fingerprint[:12]} holds the same, decoded by '{cache.spec.decoder}' "
                 f"instead of '{plan.spec.decoder}'. This is another cache; that one still opens"
@@ -104,7 +105,8 @@ def _identity(
     file = Path(settings.pretrained).expanduser()
     weights = str(file.resolve()) if file.is_file() else settings.pretrained
     versions = (f"{package} {version(package)}" for package in ("torch", "open_clip_torch"))
-    key = " ".join((settings.backbone, weights, *versions))
+    # The schema says how weights are hashed: what an older version remembered is another hash.
+    key = " ".join((settings.backbone, weights, f"schema {SCHEMA}", *versions))
     if found := known.find(key):
         return found, None
     from ..cache.clip.backbone import load_backbone  # slow: torch, open_clip, the weights

@@ -50,10 +50,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     runtime = {"env_vars": {"PYTHONPATH": child_python_path()}}
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        with (
-            _own_sigterm(),
-            _silent_stderr(),
-        ):  # its core announces its log level; errors come as exceptions
+        # Its core announces its log level; errors come as exceptions.
+        with _own_sigterm(), _silent_stderr():
             start_with_retries(
                 lambda: ray.init(address=address, runtime_env=runtime, **quiet, **local)
             )

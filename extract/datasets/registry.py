@@ -25,14 +25,14 @@ def read_dataset(
     """
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
+    if own_name and name != "manifest":
+        raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
     if name == "demo":
         from .demo.files import generate
 
         folder = cache_root / "datasets"
         folder.mkdir(parents=True, exist_ok=True)
         return Dataset(generate(folder, seed), folder)
-    if own_name and name != "manifest":
-        raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
     if root is None:
         raise StructAlignError(f"dataset '{name}' needs --root, the folder that holds its videos")
     for option, folder_given in (("--root", root), ("--splits", splits)):

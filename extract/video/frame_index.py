@@ -113,7 +113,7 @@ def read_index(path: Path) -> FrameIndex:
             pts,
             sorted(keys),
             base,
-            _last_duration(pts, [row[4] for row in stored], base, stream),
+            _last_duration(pts, {row[0]: row[4] for row in stored}, base, stream),
             seekable,
             seekable and in_stored_order
             and family in INDEXED_BY_DECORD and codec.codec.canonical_name in READ_BY_DECORD,
@@ -122,11 +122,11 @@ def read_index(path: Path) -> FrameIndex:
 
 
 def _last_duration(
-    pts: list[int], durations: list[int], base: Fraction, stream: VideoStream
+    pts: list[int], durations: dict[int | None, int], base: Fraction, stream: VideoStream
 ) -> float:
     """Seconds of the last frame: its packet's duration, else the gap before it, else the rate's."""
-    if durations and durations[-1]:
-        return float(durations[-1] * base)
+    if pts and durations[pts[-1]]:
+        return float(durations[pts[-1]] * base)
     if len(pts) > 1:
         return float((pts[-1] - pts[-2]) * base)
     return float(1 / (stream.guessed_rate or 25))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import INLINE, Cli
+from helpers.resealed import reseal_folder, schema_2
 from structalign.cache import FeatureCache
 
 DEEP = "[" * 200_000
@@ -54,6 +55,7 @@ def test_one_bad_file_stops_nobody(
     assert cli.json("cache", "info")["fingerprint"] == whole["fingerprint"]
     again = cli.json(*INLINE, "--root", videos, "--cut", "4")
     assert again["reused"] and again["fingerprint"] == whole["fingerprint"]
+    assert not cli.json(*INLINE, "--root", videos, "--cut", "3")["reused"]  # looks at all others
 
 
 def test_no_control_characters_on_the_terminal(cli: Cli, videos: Path, tmp_path: Path) -> None:
@@ -73,3 +75,20 @@ def test_no_control_characters_on_the_terminal(cli: Cli, videos: Path, tmp_path:
     ):
         done = cli(*command)
         assert "\x1b" not in done.stdout + done.stderr, command
+
+
+def test_extracting_beside_a_cache_of_version_1(cli: Cli, videos: Path) -> None:
+    """It is told, stays as it is, and what that version remembered is not believed."""
+    made = cli.json(*INLINE, "--root", videos, "--cut", "4")
+    old = cli.home / "cache" / "caches" / "of-version-1"
+    shutil.copytree(made["path"], old)
+    for path in (old, *old.rglob("*")):
+        path.chmod(0o755)
+    reseal_folder(old, schema_2)
+    published = Path(made["path"])
+    published.chmod(0o755)
+    published.rename(cli.home / "moved")
+    done = cli(*INLINE, "--root", videos, "--cut", "4")
+    assert done.returncode == 0, done.stderr
+    assert "holds the same, decoded by 'decord2 3.4.0' instead of 'display order 1" in done.stderr
+    assert {one["complete"] for one in cli.json("cache", "ls")["caches"]} == {True}

@@ -3,7 +3,6 @@
 A bundle from a stranger is checked before anything of it is used.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,10 +17,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import safetensors.torch
 from helpers.cli import Cli
+from helpers.resealed import (
+    Change,
+    escaping_name,
+    other_configuration,
+    other_weights,
+    other_weights_and_digests,
+    reseal,
+    set_json,
+)
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.cache.checksums import manifest_text
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.inventory import inventory
 from structalign.cache.verify import verify
@@ -115,82 +121,14 @@ def not_ours(file: h5py.File) -> None:
     file.attrs["format"] = "something else"
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (other_spec, r"spec\.json is not as it was written"),
-        (
-            replace("files/frozen.safetensors", b"other weights"),
-            r"frozen\.safetensors is not as it was written",
-        ),
-        (replace("files/complete.json", b"{}"), "cannot be read"),
-        (external_data, "not plain data"),
-        (external_link, "points outside"),
-        (soft_link, "points outside"),
-        (fewer_rows, "not what its specification says"),
-        (other_tokens, "did not reach the disk"),
-        (not_ours, "is not a StructAlign bundle"),
-    ],
-)
-def test_a_strangers_bundle_is_refused(
-    bundle: Path, tmp_path: Path, change: Callable[[h5py.File], None], message: str
-) -> None:
-    root = CacheRoot(tmp_path / "root")
-    with pytest.raises(StructAlignError, match=message):
-        import_hdf5(corrupted(bundle, change), root, print)
-    assert root.published() == [] and not list((tmp_path / "root").glob("staging/*"))
-
-
-def resealed(change: Callable[[dict[str, bytes]], None]) -> Callable[[h5py.File], None]:
-    """What a stranger can do: change the files, then make all checksums fit again."""
-
+def resealed(change: Change) -> Callable[[h5py.File], None]:
     def apply(file: h5py.File) -> None:
         files = {name: file[f"files/{name}"][...].tobytes() for name in file["files"]}
-        manifest = json.loads(files["complete.json"])
-        change(files)
-        spec = json.loads(files["spec.json"])
-        text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        manifest["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
-        for name in manifest["files"].keys() & files.keys():
-            manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
-        manifest.pop("sha256")
-        files["complete.json"] = manifest_text(manifest).encode()
+        reseal(files, change)
         for name, body in files.items():
             replace(f"files/{name}", body)(file)
 
     return apply
-
-
-def set_spec(**fields: object) -> Callable[[dict[str, bytes]], None]:
-    def change(files: dict[str, bytes]) -> None:
-        files["spec.json"] = json.dumps({**json.loads(files["spec.json"]), **fields}).encode()
-
-    return change
-
-
-def other_weights(files: dict[str, bytes]) -> None:
-    """The same shapes, other values: zero-shot retrieval falls, and nothing else tells."""
-    tensors = safetensors.torch.load(files["frozen.safetensors"])
-    tensors["text_projection"] = -tensors["text_projection"]
-    files["frozen.safetensors"] = safetensors.torch.save(tensors)
-
-
-def other_weights_and_digests(files: dict[str, bytes]) -> None:
-    other_weights(files)
-    digests = json.loads(files["weights.json"])
-    files["weights.json"] = json.dumps({**digests, "text_projection": "0" * 64}).encode()
-
-
-def other_configuration(files: dict[str, bytes]) -> None:
-    body = json.loads(files["backbone.json"])
-    body["config"]["quick_gelu"] = not body["config"].get("quick_gelu", False)
-    files["backbone.json"] = json.dumps(body).encode()
-
-
-def escaping_name(files: dict[str, bytes]) -> None:
-    catalog = json.loads(files["catalog.json"])
-    files["catalog.json"] = json.dumps({**catalog, "dataset": "../../outside"}).encode()
-    set_spec(dataset="../../outside")(files)
 
 
 def blown_up(file: h5py.File) -> None:
@@ -210,22 +148,41 @@ def row_of_40_gigabytes(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (resealed(set_spec(frames="4")), "frames is '4', not of type int"),
-        (resealed(set_spec(views=True)), "views is 'True', not of type int"),
-        (resealed(set_spec(preprocessing=[])), r"preprocessing is '\[\]', not of type dict"),
-        (resealed(set_spec(frames=10**9)), "frames is 1000000000, not 1 to 4096"),
+        (other_spec, r"spec\.json is not as it was written"),
+        (
+            replace("files/frozen.safetensors", b"other weights"),
+            r"frozen\.safetensors is not as it was written",
+        ),
+        (replace("files/complete.json", b"{}"), "cannot be read"),
+        (external_data, "not plain data"),
+        (external_link, "points outside"),
+        (soft_link, "points outside"),
+        (fewer_rows, "not what its specification says"),
+        (other_tokens, "did not reach the disk"),
+        (not_ours, "is not a StructAlign bundle"),
+        (blown_up, "claims 200.0 MB and holds"),
+        (row_of_40_gigabytes, "are not what its specification says"),
+        # All checksums fit from here on: it lies, or writes elsewhere.
+        (resealed(set_json("spec.json", frames="4")), "frames is '4', not of type int"),
+        (resealed(set_json("spec.json", views=True)), "views is 'True', not of type int"),
+        (resealed(set_json("spec.json", preprocessing=[])), r"preprocessing is '\[\]', not of"),
+        (resealed(set_json("spec.json", frames=10**9)), "frames is 1000000000, not 1 to 4096"),
+        (resealed(set_json("spec.json", token_dtype="O")), "token_dtype is 'O', not float16"),
+        (resealed(set_json("complete.json", files=[])), "is no manifest of checksums"),
+        (resealed(set_json("complete.json", quarantine={"a": 1})), "is no manifest of checksums"),
+        (
+            resealed(set_json("complete.json", quarantine={"a": {"reason": "", "message": ""}})),
+            "its quarantine names 'a', which is no clip of it",
+        ),
         (resealed(other_weights), "other weights than those its fingerprint"),
         (resealed(other_weights_and_digests), "other weights than those its fingerprint"),
         (resealed(other_configuration), "other weights than those its fingerprint"),
         (resealed(escaping_name), "dataset name '../../outside' is unfit for a file name"),
-        (blown_up, "claims 200.0 MB and holds"),
-        (row_of_40_gigabytes, "are not what its specification says"),
     ],
 )
-def test_a_resealed_bundle_is_refused(
+def test_a_strangers_bundle_is_refused(
     bundle: Path, tmp_path: Path, change: Callable[[h5py.File], None], message: str
 ) -> None:
-    """All its checksums fit; yet it lies, takes more room than it shows, or writes elsewhere."""
     root = CacheRoot(tmp_path / "root")
     with pytest.raises(StructAlignError, match=message):
         import_hdf5(corrupted(bundle, change), root, print)
