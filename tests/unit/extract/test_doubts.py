@@ -70,6 +70,9 @@ def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     info = cli.json("cache", "info", "my-films")
     assert (info["train_clips"], info["test_clips"], info["captions"]) == (2, 2, 4)
     assert info["categories"] == ["cats"]
+    told = "2 of 2 test captions describe more than one clip: R@1 cannot exceed 50"
+    trained = ("train", "--cache", "my-films", "--tasks", "1", "--method", "zeroshot")
+    assert cli.json(*trained)["doubts"] == [told] and told in cli("eval").stdout
     (folder / "3.mp4").write_bytes((folder / "0.mp4").read_bytes())
     assert "--allow-overlap" in cli.error(*line, "--root", folder)
     assert cli(*line, "--root", folder, "--allow-overlap", "--name", "leaky").returncode == 0
