@@ -50,7 +50,7 @@ class ErrorLines(click.Group):
             progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
             at = f" at {progress.line}" if progress and progress.line else ""
             again = shlex.join(["structalign", *sys.argv[1:]])
-            note_on_stderr(f"\ninterrupted{at}")
+            note_on_stderr(f"interrupted{at}")
             note_on_stderr(f"nothing is lost; the same command goes on: {again}")
             context.exit(130)
 

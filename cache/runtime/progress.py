@@ -1,5 +1,6 @@
-"""A progress line on stderr."""
+"""A progress line on stderr, and notes above it."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from .terminal import printable
 
 Progress = Callable[[int, int, str], None]  # done, total, detail
 Note = Callable[[str], None]
+
+ERASE_LINE = "\r\x1b[K"  # to the line's start, and clear to its end
 
 
 class ProgressLine:
@@ -18,7 +21,7 @@ class ProgressLine:
 
     def __init__(self, verb: str, unit: str, quiet: bool) -> None:
         self.verb, self.unit, self.quiet = verb, unit, quiet
-        self.line, self._tenth, self._length = "", -1, 0
+        self.line, self._tenth = "", -1
         self._first: tuple[int, float] | None = None
 
     def __call__(self, done: int, total: int, detail: str = "") -> None:
@@ -30,10 +33,14 @@ class ProgressLine:
         if self.quiet or (not moving and tenth == self._tenth):
             return
         self._tenth = tenth
-        end = "\n" if not moving or done >= total else ""
-        sys.stderr.write((f"\r{self.line.ljust(self._length)}" if moving else self.line) + end)
+        if moving:
+            # A line as wide as the terminal would wrap and leave its rest behind.
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            shown = self.line[: columns - 1]
+            sys.stderr.write(ERASE_LINE + shown + ("\n" if done >= total else ""))
+        else:
+            sys.stderr.write(self.line + "\n")
         sys.stderr.flush()
-        self._length = len(self.line)
 
     def _pace(self, done: int, total: int) -> str:
         now = time.monotonic()
@@ -53,8 +60,9 @@ def _duration(seconds: float) -> str:
 
 
 def note_on_stderr(line: str) -> None:
-    """The default way to tell a person something."""
-    print(printable(line), file=sys.stderr, flush=True)  # noqa: T201
+    """The default way to tell a person something; on a terminal, in place of a progress line."""
+    erase = ERASE_LINE if sys.stderr.isatty() else ""
+    print(erase + printable(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def note_unless(quiet: bool) -> Note:

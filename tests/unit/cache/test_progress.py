@@ -1,6 +1,12 @@
 """How far long work is, in calm lines."""
 
-import io
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -40,18 +46,52 @@ def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_one_line_that_moves_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr("sys.stderr", terminal)
-    progress = ProgressLine("extract", "clips", quiet=False)
-    progress(0, 1000, "nothing quarantined yet")
-    progress(0, 1000)
-    progress(1000, 1000)
-    first, second, third = terminal.getvalue().lstrip("\r").split("\r")
-    assert first == "extract: 0 of 1000 clips, nothing quarantined yet"
-    assert second == "extract: 0 of 1000 clips".ljust(len(first)), "what stood there is wiped out"
-    assert third.rstrip() == "extract: 1000 of 1000 clips" and third.endswith("\n")
+SHOWN_ON_A_TERMINAL = """
+from structalign.cache.runtime.progress import ProgressLine, note_on_stderr
+progress = ProgressLine("train", "epochs", quiet=False)
+progress(1, 4, "task 1, epoch 1 of 2, loss 2.0718, R@1 50.00 after zero-shot")
+progress(2, 4, "short")
+note_on_stderr("task 1: R@1 50.00")
+progress(3, 4, "task 2, epoch 1 of 2, loss 2.0718, R@1 50.00 after task 1")
+progress(4, 4)
+note_on_stderr("done")
+"""
+
+
+def screen(written: str, columns: int) -> list[str]:
+    """What a terminal shows of what was written to it: carriage return, erase, and wrapping."""
+    rows, at = [""], 0
+    for part in re.findall(r"\x1b\[K|[^\x1b]", written):
+        if part == "\x1b[K":
+            rows[-1] = rows[-1][:at]
+        elif part == "\r":
+            at = 0
+        elif part == "\n":
+            rows, at = [*rows, ""], 0
+        else:
+            if at == columns:
+                rows, at = [*rows, ""], 0
+            rows[-1] = rows[-1][:at].ljust(at) + part + rows[-1][at + 1 :]
+            at += 1
+    return [row.rstrip() for row in rows]
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_notes_and_a_moving_line_do_not_mix_on_a_terminal(columns: int) -> None:
+    """Seen: '...R@1 50.00 after zero-shottask 1: R@1 50.00', and remains of lines that wrapped."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    with subprocess.Popen([sys.executable, "-c", SHOWN_ON_A_TERMINAL], stderr=theirs) as child:
+        os.close(theirs)
+        written = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                written += part
+    os.close(ours)
+    assert child.returncode == 0
+    rows = screen(written.decode(), columns)
+    assert rows[0] == "task 1: R@1 50.00" and rows[2:] == ["done", ""]
+    assert rows[1].startswith("train: 4 of 4 epochs")
 
 
 def test_minutes_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
