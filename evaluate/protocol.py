@@ -51,15 +51,16 @@ def stage_scores(
     fresh: dict[int, Tensor] = {}
     for number, block in (reencoded or {}).items():
         own = rows[number - 1]
-        fused = fuse([
+        with_fresh = [
             compare(encoder, own_texts[number - 1], block.embeddings).similarities
             if task == number
             else {name: scores[own] for name, scores in column.items()}
             for task, column in enumerate(columns, 1)
-        ])  # fmt: skip
+        ]
+        fused = fuse(with_fresh, encoder.fusion_weight)
         fresh[number] = fused.split([len(b.clips) for b in gallery.blocks], 1)[number - 1]
     text = torch.cat([pooled_unit(one.words, one.lengths).cpu() for one in own_texts])
-    return StageScores(fuse(columns), fresh, text)
+    return StageScores(fuse(columns, encoder.fusion_weight), fresh, text)
 
 
 def _rows_of(texts: TextFeatures, rows: list[int]) -> TextFeatures:

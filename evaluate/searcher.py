@@ -1,7 +1,8 @@
 """Searching a run's clips with words, and explaining why a clip was found.
 
-A clip's score is 0.5 z(WF) + 0.5 z(G) as in evaluation. The statistics of z are taken over the
-run's evaluated gallery and nothing else, so a score does not depend on what is searched besides.
+A clip's score is w z(WF) + (1 - w) z(G), w = ``fusion_weight``, as in evaluation. The statistics
+of z are taken over the run's evaluated gallery and nothing else, so a score does not depend on what
+is searched besides.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..cache.runtime.errors import StructAlignError
 from ..train.gallery import Block, compare
-from ..train.model.similarity import directed_similarities
+from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 
@@ -184,7 +185,7 @@ class Searcher:
                 scored[id(part)] = self._compare(part, paths)
         over = _joined([scored[id(part)] for part in self.gallery])
         found = _joined([scored[id(part)] for part in self.searched])
-        standard = _standardised(found, over)
+        standard = _standardised(found, over, self.method.fusion_weight)
         places = [(part, row) for part in self.searched for row in range(len(part.block.clips))]
         order = standard["score"].topk(min(top, len(places))).indices.tolist()
         words = self._words(ids)
@@ -254,17 +255,20 @@ def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _standardised(found: dict[str, Tensor], over: dict[str, Tensor]) -> dict[str, Tensor]:
+def _standardised(
+    found: dict[str, Tensor], over: dict[str, Tensor], weight: float
+) -> dict[str, Tensor]:
     """What every similarity adds to the score, and the score; a single one is used as it is."""
     fused = [name for name in found if name not in DIRECTED]
     out = dict(found)
     if len(fused) > 1:
-        for name in fused:
+        shares = dict(zip(fused, fusion_shares(len(fused), weight), strict=True))
+        for name, share in shares.items():
             spread = over[name].std(correction=0).clamp(min=1e-6)
-            out[name] = (found[name] - over[name].mean()) / spread / len(fused)
+            out[name] = (found[name] - over[name].mean()) / spread * share
         for name in [name for name in DIRECTED if name in found]:
             spread = over["word_frame"].std(correction=0).clamp(min=1e-6)
-            out[name] = (found[name] - over[name].mean()) / spread / (2 * len(fused))
+            out[name] = (found[name] - over[name].mean()) / spread * shares["word_frame"] / 2
     out["score"] = torch.stack([out[name] for name in fused]).sum(0)
     return out
 

@@ -56,7 +56,8 @@ class Gallery:
 
     def score(self, encoder: Encoder, ids: Tensor) -> Tensor:
         """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""
-        return fuse([one.similarities for one in self.compare(encoder, ids)])
+        compared = [one.similarities for one in self.compare(encoder, ids)]
+        return fuse(compared, encoder.fusion_weight)
 
 
 @torch.no_grad()
@@ -66,7 +67,7 @@ def compare(encoder: Encoder, texts: TextFeatures, embeddings: Tensor) -> Compar
     return Comparison(texts, similarities)
 
 
-def fuse(blocks: Sequence[Mapping[str, Tensor]]) -> Tensor:
+def fuse(blocks: Sequence[Mapping[str, Tensor]], weight: float) -> Tensor:
     """Join the blocks' columns by similarity, then fuse the similarities: [T, V] on the CPU."""
     joined = [torch.cat([block[name] for block in blocks], 1) for name in blocks[0]]
-    return fused_similarity(joined).cpu()
+    return fused_similarity(joined, weight).cpu()

@@ -33,6 +33,7 @@ class TrainSettings:
     heldout: float | None = None
     eval_split: EvalSplit = "test"
     gallery: Literal["stored", "reencoded"] = "stored"
+    fusion_weight: float = 0.5
     drop_last: bool = False
 
     @property
@@ -54,6 +55,8 @@ class TrainSettings:
                 raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
         if not 0 <= self.warmup < 1:
             raise StructAlignError("setting warmup is a fraction from 0 to below 1")
+        if not 0 <= self.fusion_weight <= 1:
+            raise StructAlignError("setting fusion_weight is a fraction from 0 to 1")
         if self.heldout is not None and not 0 < self.heldout < 1:
             raise StructAlignError(
                 f"setting heldout={self.heldout} is a share of the training clips, "

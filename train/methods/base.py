@@ -49,6 +49,10 @@ class Encoder(Protocol):
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """Similarities [T, V] by name."""
 
+    @property
+    def fusion_weight(self) -> float:
+        """Weight of the first of two similarities in the fused score."""
+
 
 class Method(nn.Module):
     """A continual learner. It meets tasks one at a time and is never told how many there will be.
@@ -141,7 +145,8 @@ class Method(nn.Module):
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """Similarities of T texts and V gallery embeddings by name, each [T, V].
 
-        Where there are several, each is standardised per text and their mean is the score.
+        Where there are two, each is standardised per text and ``fusion_weight`` is the first's
+        weight in the score; of more, their mean is the score.
         """
         word_frame = word_frame_similarity(videos, texts.words, texts.lengths).T
         return {"word_frame": word_frame, "global": global_similarity(videos, texts.text).T}
@@ -161,6 +166,11 @@ class Method(nn.Module):
     def device(self) -> torch.device:
         """Where it computes."""
         return self.towers.logit_scale.device
+
+    @property
+    def fusion_weight(self) -> float:
+        """Weight of word-frame against global similarity."""
+        return self.settings.fusion_weight
 
     @property
     def pretrained(self) -> "Pretrained":
@@ -241,6 +251,11 @@ class Pretrained:
         """Captions by the pre-trained tower, whatever the task."""
         method = self._method
         return encode_by_length(method.pretrained_text, ids, self.device, method.pads_together)
+
+    @property
+    def fusion_weight(self) -> float:
+        """The method's."""
+        return self._method.fusion_weight
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """The method's."""

@@ -109,15 +109,22 @@ def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
     return _unit(_unit(frames).mean(1)) @ _unit(texts).T
 
 
-def fused_similarity(similarities: Sequence[Tensor]) -> Tensor:
-    """The mean of z(s) over similarities [T, V]; a single one is used as it is.
+def fused_similarity(similarities: Sequence[Tensor], weight: float = 0.5) -> Tensor:
+    """weight z(WF) + (1 - weight) z(G) of two similarities [T, V], the protocol's fusion.
 
-    z is taken per row (text) over all columns, with the population deviation, at least 1e-6. Of
-    word-frame and global similarity: 0.5 z(WF) + 0.5 z(G), the protocol's fusion.
+    z is taken per row (text) over all columns, with the population deviation, at least 1e-6. A
+    single similarity is used as it is; of three or more it is the mean of z.
     """
     if len(similarities) == 1:
         return similarities[0]
-    return torch.stack([_standard(s) / len(similarities) for s in similarities]).sum(0)
+    shares = fusion_shares(len(similarities), weight)
+    standard = [_standard(s) * share for s, share in zip(similarities, shares, strict=True)]
+    return torch.stack(standard).sum(0)
+
+
+def fusion_shares(count: int, weight: float) -> list[float]:
+    """What each of ``count`` similarities weighs in the fused one: the first of two ``weight``."""
+    return [weight, 1 - weight] if count == 2 else [1 / count] * count
 
 
 def _standard(scores: Tensor) -> Tensor:

@@ -73,6 +73,13 @@ def test_each_block_is_compared_by_its_own_path(learnt: AdaptedMethod) -> None:
     global_ = torch.cat([global_similarity(b.embeddings, t.text).T for b, t in pairs], 1)
     expected = similarity.fused_similarity([word_frame, global_])
     assert torch.allclose(stage_scores(learnt, gallery, queries).stored, expected, atol=1e-5)
+    standard = [(s - s.mean(1, keepdim=True)) / s.std(1, keepdim=True, correction=0)
+                for s in (word_frame, global_)]  # fmt: skip
+    learnt.settings = replace(learnt.settings, fusion_weight=0.25)
+    weighted = stage_scores(learnt, gallery, queries).stored
+    learnt.settings = replace(learnt.settings, fusion_weight=0.5)
+    assert torch.allclose(weighted, 0.25 * standard[0] + 0.75 * standard[1], atol=1e-4)
+    assert not torch.allclose(weighted, expected, atol=1e-2)
     other = Gallery([*gallery.blocks[:2], replace(gallery.blocks[2], task=2)])
     assert not torch.allclose(stage_scores(learnt, other, queries).stored, expected, atol=1e-3)
 
