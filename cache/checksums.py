@@ -42,12 +42,14 @@ def read_manifest(text: str, where: str) -> dict[str, Any]:
 
 def _well_formed(body: dict[str, Any]) -> bool:
     """Whether it has every part in its type: its checksum fits whatever somebody put in."""
-    rows, files = body.get("quarantine"), body.get("files")
+    rows, files, ends = body.get("quarantine"), body.get("files"), body.get("video_ends", {})
     return (
         isinstance(body.get("fingerprint"), str)
         and isinstance(body.get("provenance"), dict)
         and isinstance(files, dict)
         and all(isinstance(digest, str) for digest in files.values())
+        and isinstance(ends, dict)
+        and all(isinstance(seconds, float) for seconds in ends.values())
         and isinstance(rows, dict)
         and all(
             isinstance(row, dict) and {"reason", "message"} <= row.keys() for row in rows.values()

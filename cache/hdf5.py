@@ -139,7 +139,7 @@ def _unpack(
     for view in described.published_views():
         row = described.rows.row(*view)
         write_tokens(array, row, tokens[row])
-    outcomes = [ClipOutcome(clip.id, *described.quarantine.get(clip.id, ())) for clip in catalog]
+    outcomes = [ClipOutcome.published(described, clip.id) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
     return described.fingerprint
 

@@ -36,6 +36,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
         **_contents(cache.catalog),
         "spec": asdict(cache.spec),
         "quarantined": cache.quarantined(),
+        "video_ends": cache.video_ends,
         "provenance": cache.provenance,
     }
 

@@ -28,7 +28,8 @@ class FeatureCache:
     """Read access to a complete cache, in a folder or at a URL.
 
     ``catalog`` is what was asked for; ``quarantine`` maps the clips without tokens to (reason,
-    message). ``len`` and ``[i]`` go over the clips that have tokens, in catalog order.
+    message), ``video_ends`` those that end after their video to its length in seconds. ``len`` and
+    ``[i]`` go over the clips that have tokens, in catalog order.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class FeatureCache:
         self.manifest = manifest
         quarantine = manifest["quarantine"].items()
         self.quarantine = {c: (str(row["reason"]), str(row["message"])) for c, row in quarantine}
+        self.video_ends: dict[str, float] = manifest.get("video_ends", {})
         self.provenance: dict[str, Any] = manifest["provenance"]
         self.fingerprint = spec.fingerprint()
         self.rows = RowTable(catalog, spec.views)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .catalog import Catalog
 from .checksums import MANIFEST, manifest_text
@@ -15,6 +15,9 @@ from .shared.files import sha256_of, write_text
 from .shared.permissions import make_writable
 from .spec import CacheSpec
 from .tokens import RowTable, TokenArray, create_tokens, open_tokens, row_state
+
+if TYPE_CHECKING:
+    from .reader import FeatureCache
 
 CACHE_FILES = {
     MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json",
@@ -26,12 +29,20 @@ CACHE_FILES = {
 class ClipOutcome:
     """How one clip ended.
 
-    ``reason`` is None when its tokens were written, else the quarantine's.
+    ``reason`` is None when its tokens were written, else the quarantine's. ``video_ends``: the
+    length of its video in seconds, where the clip's own end lies beyond it.
     """
 
     clip: str
     reason: str | None = None
     message: str = ""
+    video_ends: float | None = None
+
+    @classmethod
+    def published(cls, cache: "FeatureCache", clip: str) -> "ClipOutcome":
+        """As it ended when ``cache`` was made."""
+        reason, message = cache.quarantine.get(clip, (None, ""))
+        return cls(clip, reason, message, cache.video_ends.get(clip))
 
 
 class CacheWriter:
@@ -138,6 +149,9 @@ class CacheWriter:
                 one.clip: {"reason": one.reason, "message": one.message}
                 for one in outcomes
                 if one.reason is not None
+            },
+            "video_ends": {
+                one.clip: one.video_ends for one in outcomes if one.video_ends is not None
             },
             "provenance": provenance,
             "files": {n: sha256_of(self.path / n) for n in names if (self.path / n).is_file()},

@@ -55,12 +55,20 @@ class SearchResult:
     frame: int
     frames: int
 
+    @property
+    def end(self) -> float | None:
+        """Seconds at which what is shown ends: the clip's end, or its video's where that is before.
+
+        None for the end of a video of any length.
+        """
+        return self.cache.video_ends.get(self.clip.id, self.clip.end)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values under the contract's names."""
-        clip = self.clip
+        clip, end = self.clip, self.end
         return {
             "clip": clip.id, "score": self.score, "word_frame": self.word_frame,
-            "global": self.global_, "start": clip.start, "end": clip.end, "path": clip.path,
+            "global": self.global_, "start": clip.start, "end": end, "path": clip.path,
             "word_to_frame": self.word_to_frame, "frame_to_word": self.frame_to_word,
             "category": clip.category, "split": clip.split, "captions": list(clip.captions),
             "best_frame": self.frame + 1, "frames": self.frames, "cache": self.cache.fingerprint,
@@ -99,7 +107,7 @@ class SearchResults:
         lines = [f"{self.clips} clips searched"]
         for place, one in enumerate(self.results, 1):
             path, category = one.clip.path, one.clip.category
-            time = _time(one.clip)
+            time = _time(one.clip.start, one.end)
             lines.append(
                 f"{place:>3}. {one.score:+.2f}  {one.clip.id}  {time}  {path}  ({category})"
             )
@@ -277,8 +285,7 @@ def _match(word: str, cosines: Tensor) -> WordMatch:
     return WordMatch(word, int(cosines.argmax()) + 1, float(cosines.max()))
 
 
-def _time(clip: Clip) -> str:
-    if clip.start is None and clip.end is None:
+def _time(start: float | None, end: float | None) -> str:
+    if start is None and end is None:
         return "whole video"
-    end = "end" if clip.end is None else f"{clip.end:.1f} s"
-    return f"{clip.start or 0:.1f} to {end}"
+    return f"{start or 0:.1f} to {'end' if end is None else f'{end:.1f} s'}"

@@ -49,11 +49,11 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
         for clip in chosen:
             views = cache.rows.views(clip.id)
             try:
-                frames = decoder.frames(root / clip.path, clip.start, clip.end, spec.frames)
+                video = decoder.decode(root / clip.path, clip.start, clip.end, spec.frames)
             except ClipError:
                 differing.append(clip.id)
                 continue
-            pixels = make_views(frames, clip.id, views, rule, backbone.preprocessing)
+            pixels = make_views(video.frames, clip.id, views, rule, backbone.preprocessing)
             fresh = torch.from_numpy(encode(stem, pixels)).float()
             stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
             cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)

@@ -151,6 +151,7 @@ class Extraction:
         )  # fmt: skip
         outcomes = self._write_tokens(writer, backbone, device)
         self._refuse_too_many(outcomes)
+        self._tell_ends(outcomes)
         if self.root.file_hashes(self.dataset.root).of(self.plan.sources) != self.plan.sources:
             raise StructAlignError(
                 f"files under {self.dataset.root} changed while they were being extracted; "
@@ -223,6 +224,21 @@ class Extraction:
             "nothing is published. Mend them and run again with --retry-bad, or raise --max-bad"
         )
 
+    def _tell_ends(self, outcomes: list[ClipOutcome]) -> None:
+        """Tell how many clips end after their video, and the furthest of them."""
+        past = {
+            one.clip: (float(self.dataset.catalog[one.clip].end or 0), one.video_ends)
+            for one in outcomes
+            if one.video_ends is not None
+        }
+        if not past:
+            return
+        clip, (end, video) = max(past.items(), key=lambda item: item[1][0] - item[1][1])
+        self.note(
+            f"{len(past)} of {len(outcomes)} clips end after their video; taken to its end (the "
+            f"furthest: {clip}, to {end:g} s of {video:.2f} s)"
+        )
+
     def _provenance(self, backbone: "Backbone", device: str) -> dict[str, Any]:
         """Recorded beside the specification, not part of the fingerprint."""
         packages = ("torch", "open_clip_torch", "decord2", "av", "zarr", "numpy", "ray")
@@ -258,8 +274,8 @@ def _take_over(writer: CacheWriter, published: FeatureCache, batches: "list[Batc
     """Begin where a published cache is: its tokens, and its quarantine as batch records."""
     writer.link_tokens(published.path)
     for number, clips in batches:
-        bad = published.quarantine
-        writer.write_batch_record(number, [ClipOutcome(c.id, *bad.get(c.id, ())) for c in clips])
+        outcomes = [ClipOutcome.published(published, clip.id) for clip in clips]
+        writer.write_batch_record(number, outcomes)
 
 
 def _bad_so_far(outcomes: dict[int, list[ClipOutcome]]) -> str:

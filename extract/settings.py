@@ -16,7 +16,8 @@ class ExtractOptions:
         root: the folder with the videos (and the annotation files).
         name: what the cache of a manifest is called; by default as the manifest's folder.
         allow_overlap: let a video stand in train and in test of a manifest.
-        splits: a second folder to look for annotation files in.
+        splits: a second folder to look for annotation files in; a manifest that does not lie with
+            its videos, or its folder.
         seed: seed of the demo world and of the training views.
         frames: frames a clip.
         views: views of a training clip, the test view included.

@@ -58,11 +58,11 @@ class ClipWorker:
     def _extract(self, clip: Clip) -> ClipOutcome:
         config, views = self.config, self.rows.views(clip.id)
         try:
-            frames = self.decoder.frames(
+            decoded = self.decoder.decode(
                 config.root / clip.path, clip.start, clip.end, config.frames
             )
             pixels = make_views(
-                frames, clip.id, views, config.views, self.preprocessing, config.device
+                decoded.frames, clip.id, views, config.views, self.preprocessing, config.device
             )
             tokens = encode(self.stem, pixels)
             if not all_finite(tokens):
@@ -76,7 +76,8 @@ class ClipWorker:
             return ClipOutcome(clip.id, "too_large" if large else "decode_error", _one_line(error))
         for view, of_view in enumerate(tokens):
             write_tokens(self.array, self.rows.row(clip.id, view), of_view)
-        return ClipOutcome(clip.id)
+        is_beyond = clip.end is not None and clip.end > decoded.seconds
+        return ClipOutcome(clip.id, video_ends=decoded.seconds if is_beyond else None)
 
     def close(self) -> None:
         """End the decoder's process."""

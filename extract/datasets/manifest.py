@@ -17,27 +17,27 @@ TAKEN = ("demo", "msrvtt", "actnet")
 NAMES = ("manifest.csv", "manifest.jsonl")
 
 
-def read_manifest(root: Path, name: str | None = None) -> Dataset:
-    """Read ``root`` if it is a file, else ``manifest.csv`` or ``manifest.jsonl`` in it.
+def read_manifest(root: Path, elsewhere: Path | None = None, name: str | None = None) -> Dataset:
+    """Read a manifest and say where its videos are.
 
-    The dataset is called ``name``, by default as the folder, to which paths are relative.
     Categories arrive in the order in which they are named first.
+
+    Args:
+        root: the folder that paths are relative to, with ``manifest.csv`` or ``manifest.jsonl``;
+            or the manifest, whose folder it is then.
+        elsewhere: the manifest, or its folder, where it does not lie with the videos.
+        name: what the dataset is called; by default as the manifest's folder.
 
     Raises:
         StructAlignError: no manifest, a missing column, a row of another length than the header or
             with a quote left open, a value that is no text or number, a row that contradicts an
             earlier one of its clip, or a path that leaves the root.
     """
-    candidates = [root] if root.is_file() else [root / name for name in NAMES]
-    file = next((path for path in candidates if path.is_file()), None)
-    if file is None:
-        raise StructAlignError(
-            f"no manifest under {root}; looked for {' and '.join(NAMES)}, "
-            "or pass the file itself as --root"
-        )
+    file = _find(elsewhere or root)
+    videos = file.parent if root.is_file() else root
     clips: dict[str, Clip] = {}
     for line, row in _rows(file):
-        clip = _clip(row, f"{file}, line {line}")
+        clip = _clip(row, videos, f"{file}, line {line}")
         earlier = clips.get(clip.id)
         if earlier is not None:
             if replace(earlier, captions=clip.captions) != clip:
@@ -49,7 +49,18 @@ def read_manifest(root: Path, name: str | None = None) -> Dataset:
         clips[clip.id] = clip
     categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
     dataset = name or _name_of(file.parent)
-    return Dataset(Catalog(dataset, categories, tuple(clips.values())), file.parent)
+    return Dataset(Catalog(dataset, categories, tuple(clips.values())), videos)
+
+
+def _find(given: Path) -> Path:
+    candidates = [given] if given.is_file() else [given / name for name in NAMES]
+    file = next((path for path in candidates if path.is_file()), None)
+    if file is None:
+        raise StructAlignError(
+            f"no manifest under {given}; looked for {' and '.join(NAMES)}: name the file as "
+            "--root, or, where the videos are in another folder, as --splits"
+        )
+    return file
 
 
 def _name_of(folder: Path) -> str:
@@ -109,16 +120,20 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             yield number, {k: "" if value is None else str(value) for k, value in body.items()}
 
 
-def _clip(row: dict[str, str], where: str) -> Clip:
+def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
     missing = [name for name in COLUMNS if name not in row and name not in ("start", "end")]
     if missing:
         raise StructAlignError(
             f"{where}: no column '{missing[0]}'; a manifest has {', '.join(COLUMNS)}"
         )
     path, split, caption = PurePosixPath(row["path"]), row["split"].strip(), row["caption"].strip()
+    folder = PurePosixPath(root.resolve().as_posix())
+    if path.is_relative_to(folder) and path != folder:
+        path = path.relative_to(folder)
     if path.is_absolute() or ".." in path.parts or not row["path"].strip():
         raise StructAlignError(
-            f"{where}: path '{row['path']}' must be relative and stay below the manifest's folder"
+            f"{where}: path '{row['path']}' must be relative and stay below {root}, or absolute and "
+            "in it; videos elsewhere: name their folder as --root, and the manifest as --splits"
         )
     if split not in ("train", "test"):
         raise StructAlignError(f"{where}: split is '{split}'; it must be train or test")

@@ -41,7 +41,7 @@ def read_dataset(
     if name == "manifest":
         from .manifest import read_manifest
 
-        return read_manifest(root, own_name)
+        return read_manifest(root, splits, own_name)
     if name == "msrvtt":
         from .msrvtt import read_msrvtt as read
     else:

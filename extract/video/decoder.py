@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,6 +20,14 @@ DECODER_PROCESS = "structalign.extract.video.decoder_process"
 RECYCLE_AFTER = 300  # clips; decoders leak memory
 START_WITHIN = 600  # seconds; importing from a cold network disk is slow
 STARTS = 3  # tries; a machine short of memory may kill any process
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Frames of a clip, uint8 [count, height, width, 3], and for how long its video shows."""
+
+    frames: NDArray[np.uint8]
+    seconds: float
 
 
 class Decoder:
@@ -36,10 +45,8 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def frames(
-        self, path: Path, start: float | None, end: float | None, count: int
-    ) -> NDArray[np.uint8]:
-        """``count`` frames of a clip: uint8 [count, height, width, 3].
+    def decode(self, path: Path, start: float | None, end: float | None, count: int) -> Decoded:
+        """``count`` frames of a clip.
 
         Raises:
             ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
@@ -56,7 +63,7 @@ class Decoder:
                 raise ClipError(answer[1], answer[2])
             frames = np.empty(answer[1], np.uint8)
             connection.recv_bytes_into(frames.reshape(-1).data)
-            return frames
+            return Decoded(frames, answer[2])
         except (EOFError, ConnectionError) as error:
             code = self._child.wait() if self._child else None
             self.close()

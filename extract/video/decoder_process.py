@@ -23,12 +23,13 @@ from .sampling import frame_range, sample_frames
 MEMORY = 8 * 2**30  # address space: a huge file ends this process, not the machine
 
 Request = tuple[str, float | None, float | None, int]
+Frames = tuple[NDArray[np.uint8], float]  # [count, height, width, 3] RGB, seconds of the video
 
 
 def decode(
     path: str, start: float | None, end: float | None, count: int, log: DecoderLog
-) -> NDArray[np.uint8]:
-    """``count`` frames of a clip: uint8 [count, height, width, 3], RGB. Raises ClipError.
+) -> Frames:
+    """``count`` frames of a clip, and for how many seconds its video shows. Raises ClipError.
 
     The frame index decides who decodes: decord where the index proves its numbering right, PyAV
     from the key frame before where the packets give display order, else PyAV from the start.
@@ -43,10 +44,10 @@ def decode(
         if index.decord and min(index.size) <= LARGEST_SIDE:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
-                return by_decord
+                return by_decord, index.seconds
         by_seeking = frames_by_seeking(file, index, wanted)
         if by_seeking is not None:
-            return np.stack(by_seeking)
+            return np.stack(by_seeking), index.seconds
     return _from_start(file, index, start, end, count)
 
 
@@ -63,7 +64,7 @@ def _refuse_unfit(file: Path) -> None:
 
 def _from_start(
     file: Path, index: FrameIndex, start: float | None, end: float | None, count: int
-) -> NDArray[np.uint8]:
+) -> Frames:
     """The wanted frames out of all: by the index, and again where the decoder shows others."""
     times, last = (index.times, index.last) if index.pts else ([0.0], index.last)
     while True:
@@ -75,14 +76,14 @@ def _from_start(
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if sample_frames(*frame_range(shown, last, start, end), count) == wanted:
-            return np.stack([found[number] for number in wanted])
+            return np.stack([found[number] for number in wanted]), shown[-1] + last
         times = shown
 
 
 def serve(connection: Connection, log: DecoderLog) -> None:
     """Report readiness, then answer requests until the parent closes the connection.
 
-    An answer is ("frames", shape) followed by the bytes, or ("error", reason, message).
+    An answer is ("frames", shape, seconds) followed by the bytes, or ("error", reason, message).
     """
     connection.send("ready")
     while True:
@@ -91,7 +92,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except EOFError:
             return
         try:
-            frames = decode(*request, log)
+            frames, seconds = decode(*request, log)
         except ClipError as error:
             connection.send(("error", error.reason, error.message))
         except MemoryError:
@@ -100,7 +101,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except (ValueError, OSError, av.FFmpegError) as error:
             connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
         else:
-            connection.send(("frames", frames.shape))
+            connection.send(("frames", frames.shape, seconds))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)
 
 

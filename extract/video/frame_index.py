@@ -51,6 +51,11 @@ class FrameIndex:
         """Seconds of display time of every frame, from 0 at the first one shown."""
         return [float((pts - self.pts[0]) * self.time_base) for pts in self.pts]
 
+    @property
+    def seconds(self) -> float:
+        """For how long the video shows; there must be a frame."""
+        return self.times[-1] + self.last
+
     def key_before(self, pts: int) -> tuple[int, int]:
         """The last key frame that is shown at or before ``pts``."""
         return max((key for key in self.keys if key[0] <= pts), default=self.keys[0])

@@ -28,7 +28,7 @@ def new_video_tokens(
     backbone, spec = load_cache_backbone(cache), cache.spec
     with Decoder(TIMEOUT) as decoder:
         try:
-            frames = decoder.frames(video, start, end, spec.frames)
+            frames = decoder.decode(video, start, end, spec.frames).frames
         except ClipError as error:
             raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
     rule = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)

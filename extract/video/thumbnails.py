@@ -30,7 +30,7 @@ def write_thumbnails(
         for place, (clip, frame, frames, cache) in enumerate(shown, 1):
             path = (root or Path(cache.provenance.get("root", ""))) / clip.path
             try:
-                pixels = decoder.frames(path, clip.start, clip.end, frames)[frame]
+                pixels = decoder.decode(path, clip.start, clip.end, frames).frames[frame]
             except ClipError as error:
                 note(f"no thumbnail of {clip.id} ({path}): {error.reason}, {error.message}")
                 continue

@@ -57,7 +57,7 @@ def test_decoding_memory_stays_flat_over_five_thousand_clips(videos: Path) -> No
     peaks: list[int] = []
     with Decoder(60) as decoder:
         for n in range(5000):
-            decoder.frames(files[n % len(files)], None, None, 4)
+            decoder.decode(files[n % len(files)], None, None, 4)
             if n % RECYCLE_AFTER == RECYCLE_AFTER - 1:
                 assert decoder._child is not None
                 peaks.append(_resident(decoder._child.pid))

@@ -18,7 +18,7 @@ from structalign.extract.video.errors import ClipError
 def test_odd_files_work(tmp_path: Path) -> None:
     with Decoder(60) as decoder:
         shapes = {
-            name: decoder.frames(path, None, None, 4).shape
+            name: decoder.decode(path, None, None, 4).frames.shape
             for name, path in corpus.good(tmp_path).items()
         }
     expected = dict.fromkeys(shapes, (4, 96, 128, 3)) | {
@@ -34,7 +34,7 @@ def test_widths_that_decord_cannot_copy(tmp_path: Path) -> None:
     with Decoder(60) as decoder:
         for width in (32, 48, 64, 96, 144, 160):
             path = corpus.write(tmp_path / f"{width}.mp4", frames=10, size=(width, 64))
-            frames = decoder.frames(path, None, None, 5)
+            frames = decoder.decode(path, None, None, 5).frames
             with av.open(str(path)) as container:
                 truth = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
             assert np.array_equal(frames, np.stack(truth[::2])), width
@@ -47,7 +47,7 @@ def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
         for name, (_, path) in files.items():
             decoder.timeout = 3 if path.is_fifo() else 60
             try:
-                decoder.frames(path, None, None, 12)
+                decoder.decode(path, None, None, 12)
                 found[name] = "decoded"
             except ClipError as error:
                 found[name] = error.reason
@@ -61,13 +61,13 @@ def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
     """
     source = corpus.write(tmp_path / "a.mp4", movflags="faststart")
     with Decoder(60) as decoder:
-        whole = decoder.frames(source, None, None, 12)
+        whole = decoder.decode(source, None, None, 12).frames
         found = unnoticed = 0
         for seed in range(20):
             try:
-                frames = decoder.frames(
+                frames = decoder.decode(
                     corpus.damaged(tmp_path / "b.mp4", source, 40, seed), None, None, 12
-                )
+                ).frames
                 unnoticed += not np.array_equal(frames, whole)
             except ClipError as error:
                 assert error.reason in ("substituted_frames", "decode_error")
@@ -80,9 +80,9 @@ def test_frames_of_absurd_size_cost_themselves(tmp_path: Path, videos: Path) -> 
     huge = corpus.write(tmp_path / "huge.mp4", "mpeg4", frames=1, size=(8176, 8176))
     with Decoder(120) as decoder:
         with pytest.raises(ClipError, match="frames of 66,846,976 pixels; at most 35,389") as error:
-            decoder.frames(huge, None, None, 60)
+            decoder.decode(huge, None, None, 60)
         assert error.value.reason == "too_large"
-        assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 2)) == 2
+        assert len(decoder.decode(sorted(videos.glob("*.mp4"))[0], None, None, 2).frames) == 2
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_large_frames_are_scaled(tmp_path: Path) -> None:
     """8K: decoded to 1,080 lines, so that a clip's frames fit into memory."""
     large = corpus.write(tmp_path / "large.mp4", "mpeg4", frames=4, size=(7680, 4320))
     with Decoder(120) as decoder:
-        frames = decoder.frames(large, None, None, 12)
+        frames = decoder.decode(large, None, None, 12).frames
     assert frames.shape == (12, 1080, 1920, 3)
     with av.open(str(large)) as container:
         whole = next(container.decode(video=0)).to_ndarray(format="rgb24")

@@ -17,7 +17,7 @@ from structalign.extract.video.sampling import sample_frames
 def test_frames_are_the_rendered_ones(videos: Path, world_clips: list[WorldClip]) -> None:
     clip = next(clip for clip in world_clips if clip.scene.motion != "still")
     with Decoder(30) as decoder:
-        frames = decoder.frames(videos / f"{clip.name}.mp4", None, None, 4)
+        frames = decoder.decode(videos / f"{clip.name}.mp4", None, None, 4).frames
     assert frames.shape == (4, 64, 64, 3)
     every = render(
         clip.scene, np.arange(clip.frames, dtype=np.float32) / np.float32(clip.frames - 1)
@@ -40,7 +40,7 @@ def test_reasons(tmp_path: Path, name: str, body: bytes | None, reason: str) -> 
     if body is not None:
         (tmp_path / name).write_bytes(body)
     with Decoder(30) as decoder, pytest.raises(ClipError) as error:
-        decoder.frames(tmp_path / name, None, None, 4)
+        decoder.decode(tmp_path / name, None, None, 4)
     assert error.value.reason == reason
 
 
@@ -49,11 +49,11 @@ def test_a_hang_ends_at_the_timeout_and_the_next_clip_is_fine(tmp_path: Path, vi
     with Decoder(2) as decoder:
         began = time.monotonic()
         with pytest.raises(ClipError) as error:
-            decoder.frames(tmp_path / "pipe.mp4", None, None, 4)
+            decoder.decode(tmp_path / "pipe.mp4", None, None, 4)
         assert error.value.reason == "timeout"
         assert time.monotonic() - began < 120
         decoder.timeout = 60
-        assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 4)) == 4
+        assert len(decoder.decode(sorted(videos.glob("*.mp4"))[0], None, None, 4).frames) == 4
 
 
 def startup(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_slow_start_is_not_on_the_first_clips_time(
     """
     startup(tmp_path, "import time\ntime.sleep(4)", monkeypatch)
     with Decoder(3) as decoder:
-        assert len(decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 4)) == 4
+        assert len(decoder.decode(sorted(videos.glob("*.mp4"))[0], None, None, 4).frames) == 4
 
 
 def test_a_decoder_that_cannot_start_is_no_clips_fault(
@@ -88,27 +88,27 @@ def test_a_decoder_that_cannot_start_is_no_clips_fault(
             StructAlignError, match=r"^the decoder does not start \(3 tries\): no libavcodec here$"
         ),
     ):
-        decoder.frames(sorted(videos.glob("*.mp4"))[0], None, None, 4)
+        decoder.decode(sorted(videos.glob("*.mp4"))[0], None, None, 4)
 
 
 def test_a_dead_decoder_costs_one_clip(videos: Path) -> None:
     file = sorted(videos.glob("*.mp4"))[0]
     with Decoder(60) as decoder:
-        decoder.frames(file, None, None, 2)
+        decoder.decode(file, None, None, 2)
         assert decoder._child is not None
         decoder._child.kill()
         with pytest.raises(ClipError) as error:
-            decoder.frames(file, None, None, 2)
+            decoder.decode(file, None, None, 2)
         assert error.value.reason == "worker_crash"
-        assert len(decoder.frames(file, None, None, 2)) == 2
+        assert len(decoder.decode(file, None, None, 2).frames) == 2
 
 
 def test_a_timed_clip(videos: Path, world_clips: list[WorldClip]) -> None:
     clip = world_clips[1]
     file = videos / f"{clip.name}.mp4"
     with Decoder(60) as decoder:
-        whole = decoder.frames(file, None, None, clip.frames)
-        part = decoder.frames(file, 4 / clip.fps + 1e-6, 8 / clip.fps + 1e-6, 4)
+        whole = decoder.decode(file, None, None, clip.frames).frames
+        part = decoder.decode(file, 4 / clip.fps + 1e-6, 8 / clip.fps + 1e-6, 4).frames
         assert np.array_equal(part, whole[4:8])
         with pytest.raises(ClipError, match="no frame between"):
-            decoder.frames(file, 1e4, 2e4, 4)
+            decoder.decode(file, 1e4, 2e4, 4)

@@ -98,10 +98,10 @@ def check(decoder: Decoder, path: Path, label: object) -> None:
         for count in (1, 5, 80):
             if behind <= first or (start or 0) >= length:
                 with pytest.raises(ClipError, match="no frame between"):
-                    decoder.frames(path, start, end, count)
+                    decoder.decode(path, start, end, count)
                 continue
             wanted = sample_frames(first, behind, count)
-            found = decoder.frames(path, start, end, count)
+            found = decoder.decode(path, start, end, count).frames
             assert np.array_equal(found, truth[wanted]), (label, start, end, count)
 
 
@@ -141,7 +141,7 @@ def test_numbers_are_those_drawn(decoder: Decoder, tmp_path: Path) -> None:
         bframes = 2 if codec in REORDERING else 0
         path = write(tmp_path, replace(kind, bframes=bframes, open_gop=codec in OPEN_GOPS))
         if codec != "libsvtav1":  # too lossy to read the numbers
-            found = [number_in(frame) for frame in decoder.frames(path, None, None, 60)]
+            found = [number_in(frame) for frame in decoder.decode(path, None, None, 60).frames]
             assert found == list(range(60)), kind
 
 
@@ -150,7 +150,9 @@ def test_pyav_turns_a_picture_as_decord_does(decoder: Decoder, tmp_path: Path) -
     index = read_index(path)
     by_pyav = frames_by_seeking(path, index, [0, 30, 59])
     assert index.decord and by_pyav is not None
-    assert np.array_equal(np.stack(by_pyav), decoder.frames(path, None, None, 60)[[0, 30, 59]])
+    assert np.array_equal(
+        np.stack(by_pyav), decoder.decode(path, None, None, 60).frames[[0, 30, 59]]
+    )
 
 
 def test_who_decodes(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_playlists_and_texts_are_no_videos(name: str, tmp_path: Path) -> None:
     film = corpus.write(tmp_path / "outside.mp4", frames=10)
     (tmp_path / name).write_text(PLAYLISTS[name].format(film=film))
     with Decoder(30) as decoder, pytest.raises(ClipError) as error:
-        decoder.frames(tmp_path / name, None, None, 4)
+        decoder.decode(tmp_path / name, None, None, 4)
     assert error.value.reason == "unreadable"
 
 
@@ -50,7 +50,7 @@ DECODE = """
 from pathlib import Path
 from structalign.extract.video.decoder import Decoder
 with Decoder(60) as decoder:
-    print(decoder.frames(Path({film!r}), None, None, 4).shape)
+    print(decoder.decode(Path({film!r}), None, None, 4).frames.shape)
 """
 RAY = """
 from structalign.cache.runtime.ray_session import ray_session

@@ -1,0 +1,60 @@
+"""A person's own videos: where they may lie, and what is said of clips that do not fit them."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from helpers.cli import EXTRACT, QUICK, Cli
+
+LINES = (
+    ("long", "1", "99", "a red ball rolls"),
+    ("short", "0", "0.5", "a red ball stands"),
+    ("whole", "", "", "two green squares spin"),
+)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, videos: Path) -> Path:
+    """In a folder without videos; its paths are absolute."""
+    films = sorted(videos.glob("*.mp4"))
+    (tmp_path / "lists").mkdir()
+    file = tmp_path / "lists" / "manifest.csv"
+    with file.open("w", newline="") as out:
+        table = csv.writer(out)
+        table.writerow("clip_id path start end category split caption".split())
+        for (name, start, end, caption), film in zip(LINES, films, strict=False):
+            split = "train" if name == "whole" else "test"
+            table.writerow([name, film, start, end, "balls", split, caption])
+    return file
+
+
+def test_videos_on_a_second_disk_and_a_clip_longer_than_its_video(
+    shared: Cli, cli: Cli, videos: Path, manifest: Path
+) -> None:
+    done = cli(*EXTRACT, "--root", videos, "--splits", manifest.parent, "--cut", "4")
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if "after their video" in line]
+    assert len(told) == 1
+    assert told[0].startswith("1 of 3 clips end after their video; taken to its end")
+    body = cli.json("cache", "info")
+    assert list(body["video_ends"]) == ["long"] and 1 < body["video_ends"]["long"] < 10
+    cli.json("cache", "export", cli.home / "bundle.h5")
+    cli.json("cache", "rm", body["fingerprint"], "--yes")
+    cli.json("cache", "import", cli.home / "bundle.h5")
+    assert cli.json("cache", "info")["video_ends"] == body["video_ends"]
+    run = cli.home / "run"
+    shared.json("train", *QUICK, "--out", run)
+    added = ("--cache", str(body["path"]), "--only", "--cache-root", shared.home / "cache")
+    found = cli.json("search", run, "a red ball", *added)
+    ends = {one["clip"]: one["end"] for one in found["results"]}
+    assert ends == {"long": body["video_ends"]["long"], "short": 0.5, "whole": None}
+    shown = cli("search", run, "a red ball", *added).stdout
+    assert f"long  1.0 to {ends['long']:.1f} s" in shown and "99" not in shown
+
+
+def test_paths_outside_the_root_are_refused(cli: Cli, manifest: Path) -> None:
+    line = cli.error(*EXTRACT, "--root", manifest.parent)
+    assert "must be relative and stay below" in line and "--splits" in line
+    text = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([text[0], "a,../b.mp4,,,x,train,text"]))
+    assert "'../b.mp4' must be relative" in cli.error(*EXTRACT, "--root", manifest.parent)
