@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cache.catalog import shared_captions
 from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.files import write_text
+from ..cache.shared.files import read_json, write_text
 from .matrix import (
     Matrix,
     backward_forgetting,
@@ -181,14 +181,14 @@ def save_results(run: "Run") -> Results:
 def read_results(run: Path) -> dict[str, Any]:
     """A run's ``results.json``. Raises StructAlignError when it is missing or damaged."""
     try:
-        results = dict(json.loads((run / FILE).read_text()))
+        results = dict(read_json(run / FILE))
         if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
             raise ValueError("keys are missing")
     except FileNotFoundError as error:
         raise StructAlignError(
             f"run {run} has no results yet; train it to its end ('train' goes on where it stopped)"
         ) from error
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(
             f"{run / FILE} is damaged ({error}); 'eval {run}' computes it again"
         ) from error
@@ -198,7 +198,7 @@ def read_results(run: Path) -> dict[str, Any]:
 def is_up_to_date(run: Path) -> bool:
     """Whether a run's files are as they were when its results were computed, by this version."""
     try:
-        return bool(json.loads((run / STATE).read_text()) == _state(run))
+        return bool(read_json(run / STATE) == _state(run))
     except (OSError, ValueError):
         return False
 

@@ -78,6 +78,7 @@ def train_stream(
         )
     with lease:
         stream = run.stream
+        run.log_session(run.device)
         method = run.method_after(run.finished)
         checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
         for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):

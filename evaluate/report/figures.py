@@ -11,6 +11,7 @@ from html import escape
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2", "12 4")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 56, 12, 14, 44
+DIGIT = 7.5  # width of a digit at most
 LIGHT, DARK = (247, 251, 255), (8, 48, 107)
 Line = Sequence[float | None]
 
@@ -33,23 +34,25 @@ def line_chart(
         return ""
     low, high, step = _ticks(min(values), max(values))
     rows = -(-len(lines) // 2)
+    ticks = [low + k * step for k in range(round((high - low) / step) + 1)]
+    # Room for the widest label, right of the axis's title.
+    left = max(LEFT, 32 + DIGIT * max(len(_number(tick, step)) for tick in ticks))
     height = HEIGHT + 18 * rows
 
     def x(i: int) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(xs)
+        return left + (WIDTH - left - RIGHT) * (i + 0.5) / len(xs)
 
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     out = [_open(label, WIDTH, height)]
-    for k in range(round((high - low) / step) + 1):
-        value = low + k * step
+    for value in ticks:
         out.append(
-            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
+            f'<line x1="{left:.1f}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" '
             'class="grid"/>'
         )
         out.append(
-            f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" '
+            f'<text x="{left - 6:.1f}" y="{y(value) + 4:.1f}" '
             f'text-anchor="end">{_number(value, step)}</text>'
         )
     every = -(-len(xs) // 12)
@@ -60,7 +63,7 @@ def line_chart(
                 f'text-anchor="middle">{escape(name)}</text>'
             )
     out.append(
-        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 8}" '
+        f'<text x="{(left + WIDTH) / 2:.1f}" y="{HEIGHT - 8}" '
         f'text-anchor="middle">{escape(x_label)}</text>'
     )
     out.append(
@@ -119,7 +122,7 @@ def heat_map(
             )
     for i, (name, row) in enumerate(zip(row_names, rows, strict=True)):
         out.append(
-            f'<text x="{left - 6}" y="{top + tall * i + 16}" '
+            f'<text x="{left - 6:.1f}" y="{top + tall * i + 16}" '
             f'text-anchor="end">{escape(name)}</text>'
         )
         for j, value in enumerate(row):

@@ -3,11 +3,12 @@
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...cache.runtime.errors import StructAlignError
+from ...cache.shared.files import parse_json, read_bytes
 from ...train.methods.registry import load_method
 from ...train.runs.folder import read_run_config
 from ...train.runs.legacy import upgrade_config
@@ -21,13 +22,17 @@ KINDS = {
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's results, ``training`` seconds of each task from its log, ``bytes`` by kind."""
+    """A run's results, ``training`` seconds of each task from its log, ``bytes`` by kind.
+
+    ``sessions``: when, where and with which versions it was trained.
+    """
 
     path: Path
     config: dict[str, Any]
     results: dict[str, Any]
     training: dict[int, float]
     bytes: dict[str, int]
+    sessions: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -111,12 +116,20 @@ def _read(path: Path) -> FinishedRun:
     config = upgrade_config(read_run_config(path))
     results = read_results(path)
     seconds: dict[int, float] = {}
-    if (path / "log.jsonl").is_file():
-        for line in (path / "log.jsonl").read_text().splitlines():
-            entry = json.loads(line)
-            seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)
+    for entry in _lines(path / "log.jsonl"):
+        seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)
     sizes = {
         kind: sum(f.stat().st_size for name in names for f in path.glob(f"tasks/*/{name}"))
         for kind, names in KINDS.items()
     }
-    return FinishedRun(path, config, results, seconds, sizes)
+    return FinishedRun(path, config, results, seconds, sizes, _lines(path / "sessions.jsonl"))
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    """The entries of a log; none where there is none. Raises StructAlignError for a broken one."""
+    if not file.exists():
+        return []
+    try:
+        return [dict(parse_json(line)) for line in read_bytes(file).decode().splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise StructAlignError(f"{file} cannot be read ({error}); move it away") from error

@@ -30,7 +30,7 @@ def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
         _headline(groups, first), _by_stage(groups, first), _matrices(groups, first),
         _by_task(groups, first), _directions(groups), _simplex(groups, first),
         _drift(groups, first), _experts(groups), _gates(groups), _time(runs),
-        _bytes(runs, cache_bytes), _coverage(runs), _configuration(runs),
+        _bytes(runs, cache_bytes), _coverage(runs), _origin(runs), _configuration(runs),
     ]  # fmt: skip
     title = escape(f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}")
     body = f"<main><h1>{title}</h1>{''.join(sections)}</main>"
@@ -305,6 +305,29 @@ def _coverage(runs: Sequence[FinishedRun]) -> str:
     listed = html_table(head, [list(row) for row in sorted(bad)[:200]]) if bad else ""
     text = "Test clips that were searched, of those in the catalog; clips in quarantine."
     return _section("Coverage", text, html_table(["run", "coverage", "bad"], rows), listed)
+
+
+def _origin(runs: Sequence[FinishedRun]) -> str:
+    rows = []
+    for run in runs:
+        backbone = run.results["backbone"]
+        cut = f"{backbone['name']}, {backbone['pretrained']}, cut {backbone['cut']}"
+        cache = f"{run.results['dataset']}, {run.results['fingerprint'][:12]}"
+        said: list[str] = []
+        for key in ("date", "device", "machine", "threads", "versions"):
+            values = [one.get(key, "") for one in run.sessions]
+            texts = [
+                " ".join(f"{k} {v}" for k, v in value.items())
+                if isinstance(value, dict)
+                else str(value)
+                for value in values
+            ]
+            said.append(", then ".join(dict.fromkeys(texts)))
+        rows.append([run.name, cache, cut, *said])
+    head = ["run", "dataset, cache", "backbone", "trained on", "device", "processor", "threads",
+            "versions"]  # fmt: skip
+    text = "What the runs were made from, when, and where; dates are UTC."
+    return _section("Where these runs come from", text, html_table(head, rows))
 
 
 def _configuration(runs: Sequence[FinishedRun]) -> str:

@@ -132,8 +132,9 @@ def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
         path = path.relative_to(folder)
     if path.is_absolute() or ".." in path.parts or not row["path"].strip():
         raise StructAlignError(
-            f"{where}: path '{row['path']}' must be relative and stay below {root}, or absolute and "
-            "in it; videos elsewhere: name their folder as --root, and the manifest as --splits"
+            f"{where}: path '{row['path']}' must be relative and stay below {root}, or lie in it; "
+            "where the videos are elsewhere, name their folder as --root and the manifest as "
+            "--splits"
         )
     if split not in ("train", "test"):
         raise StructAlignError(f"{where}: split is '{split}'; it must be train or test")

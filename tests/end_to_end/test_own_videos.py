@@ -21,7 +21,7 @@ def manifest(tmp_path: Path, videos: Path) -> Path:
     file = tmp_path / "lists" / "manifest.csv"
     with file.open("w", newline="") as out:
         table = csv.writer(out)
-        table.writerow("clip_id path start end category split caption".split())
+        table.writerow(["clip_id", "path", "start", "end", "category", "split", "caption"])
         for (name, start, end, caption), film in zip(LINES, films, strict=False):
             split = "train" if name == "whole" else "test"
             table.writerow([name, film, start, end, "balls", split, caption])

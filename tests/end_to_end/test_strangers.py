@@ -29,6 +29,30 @@ def binary(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [pipe, folder, nested, binary])
+def test_a_bad_file_in_a_run_is_named(make: object, shared: Cli, tmp_path: Path) -> None:
+    """At once: opening a pipe would wait for ever."""
+    assert callable(make)
+    good = tmp_path / "good"
+    shared.json("train", "--method", "zeroshot", "--tasks", "2", "--out", good)
+    for name, verb in (
+        ("config.json", "eval"), ("results.json", "report"), ("log.jsonl", "report"),
+        ("sessions.jsonl", "report"), ("stages/01.json", "train"), ("evaluated.json", None),
+        ("tasks/01/gallery-test.json", "eval"),
+    ):  # fmt: skip
+        bad = tmp_path / "bad"
+        shutil.copytree(good, bad)
+        (bad / name).unlink(missing_ok=True)
+        make(bad / name)
+        again = ("train", "--method", "zeroshot", "--tasks", "2", "--out", bad)
+        command = again if verb == "train" else (verb or "eval", bad)
+        if verb:
+            assert str(bad / Path(name).parent) in shared.error(*command), name
+        elif make is not folder:
+            assert shared.json(*command)["method"] == "zeroshot"
+        shutil.rmtree(bad)
+
+
+@pytest.mark.parametrize("make", [pipe, folder, nested, binary])
 def test_one_bad_file_stops_nobody(
     make: object, cli: Cli, shared: Cli, videos: Path, tmp_path: Path
 ) -> None:

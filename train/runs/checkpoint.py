@@ -10,6 +10,7 @@ from ...cache.shared.tensors import load_tensors, save_tensors
 from ..epoch_selection import BestEpoch
 from ..methods.base import Method
 from ..optimizer import ExpertAdamW
+from .folder import read_part
 
 
 class EpochCheckpoints:
@@ -60,7 +61,7 @@ class EpochCheckpoints:
         for name, value in load_tensors(folder / "generators.safetensors").items():
             method.draws(name).set_state(value)
         if best is not None:
-            body = json.loads((folder / "best.json").read_text())
+            body = read_part(folder / "best.json")
             best.best, best.epoch, best.bad = body["best"], body["epoch"], body["bad"]
             kept = load_tensors(folder / "best.safetensors")
             best.kept = {name: value.to(method.device) for name, value in kept.items()}

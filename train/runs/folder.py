@@ -2,11 +2,17 @@
 
 import json
 import os
+import platform
+import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ... import __version__
 from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.files import write_text
+from ...cache.shared.files import read_json, write_text
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
 
@@ -32,13 +38,26 @@ def newest_run(folder: Path) -> Path:
 def read_run_config(run: Path) -> dict[str, Any]:
     """A run's configuration. Raises StructAlignError when the folder is not a run."""
     try:
-        return dict(json.loads((run / "config.json").read_text()))
+        return dict(read_json(run / "config.json"))
     except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(f"{run} is not a run; train one, or name its folder") from error
 
 
+def read_part(file: Path) -> Any:
+    """The JSON in a file of a run. Raises StructAlignError when it cannot be read."""
+    try:
+        return read_json(file)
+    except (OSError, ValueError) as error:
+        raise StructAlignError(
+            f"{file} is damaged ({error}); restore it, or train again"
+        ) from error
+
+
 class RunFolder:
-    """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``."""
+    """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
+
+    ``sessions.jsonl`` says when, where and with which versions it was trained.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,8 +83,22 @@ class RunFolder:
     def stages(self) -> dict[int, dict[str, Any]]:
         """What was measured so far, by stage."""
         files = sorted((self.path / "stages").glob("[0-9]*.json"))
-        read = [json.loads(file.read_text()) for file in files]
+        read = [read_part(file) for file in files]
         return {stage["stage"]: stage for stage in read if "arrival" in stage}
+
+    def log_session(self, device: torch.device) -> None:
+        """Append the date, this machine and the packages' versions to ``sessions.jsonl``."""
+        entry = {
+            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "host": platform.node(),
+            "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+            "threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            "versions": {"structalign": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in ("torch", "open_clip_torch", "numpy")},
+        }
+        with (self.path / "sessions.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to the training log."""

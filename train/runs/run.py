@@ -28,7 +28,7 @@ from ..methods.registry import make_config, method_class
 from ..settings import MethodConfig
 from ..stream import TaskStream, equal_tasks
 from . import legacy
-from .folder import RunFolder, read_run_config
+from .folder import RunFolder, read_part, read_run_config
 
 METHOD_COPY = "method.py"
 
@@ -217,14 +217,15 @@ class Run(RunFolder):
     def gallery(self, tasks: int, split: str | None = None) -> Gallery:
         """The stored clips of the first ``tasks`` tasks in a split, by default the evaluated one.
 
-        Tasks that stored nothing of a split are left out.
+        Tasks that stored nothing of another split are left out. Raises StructAlignError when one
+        cannot be read.
         """
         gallery = Gallery()
         for number in range(1, tasks + 1):
             name, key = legacy.gallery_file(self.task_folder(number))
             file = self.task_folder(number) / f"{name}-{split or self.settings.eval_split}"
-            if file.with_suffix(".json").is_file():
-                clips = tuple(json.loads(file.with_suffix(".json").read_text()))
+            if split is None or file.with_suffix(".json").exists():
+                clips = tuple(read_part(file.with_suffix(".json")))
                 embeddings = load_tensors(file.with_suffix(".safetensors"))[key]
                 gallery.add(Block(number, clips, embeddings))
         return gallery

@@ -49,6 +49,7 @@ def test_foreign_text_is_escaped_and_nothing_draws_nothing() -> None:
         (99.9, 100.1),
         (-4.6, -4.2),
         (1e-9, 2e-9),
+        (-1.2e-5, 3.4e-5),
     ],
 )
 def test_axes_hold_every_value(low: float, high: float) -> None:
@@ -70,3 +71,9 @@ def test_axes_hold_every_value(low: float, high: float) -> None:
         if re.fullmatch(r"−?[\d.]+", text.text or "")
     ]
     assert len(set(labels)) >= len(grid)
+    starts = [
+        float(text.attrib["x"]) - 7.5 * len(text.text or "")
+        for text in root.findall(f"{SVG}text")
+        if text.attrib.get("text-anchor") == "end"
+    ]
+    assert min(starts) >= 20, "no label reaches into the axis's title or out of the picture"

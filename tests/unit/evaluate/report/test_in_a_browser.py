@@ -10,7 +10,9 @@ import os
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from html import escape, unescape
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,10 @@ LOOK = """<script>top.document.title = JSON.stringify({
   sections: [...document.querySelectorAll("h2")].map(h => h.textContent),
   elements: ["script", "img", "iframe", "object", "link"].map(
     t => document.querySelectorAll(t).length),
+  cut: [...document.querySelectorAll("svg")].filter(s => {
+    const box = s.getBBox(), view = s.viewBox.baseVal;
+    return box.x < 0 || box.x + box.width > view.width + 1;
+  }).map(s => s.getAttribute("aria-label")),
   owned: window.owned === true,
 })</script>"""
 
@@ -96,6 +102,7 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
     assert console == ""
     assert seen["overflow"] == 0 and width - 20 <= int(str(seen["width"])) <= width  # a scroll bar
     assert seen["drawn"] == seen["figures"] and int(str(seen["figures"])) >= 9
+    assert seen["cut"] == [], "a label outside of its picture"
     assert seen["paper"] == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
     assert seen["elements"] == [1, 0, 0, 0, 0]  # the script is the one that looks
     assert {
@@ -104,6 +111,7 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
         "Against the ideal simplex",
         "Drift of old tasks",
         "Use of the experts",
+        "Where these runs come from",
         "How to repeat it",
     } <= set(seen["sections"])  # type: ignore[call-overload]
 
@@ -117,6 +125,10 @@ def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
     same_clips = [f"{stage['zero_shot']['R@1']:.2f}" for stage in stages[1:]]
     assert "zero-shot, the same clips" in text
     assert all(f"<td>{value}</td></tr>" in text for value in same_clips)
+    origin = text[text.index("Where these runs come from") :]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert all(said in origin for said in (f"torch {version('torch')}", "cpu", "demo, cut 4"))
+    assert origin.count(f"<td>{today}T") == 3 and "<td>manifest, " in origin
     assert "±" in text and "--method structalign --seed 1 --set epochs=2" not in text.split("±")[0]
     assert "structalign train --cache" in text and "--set rank=8" in text
 
