@@ -12,7 +12,7 @@ from .reader import FeatureCache
 from .runtime.errors import StructAlignError
 from .runtime.progress import note_on_stderr
 from .shared.file_hashes import FileHashCache
-from .shared.files import read_json
+from .shared.files import is_plain_file, read_json
 from .shared.lease import Lease
 from .shared.permissions import make_own, make_read_only, make_root, make_writable, open_to_group
 from .tokens import is_remote
@@ -41,13 +41,13 @@ class CacheRoot:
 
     def published(self) -> list[Path]:
         """Folders of complete caches, the newest first."""
-        found = [f.parent for f in self.path.glob(f"caches/*/{MANIFEST}") if f.is_file()]
+        found = [f.parent for f in self.path.glob(f"caches/[!.]*/{MANIFEST}") if is_plain_file(f)]
         return sorted(found, key=lambda f: (f / MANIFEST).stat().st_mtime_ns, reverse=True)
 
     def strays(self) -> list[Path]:
         """What lies among the published caches and is none: no plain manifest of checksums."""
         found = self.path.glob("caches/[!.]*")
-        return sorted(path for path in found if not (path / MANIFEST).is_file())
+        return sorted(path for path in found if not is_plain_file(path / MANIFEST))
 
     def unfinished(self) -> list[Path]:
         """Folders of caches that are being written, or whose writing was interrupted."""
@@ -59,7 +59,7 @@ class CacheRoot:
 
     def is_published(self, fingerprint: str) -> bool:
         """Whether it is there and complete."""
-        return (self.folder(fingerprint) / MANIFEST).is_file()
+        return is_plain_file(self.folder(fingerprint) / MANIFEST)
 
     def writer(self, name: str) -> CacheWriter:
         """The folder of an unfinished cache, new or as an interrupted process left it."""

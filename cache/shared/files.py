@@ -21,6 +21,11 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def is_plain_file(path: Path) -> bool:
+    """Whether a plain file is there and may be seen; ``Path.is_file`` raises where it may not."""
+    return os.path.isfile(path)
+
+
 def read_bytes(path: Path) -> bytes:
     """A plain file's bytes. Raises OSError, also for a pipe or device, which would block."""
     if path.exists() and not path.is_file():

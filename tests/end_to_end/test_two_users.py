@@ -1,5 +1,6 @@
 """Two real users of one group share a root: what one began or published, the other goes on with."""
 
+import json
 import os
 import shutil
 import signal
@@ -102,3 +103,40 @@ def test_quarantined_clips_are_tried_again_by_another(lab: Lab) -> None:
         assert [path.stat().st_uid for path in published] == [user]
     film.write_bytes(body)
     assert "32 of 32 clips" in lab.extract(SECOND)
+
+
+WITHOUT_PRIVILEGE = """
+import ctypes, json, os, sys
+from pathlib import Path
+from structalign.cache import reader, tokens
+from structalign.cache.inventory import inventory
+from structalign.cache.root import CacheRoot
+root = CacheRoot(sys.argv[1])
+list(inventory(root))  # imports what it needs, while this process may read Python's own files
+libc = ctypes.CDLL(None)
+assert libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()) == 0
+listed = [(Path(entry["path"]).name, entry.get("error", "")) for entry in inventory(root)]
+print(json.dumps([listed, root.find(None).path.name, root.find(sys.argv[2]).path.name]))
+"""
+
+
+def test_what_a_member_may_not_read_costs_itself_alone(lab: Lab) -> None:
+    """A PermissionError ended 'ls' and 'train' for everybody; it lies first, as the newest."""
+    lab.extract(FIRST)
+    good = next(lab.root.glob("caches/[!.]*"))
+    shutil.copytree(good, good.with_name("closed-folder")).chmod(0)
+    (shutil.copytree(good, good.with_name("closed-file")) / "spec.json").chmod(0)
+    shutil.copytree(good, good.with_name(".other.1.leaving"))
+    home = lab.folder / str(SECOND)
+    home.mkdir()
+    done = subprocess.run(
+        [*as_user(SECOND), sys.executable, "-c", WITHOUT_PRIVILEGE, lab.root, "manifest"],
+        env={**lab.cli.environment, "HOME": str(home)}, cwd=home, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    listed, newest, named = json.loads(done.stdout)
+    errors = dict(listed)
+    assert len(listed) == 3 and errors.pop(good.name) == ""
+    assert all("Permission denied" in error for error in errors.values()), errors
+    assert newest == named == good.name
