@@ -20,42 +20,17 @@ if not __package__:  # run as a file: this folder is the package (PEP 366)
 from . import __version__
 from .cache.commands import cache_group
 from .cache.runtime import options
-from .cache.runtime.errors import StructAlignError
-from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
-from .cache.runtime.progress import ProgressLine, note_on_stderr, note_unless
-from .cache.runtime.termination import interrupt_on_sigterm
+from .cache.runtime.error_lines import ErrorLines, start_progress
+from .cache.runtime.options import PATH, POSITIVE, TASKS, opt, options_of, print_result
+from .cache.runtime.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
 
-PROGRESS = "structalign.progress"
-
-
-class ErrorLines(click.Group):
-    """Errors as one line on stderr, with the contract's exit codes."""
-
-    def invoke(self, context: click.Context) -> Any:
-        """Run a command."""
-        interrupt_on_sigterm()
-        try:
-            return super().invoke(context)
-        except (StructAlignError, OSError) as error:
-            if context.params.get("debug"):
-                raise
-            text = str(error)
-            if isinstance(error, OSError):
-                where = f": {error.filename}" if error.filename else ""
-                text = f"{error.strerror or error}{where}; nothing unfinished was published"
-            note_on_stderr(f"error: {text}")
-            context.exit(1)
-        except KeyboardInterrupt:
-            progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
-            at = f" at {progress.line}" if progress and progress.line else ""
-            again = shlex.join(["structalign", *sys.argv[1:]])
-            note_on_stderr(f"interrupted{at}")
-            note_on_stderr(f"nothing is lost; the same command goes on: {again}")
-            context.exit(130)
-
-
 _set = opt("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeats.")
+_order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
+_checkpoint_every = opt(
+    "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
+    help="Keep the state inside a task at the end of an epoch, at most so often.",
+)  # fmt: skip
 
 
 @click.group(
@@ -87,7 +62,8 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
 @main.command()
 @opt("--cache", help="A cache: folder, fingerprint or dataset.  [default: the newest]")
-@opt("--tasks", type=POSITIVE, required=True, help="K, the number of tasks.")
+@opt("--tasks", type=TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
+@_order
 @opt("--method", default="structalign", help="A method's name, or your own .py file.")
 @opt("--seed", default=0, help="Seed of initialisation, batches, noise and replay.")
 @opt("--until", type=POSITIVE, help="Stop after this task; without it, the run goes on.")
@@ -95,14 +71,36 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
 @opt("--out", type=PATH, help="The run's folder.  [default: named after what is run, under --runs]")
 @_set
 @opt("--overwrite", is_flag=True, help="Begin anew where a run exists.")
-@opt("--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
-     help="Keep the state inside a task at the end of an epoch, at most so often.")  # fmt: skip
+@_checkpoint_every
 @options.runs
 @options.root
 @options.json
 def train(as_json: bool, pairs: tuple[str, ...], **given: Any) -> None:
     """Learn K tasks one after another from a cache; a run that exists is resumed."""
     _train(as_json, settings=_settings(pairs), **given)
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@opt("--cache", required=True, help="The cache to learn next.")
+@opt("--tasks", type=TASKS, default="1", help="Its tasks: how many, or sizes: 3,2.")
+@_order
+@options.device
+@_checkpoint_every
+@options.root
+@options.json
+def append(
+    run: Path, cache: str, tasks: Any, order: str | None, device: str, checkpoint_every: float,
+    cache_root: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Teach a finished RUN the categories of another cache as its next tasks."""
+    from . import open_cache, open_run
+    from .train.runs.extend import extend_run
+
+    note, added = note_unless(as_json), open_cache(cache, cache_root)
+    opened = open_run(run, cache_root=cache_root, device=device)
+    grown = extend_run(opened, added, tasks, order, note)
+    _measure(grown, None, checkpoint_every, as_json)
 
 
 @main.command("eval")
@@ -161,14 +159,15 @@ def search(
     """Find a run's clips by words, and say why. Without RUN, the newest."""
     from . import open_cache, open_run
     from .evaluate import search as find
+    from .train.runs.config import parts_of
     from .train.runs.folder import read_run_config
 
     if len(run_and_query) > 2:
         raise click.UsageError("give one run and one query; put the query in quotes")
     path = _run_path(Path(run_and_query[0]) if len(run_and_query) == 2 else None, runs)
-    fingerprint = read_run_config(path)["fingerprint"]
+    own = [part["fingerprint"] for part in parts_of(read_run_config(path))]
     named = open_cache(cache, cache_root) if cache else None
-    added = named if named and named.fingerprint != fingerprint else None
+    added = named if named and named.fingerprint not in own else None
     if only and not added:
         raise click.UsageError("--only needs --cache with another cache than the run's")
     opened = open_run(path, named if added is None else None, cache_root, device)
@@ -214,7 +213,7 @@ def sweep(
     body = run_all(
         opened, methods.split(","), numbers, tasks, folder, settings=_settings(pairs),
         device=resolve_device(device).type, ray_address=ray_address,
-        progress=_progress("sweep", "runs", as_json),
+        progress=start_progress("sweep", "runs", as_json),
     )  # fmt: skip
     print_result(body, f"{sweep_table(body)}\n\n{folder / 'sweep.json'}", as_json)
 
@@ -242,7 +241,7 @@ def demo(
 def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
 
-    progress = _progress("extract", "clips", as_json)
+    progress = start_progress("extract", "clips", as_json)
     return run_extraction(ExtractOptions(**given), progress, note_unless(as_json))
 
 
@@ -251,7 +250,6 @@ def _train(
     checkpoint_every: float = 60.0, cache_root: Path | None = None, **given: Any,
 ) -> None:  # fmt: skip
     from . import open_cache
-    from .evaluate.stages import train_and_measure
     from .train.runs.create import create_run
 
     note = note_unless(as_json)
@@ -259,7 +257,13 @@ def _train(
     if cache is None:
         note(f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest")
     run = create_run(opened, note=note, **given)
-    progress = _progress("train", "epochs", as_json)
+    _measure(run, until, checkpoint_every, as_json)
+
+
+def _measure(run: Any, until: int | None, checkpoint_every: float, as_json: bool) -> None:
+    from .evaluate.stages import train_and_measure
+
+    note, progress = note_unless(as_json), start_progress("train", "epochs", as_json)
     results = train_and_measure(run, until, checkpoint_every, progress, note)
     _print_results(results.to_json(), run.path, as_json)
     folder = shlex.quote(str(run.path))
@@ -270,12 +274,6 @@ def _run_path(run: Path | None, runs: Path | None) -> Path:
     from .train.runs.folder import newest_run, runs_folder
 
     return run or newest_run(runs_folder(runs))
-
-
-def _progress(verb: str, unit: str, quiet: bool) -> ProgressLine:
-    progress = ProgressLine(verb, unit, quiet)
-    click.get_current_context().find_root().meta[PROGRESS] = progress  # for an interruption
-    return progress
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:

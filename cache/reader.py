@@ -183,6 +183,17 @@ class FeatureCache:
         tokens = self._read([(c, view) for view in range(self.spec.views) for c in clip_ids])
         return tokens.reshape(self.spec.views, len(clip_ids), *tokens.shape[1:])
 
+    def check_same_tokens(self, other: "FeatureCache") -> None:
+        """Raise StructAlignError unless tokens of ``other`` mean the same as this cache's."""
+        for name in ("backbone", "weights", "cut", "preprocessing"):
+            there, here = getattr(other.spec, name), getattr(self.spec, name)
+            if there != here:
+                raise StructAlignError(
+                    f"cache {other.fingerprint[:12]} was made with another {name} than the run's "
+                    f"({there!r}, not {here!r}); extract with --backbone {self.spec.backbone} "
+                    f"--cut {self.spec.cut} and the run's weights"
+                )
+
     def new_video_tokens(
         self, video: str | Path, start: float | None = None, end: float | None = None
     ) -> NDArray[np.float16]:

@@ -139,7 +139,7 @@ def make_results(run: "Run") -> Results:
             "cut": backbone.cut,
         },
         coverage=run.stream.coverage(len(recorded)),
-        quarantined=run.cache.quarantined(),
+        quarantined=[row for cache in run.caches for row in cache.quarantined()],
         categories=[list(names) for names in categories],
         matrix={"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
         stages=rows,

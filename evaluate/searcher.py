@@ -150,25 +150,20 @@ class Searcher:
         self.run, self.method = run, run.method
         tasks = run.finished
         evaluated = run.gallery(tasks).blocks
-        self.gallery = [Part(block, run.cache) for block in evaluated]
+        caches = run.stream.caches
+        self.gallery = [Part(block, caches[block.task - 1]) for block in evaluated]
         self.searched: list[Part] = []
         if not only:
-            known = {clip for block in evaluated for clip in block.clips}
-            learnt = [_without(block, known) for block in run.gallery(tasks, "train").blocks]
-            self.searched = [*self.gallery, *(Part(block, run.cache) for block in learnt)]
+            known = {block.task: set(block.clips) for block in evaluated}
+            for block in run.gallery(tasks, "train").blocks:
+                learnt = _without(block, known.get(block.task, set()))
+                self.searched.append(Part(learnt, caches[block.task - 1]))
+            self.searched = [*self.gallery, *self.searched]
         if added is not None:
             self.searched.append(Part(self._encode(added), added))
 
     def _encode(self, added: FeatureCache) -> Block:
-        own = self.run.cache.spec
-        for name in ("backbone", "weights", "cut", "preprocessing"):
-            there, here = getattr(added.spec, name), getattr(own, name)
-            if there != here:
-                raise StructAlignError(
-                    f"cache {added.fingerprint[:12]} was made with another {name} than the run's "
-                    f"({there!r}, not {here!r}); "
-                    f"extract with --backbone {own.backbone} --cut {own.cut} and the run's weights"
-                )
+        self.run.cache.check_same_tokens(added)
         clips = tuple(clip.id for clip in added.available(list(added.catalog)))
         if not clips:
             raise StructAlignError(f"cache {added.fingerprint[:12]} has no usable clip to search")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..cache.runtime.progress import Note, Progress
 from ..train.epoch_selection import joined_targets
@@ -173,7 +174,7 @@ class StageEvaluator:
         """The evaluated clips of task ``number`` as ``encoder`` makes them, for one path."""
         stream = self.run.stream
         clips = stream.eval_clips(number)
-        embeddings = encoder.encode_videos(stream.tokens(clips)).cpu()
+        embeddings = encoder.encode_videos(stream.tokens(number, clips)).cpu()
         return Block(path, tuple(clip.id for clip in clips), embeddings)
 
     def _overall(self, scores: Tensor, gallery: Gallery) -> Record:
@@ -186,17 +187,23 @@ class StageEvaluator:
             "ties": {"t2v": t2v.tied, "v2t": v2t.tied},
             "queries": len(target),
             "clips": scores.shape[1],
-            "twins": _motion_pairs(scores, target, gallery.clips, self.run.cache),
+            "twins": _motion_pairs(scores, target, self._clips(gallery)),
         }
 
     def _class_geometry(self, text: Tensor, gallery: Gallery) -> Record:
-        catalog, number = self.run.cache.catalog, self.run.stream.class_number
-        labels = torch.tensor([number[catalog[clip].category] for clip in gallery.clips])
+        number = self.run.stream.class_number
+        labels = torch.tensor([number[clip.category] for _, clip in self._clips(gallery)])
         video = torch.cat([pooled_unit(block.embeddings.cpu()) for block in gallery.blocks])
         return {
             "text": class_cosines(text, labels[joined_targets(self.queries)]),
             "video": class_cosines(video, labels),
         }
+
+    def _clips(self, gallery: Gallery) -> list[tuple[FeatureCache, Clip]]:
+        """The gallery's clips, and the cache of each: ids may repeat between caches."""
+        caches = self.run.stream.caches
+        found = [(caches[block.task - 1], clip) for block in gallery.blocks for clip in block.clips]
+        return [(cache, cache.catalog[clip]) for cache, clip in found]
 
 
 def _own_blocks(scores: Tensor, gallery: Gallery, queries: list[Queries]) -> list[Tensor]:
@@ -215,18 +222,19 @@ def _seen(scores: Tensor, queries: list[Queries]) -> list[dict[str, float]]:
 
 
 def _motion_pairs(
-    scores: Tensor, target: Tensor, clips: list[str], cache: FeatureCache
+    scores: Tensor, target: Tensor, clips: list[tuple[FeatureCache, Clip]]
 ) -> dict[str, float] | None:
     """Of captions whose clip has a motion twin among ``clips``: how many prefer their own clip.
 
     In percent; a tie is a half.
     """
-    column = {clip: index for index, clip in enumerate(clips)}
-    twins = [cache.catalog[clips[index]].twin for index in target.tolist()]
+    column = {(cache.fingerprint, clip.id): index for index, (cache, clip) in enumerate(clips)}
+    own = [clips[index] for index in target.tolist()]
+    twins = [(cache.fingerprint, clip.twin or "") for cache, clip in own]
     rows = [row for row, twin in enumerate(twins) if twin in column]
     if not rows:
         return None
-    other = [column[str(twins[row])] for row in rows]
+    other = [column[twins[row]] for row in rows]
     gap = scores[rows, target[rows]] - scores[rows, other]
     told_apart = ((gap > 0).double() + 0.5 * (gap == 0).double()).mean() * 100
     return {"captions": len(rows), "told_apart": float(told_apart)}

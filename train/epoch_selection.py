@@ -55,7 +55,7 @@ class SelectionScore:
         split = stream.settings.selection_split
         self.method, self.old, self.number = method, old, number
         self.clips = stream.eval_clips(number, split)
-        self.tokens = stream.tokens(self.clips)
+        self.tokens = stream.tokens(number, self.clips)
         tasks = range(1, number + 1)
         self.queries = [stream.queries(task, method.tokenize, split) for task in tasks]
 

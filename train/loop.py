@@ -155,7 +155,7 @@ def gallery_blocks(run: Run, method: Method, number: int) -> dict[str, Block]:
         split: Block(
             number,
             tuple(clip.id for clip in clips),
-            method.encode_videos(stream.tokens(clips)).cpu(),
+            method.encode_videos(stream.tokens(number, clips)).cpu(),
         )
         for split, clips in splits.items()
     }

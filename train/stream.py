@@ -90,32 +90,21 @@ def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Te
     return batches
 
 
-def equal_tasks(categories: Sequence[str], tasks: int) -> list[tuple[str, ...]]:
-    """The categories, in order, as ``tasks`` tasks of equal size.
+@dataclass(frozen=True)
+class StreamPart:
+    """What one cache brings to a stream: tasks, the categories of each."""
 
-    Raises:
-        StructAlignError: there are fewer categories, or they cannot be divided.
-    """
-    count = len(categories)
-    if not 1 <= tasks <= count:
-        raise StructAlignError(
-            f"--tasks {tasks}: the cache has {count} categories; choose 1 to {count}"
-        )
-    if count % tasks:
-        fits = ", ".join(str(k) for k in range(1, count + 1) if count % k == 0)
-        raise StructAlignError(
-            f"--tasks {tasks} does not divide the {count} categories; choose one of {fits}"
-        )
-    size = count // tasks
-    return [tuple(categories[start : start + size]) for start in range(0, count, size)]
+    cache: FeatureCache
+    tasks: tuple[tuple[str, ...], ...]
 
 
 class TaskStream:
     """Tasks in the order in which they arrive. A task's tokens are read when it is asked for.
 
+    A category that comes again, from another cache, is more of the same class, in a new task.
+
     Args:
-        cache: where the clips are.
-        tasks: the categories of each task; more may follow.
+        parts: the tasks of each cache; more may follow.
         settings: batches, and what is held out.
         seed: of the batches.
         device: where training tokens go.
@@ -125,16 +114,17 @@ class TaskStream:
     """
 
     def __init__(
-        self,
-        cache: FeatureCache,
-        tasks: Sequence[Sequence[str]],
-        settings: TrainSettings,
-        seed: int,
-        device: torch.device,
+        self, parts: Sequence[StreamPart], settings: TrainSettings, seed: int, device: torch.device
     ) -> None:
-        self.cache, self.settings, self.seed, self.device = cache, settings, seed, device
-        self.categories = [tuple(names) for names in tasks]
-        ordered = [name for names in self.categories for name in names]
+        self.settings, self.seed, self.device = settings, seed, device
+        self.caches = [part.cache for part in parts for _ in part.tasks]
+        self.categories = [names for part in parts for names in part.tasks]
+        self._is_untested = [
+            not any(clip.split == "test" for clip in part.cache.catalog)
+            for part in parts
+            for _ in part.tasks
+        ]
+        ordered = dict.fromkeys(name for names in self.categories for name in names)
         self.class_number = {name: number for number, name in enumerate(ordered)}
         for number, names in enumerate(self.categories, 1):
             where = f"task {number} ({', '.join(names)}) has no usable"
@@ -158,7 +148,7 @@ class TaskStream:
     def task(self, number: int, tokenize: Tokenize) -> Task:
         """Task ``number`` (1-based) with its training tokens on the device."""
         clips = self.train_clips(number)
-        tokens = torch.from_numpy(self.cache.all_views([clip.id for clip in clips]))
+        tokens = torch.from_numpy(self._cache(number).all_views([clip.id for clip in clips]))
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         labels = [self.class_number[clip.category] for clip in clips]
         return Task(
@@ -169,7 +159,7 @@ class TaskStream:
             tokenize([text for _, text in captions]).to(self.device),
             torch.tensor([row for row, _ in captions], device=self.device),
             self.class_number[self.categories[number - 1][0]],
-            lambda: self.tokens(self.eval_clips(number)),
+            lambda: self.tokens(number, self.eval_clips(number)),
             self.settings,
             self.seed,
         )
@@ -182,34 +172,46 @@ class TaskStream:
         target = torch.tensor([row for row, _ in captions])
         return Queries(tuple(clip.id for clip in clips), ids, target)
 
-    def tokens(self, clips: Sequence[Clip]) -> Tensor:
-        """Tokens of clips, view 0: float16 [V, N, P, C], on the CPU."""
-        return torch.from_numpy(self.cache.tokens([clip.id for clip in clips]))
+    def tokens(self, number: int, clips: Sequence[Clip]) -> Tensor:
+        """Tokens of clips of task ``number``, view 0: float16 [V, N, P, C], on the CPU."""
+        return torch.from_numpy(self._cache(number).tokens([clip.id for clip in clips]))
 
     def train_clips(self, number: int, with_heldout: bool = False) -> list[Clip]:
         """The training clips of a task, without those held out unless asked for."""
-        clips = self.cache.catalog.select("train", self.categories[number - 1])
-        return self.cache.available(clips if with_heldout else self._divide(clips)[0])
+        cache = self._cache(number)
+        clips = cache.catalog.select("train", self.categories[number - 1])
+        return cache.available(clips if with_heldout else self._divide(clips)[0])
 
     def eval_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
-        """The clips of a task in a split: test clips, or training clips held out."""
-        names, split = self.categories[number - 1], split or self.settings.eval_split
-        if split == "heldout":
-            return self.cache.available(self._divide(self.cache.catalog.select("train", names))[1])
-        clips = self.cache.available(self.cache.catalog.select("test", names))
+        """The clips of a task in a split: test clips, or training clips held out.
+
+        Where a cache has no test clips at all, as a collection without labels, the training clips
+        take their place.
+        """
+        clips = self._cache(number).available(self._known_clips(number, split))
         whole = len(clips) - len(clips) % self.settings.batch
-        return clips[:whole] if self.settings.drop_last else clips
+        is_test = (split or self.settings.eval_split) == "test"
+        return clips[:whole] if self.settings.drop_last and is_test else clips
+
+    def is_evaluated_on_training_clips(self, number: int) -> bool:
+        """Whether a task's cache has no test clips, so that its figures are of what it learnt."""
+        return self.settings.eval_split == "test" and self._is_untested[number - 1]
 
     def coverage(self, tasks: int) -> float:
-        """Evaluated clips over the catalog's, in the first ``tasks`` tasks."""
-        catalog, evaluated, known = self.cache.catalog, 0, 0
-        for number, names in enumerate(self.categories[:tasks], 1):
-            evaluated += len(self.eval_clips(number))
-            if self.settings.eval_split == "test":
-                known += len(catalog.select("test", names))
-            else:
-                known += len(self._divide(catalog.select("train", names))[1])
-        return evaluated / known
+        """Evaluated clips over the catalogs', in the first ``tasks`` tasks."""
+        numbers = range(1, tasks + 1)
+        evaluated = sum(len(self.eval_clips(number)) for number in numbers)
+        return evaluated / sum(len(self._known_clips(number)) for number in numbers)
+
+    def _cache(self, number: int) -> FeatureCache:
+        return self.caches[number - 1]
+
+    def _known_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
+        """The catalog's clips of a task in a split, with those that have no tokens."""
+        names, catalog = self.categories[number - 1], self._cache(number).catalog
+        if (split or self.settings.eval_split) == "heldout":
+            return self._divide(catalog.select("train", names))[1]
+        return catalog.select("train" if self._is_untested[number - 1] else "test", names)
 
     def _divide(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
         """Training clips divided, by category, into those to train on and those held out."""

@@ -20,6 +20,23 @@ def opt(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_default=settings.get("default") is not None, **settings)
 
 
+class TaskSizes(click.ParamType[int | tuple[int, ...]]):
+    """How many tasks, ``10``, or the size of each, ``3,3,2``."""
+
+    name = "K|SIZES"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
+        """Whole numbers above 0."""
+        try:
+            sizes = tuple(map(int, str(value).split(",")))
+        except ValueError:
+            sizes = (0,)
+        if min(sizes) < 1:
+            self.fail(f"{value!r}: give a whole number above 0, or sizes such as 3,3,2", param, ctx)
+        return sizes if "," in str(value) else sizes[0]
+
+
+TASKS = TaskSizes()
 root = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
 runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")

@@ -11,7 +11,9 @@ OPTIONS = {
     "--retry-bad --decode-timeout",
     "search": "run_and_query --top --cache --thumbnails",
     "report": "given --out",
-    "train": "--cache --tasks --method --seed --until --device --out --set --overwrite --runs",
+    "train": "--cache --tasks --order --method --seed --until --device --out --set --overwrite "
+    "--runs",
+    "append": "run --cache --tasks --order --device",
     "eval": "run --cache --device --runs",
     "sweep": "--methods --seeds --tasks --caches --set --out --ray-address --device --runs",
     "demo": "--seed --tasks --out --runs",

@@ -40,10 +40,12 @@ def test_unknown_names(cli: Cli, shared: Cli) -> None:
 
 def test_tasks(shared: Cli) -> None:
     assert "has 4 categories; choose 1 to 4" in shared.error("train", "--tasks", "5")
-    assert "--tasks 3 does not divide the 4 categories; choose one of 1, 2, 4" in shared.error(
-        "train", "--tasks", "3"
+    assert "--tasks 2,3 are 5 categories; the cache has 4" in shared.error(
+        "train", "--tasks", "2,3"
     )
-    assert shared("train", "--tasks", "0").returncode == 2
+    assert "give shuffled:SEED" in shared.error("train", "--tasks", "2", "--order", "backwards")
+    for wrong in ("0", "2,", "1,0", "x"):
+        assert shared("train", "--tasks", wrong).returncode == 2
     assert shared("train").returncode == 2
 
 

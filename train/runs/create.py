@@ -9,6 +9,7 @@ from ...cache.runtime.configs import read_config
 from ...cache.runtime.device import resolve_device
 from ...cache.runtime.progress import Note, note_on_stderr
 from ..methods.registry import load_method
+from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .folder import runs_folder
 from .run import Run
 
@@ -16,7 +17,7 @@ from .run import Run
 def create_run(
     cache: FeatureCache,
     method: str,
-    tasks: int,
+    tasks: Tasks,
     seed: int = 0,
     out: str | Path | None = None,
     runs: str | Path | None = None,
@@ -24,6 +25,7 @@ def create_run(
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
     note: Note = note_on_stderr,
+    order: str | None = None,
 ) -> Run:
     """A new run, or the one that is there with the same configuration. As ``train`` says."""
     dataset, backbone = cache.catalog.dataset, cache.spec.backbone
@@ -33,15 +35,26 @@ def create_run(
         note(f"method {config.name} has no setting {', '.join(config.ignored)}; not used")
     if told := unknown_rates(dataset, backbone, settings):
         note(told)
-    folder = Path(out) if out else runs_folder(runs) / run_name(cache, config.name, tasks, seed)
+    name = run_name(cache, config.name, tasks, seed, order)
+    folder = Path(out) if out else runs_folder(runs) / name
     where = resolve_device(device)
-    return Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite)
+    run = Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite, order)
+    if told := unequal(run.stream.categories[: task_count(tasks)], tasks):
+        note(told)
+    return run
 
 
-def run_name(cache: FeatureCache, method: str, tasks: int, seed: int) -> str:
+def run_name(
+    cache: FeatureCache, method: str, tasks: Tasks, seed: int, order: str | None = None
+) -> str:
     """A folder name that says what is run."""
     plain = method.replace(":", "+").replace("/", "_")
-    return f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{plain}-k{tasks}-s{seed}"
+    sizes = str(tasks) if isinstance(tasks, int) else "-".join(map(str, tasks))
+    begun = f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{plain}-k{sizes}-s{seed}"
+    if order is None:
+        return begun
+    is_seed = order.startswith(SHUFFLED)
+    return f"{begun}-o{order.removeprefix(SHUFFLED) if is_seed else Path(order).stem}"
 
 
 def unknown_rates(dataset: str, backbone: str, settings: Mapping[str, Any]) -> str | None:

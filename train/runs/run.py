@@ -24,10 +24,12 @@ from ...cache.shared.lease import Lease
 from ...cache.shared.tensors import load_tensors, save_tensors
 from ..gallery import Block, Gallery
 from ..methods.base import Method
-from ..methods.registry import make_config, method_class
+from ..methods.registry import method_class
 from ..settings import MethodConfig
-from ..stream import TaskStream, equal_tasks
+from ..stream import StreamPart, TaskStream
+from ..task_plan import Tasks
 from . import legacy
+from .config import describe_part, differences, find_cache, parts_of, read_method_config
 from .folder import RunFolder, read_part, read_run_config
 
 METHOD_COPY = "method.py"
@@ -38,16 +40,20 @@ class Run(RunFolder):
 
     Attributes:
         config: what is in ``config.json``.
-        cache: the cache that it is trained on.
+        caches: the caches that it is trained on, in the order in which they came.
         device: where it computes.
         method_config: the method with all of its settings.
     """
 
     def __init__(
-        self, path: Path, config: dict[str, Any], cache: FeatureCache, device: torch.device
+        self,
+        path: Path,
+        config: dict[str, Any],
+        caches: Sequence[FeatureCache],
+        device: torch.device,
     ) -> None:
         super().__init__(path)
-        self.config, self.cache, self.device = config, cache, device
+        self.config, self.caches, self.device = config, list(caches), device
         if config.get("file_hash") is not None:
             self._check_method_file(Path(config["source"]), config["file_hash"])
         self.method_config = read_method_config(config)
@@ -65,7 +71,7 @@ class Run(RunFolder):
 
         Args:
             path: its folder.
-            cache: its cache, if it is no longer where the cache root has it.
+            cache: one of its caches, if that is no longer where the cache root has it.
             cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
             device: auto, cpu or cuda.
 
@@ -73,14 +79,20 @@ class Run(RunFolder):
             StructAlignError: no run, no such cache, or another cache than it was trained on.
         """
         config = legacy.upgrade_config(read_run_config(Path(path)))
-        if not isinstance(cache, FeatureCache):
-            cache = CacheRoot(cache_root).find(cache or config["fingerprint"])
-        if config["fingerprint"] != cache.fingerprint:
+        root = CacheRoot(cache_root)
+        given = root.find(cache) if isinstance(cache, str) else cache
+        wanted = [part["fingerprint"] for part in parts_of(config)]
+        if given is not None and given.fingerprint not in wanted:
             raise StructAlignError(
-                f"this run was trained on cache {config['fingerprint'][:12]}, "
-                f"not on {cache.fingerprint[:12]}; name the right one with --cache"
+                f"this run was trained on cache {' and '.join(name[:12] for name in wanted)}, "
+                f"not on {given.fingerprint[:12]}; name the right one with --cache"
             )
-        return cls(Path(path), config, cache, resolve_device(device))
+        caches = [
+            given if given is not None and given.fingerprint == part["fingerprint"]
+            else find_cache(root, part)
+            for part in parts_of(config)
+        ]  # fmt: skip
+        return cls(Path(path), config, caches, resolve_device(device))
 
     @classmethod
     def create_or_resume(
@@ -88,28 +100,34 @@ class Run(RunFolder):
         path: Path,
         cache: FeatureCache,
         method: MethodConfig,
-        tasks: int,
+        tasks: Tasks,
         seed: int,
         device: torch.device,
         overwrite: bool = False,
+        order: str | None = None,
     ) -> "Run":
         """A new run in ``path``, or the one that is there if its configuration is the same.
+
+        One that has grown since (``extend``) is the same run.
 
         Raises:
             StructAlignError: what is there was trained otherwise (naming the difference), or is
                 not a run; a stream that the cache cannot give.
         """
+        is_joint = method.settings.stream == "joint"
         config = {
             "method": method.name,
             "source": method.source,
             "file_hash": method.file_hash,
             "dataset": cache.catalog.dataset,
-            "tasks": tasks,
+            "tasks": tasks if isinstance(tasks, int) else list(tasks),
+            "order": order,
             "seed": seed,
             "fingerprint": cache.fingerprint,
             "settings": method.as_json(),
+            "parts": [describe_part(cache, tasks, order, is_joint)],
         }
-        run = cls(path, config, cache, device)
+        run = cls(path, config, [cache], device)
         run._check_fits_cache()
         if (path / "config.json").is_file():
             classes = len(cache.catalog.categories)
@@ -117,14 +135,15 @@ class Run(RunFolder):
             if overwrite:
                 _refuse_while_trained(path)
                 shutil.rmtree(path)
-            elif differs := _differences(found, config):
+            elif differs := differences(found, config):
                 raise StructAlignError(
                     f"run {path} exists with another configuration ({'; '.join(differs[:4])}); "
                     "give another --out, or train it with --overwrite"
                 )
             else:
                 legacy.refuse_to_continue(path, found, len(run.stream) - run.finished)
-                return cls(path, found, cache, device)
+                grown = [find_cache(CacheRoot(), part) for part in parts_of(found)[1:]]
+                return cls(path, found, [cache, *grown], device)
         elif path.exists() and any(not e.name.startswith(".config.json.") for e in path.iterdir()):
             raise StructAlignError(
                 f"{path} is a folder with something else in it; give another --out"
@@ -132,8 +151,55 @@ class Run(RunFolder):
         path.mkdir(parents=True, exist_ok=True)
         if method.file_hash is not None:
             shutil.copyfile(method.source, path / METHOD_COPY)
-        write_text(path / "config.json", json.dumps(config, indent=1) + "\n")
+        run.save_config()
         return run
+
+    def extend(self, cache: FeatureCache, tasks: Tasks, order: str | None = None) -> "Run":
+        """The run with another cache's categories as its next tasks; what it learnt stays.
+
+        Raises:
+            StructAlignError: another process trains it; tasks that the cache cannot give.
+        """
+        is_joint = self.settings.stream == "joint"
+        parts = [*self._described_parts(), describe_part(cache, tasks, order, is_joint)]
+        caches = [*self.caches, cache]
+        grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
+        grown._check_fits_cache()
+        lease = Lease(self.path, "lease")
+        if not lease.try_acquire():
+            raise StructAlignError(
+                f"run {self.path} is being trained by {lease.holder()}; wait for it"
+            )
+        with lease:
+            grown.save_config()
+        return grown
+
+    @property
+    def cache(self) -> FeatureCache:
+        """The cache that it began with, whose frozen part it uses."""
+        return self.caches[0]
+
+    def save_config(self) -> None:
+        """Write ``config.json``, whole or not at all."""
+        write_text(self.path / "config.json", json.dumps(self.config, indent=1) + "\n")
+
+    def _described_parts(self) -> list[dict[str, Any]]:
+        """The parts with their tasks, of an older run too."""
+        return [
+            {**described, "tasks": [list(names) for names in part.tasks]}
+            for described, part in zip(parts_of(self.config), self._parts(), strict=True)
+        ]
+
+    def _parts(self) -> list[StreamPart]:
+        parts = []
+        for cache, part in zip(self.caches, parts_of(self.config), strict=True):
+            tasks = part.get("tasks")
+            if tasks is None:  # begun by a version that did not write them
+                tasks = describe_part(
+                    cache, self.config["tasks"], None, self.settings.stream == "joint"
+                )["tasks"]
+            parts.append(StreamPart(cache, tuple(tuple(names) for names in tasks)))
+        return parts
 
     def _check_fits_cache(self) -> None:
         """Raises StructAlignError for a stream or a method that does not fit the cache."""
@@ -157,12 +223,8 @@ class Run(RunFolder):
 
     @cached_property
     def stream(self) -> TaskStream:
-        """Its tasks; a joint run has one, of all categories."""
-        categories = self.cache.catalog.categories
-        groups = equal_tasks(categories, self.config["tasks"])
-        if self.settings.stream == "joint":
-            groups = [tuple(categories)]
-        return TaskStream(self.cache, groups, self.settings, self.config["seed"], self.device)
+        """Its tasks; a joint run has one a cache, of all categories."""
+        return TaskStream(self._parts(), self.settings, self.config["seed"], self.device)
 
     @cached_property
     def backbone(self) -> Backbone:
@@ -261,32 +323,6 @@ class Run(RunFolder):
         """
         tokens = torch.from_numpy(self.cache.new_video_tokens(video, start, end))
         return self.method.encode_videos(tokens[None])[0].cpu()
-
-
-def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
-    """The method of a run's configuration; settings added since then take their defaults.
-
-    Raises:
-        StructAlignError: settings that this version does not have.
-    """
-    name, source, wanted = config["method"], config["source"], config.get("file_hash")
-    try:
-        return make_config(name, source, config["settings"], wanted)
-    except StructAlignError as error:
-        raise StructAlignError(
-            f"this run's settings are not those of this version ({error}); train it again"
-        ) from error
-
-
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Where two configurations differ: 'seed: 0 in the run, 1 now'."""
-    if found.get("file_hash") != wanted.get("file_hash"):
-        return ["the method's file has changed"]
-    there, now = dict(found), dict(wanted)
-    if all(there.get(key) == now[key] for key in now if key != "settings"):
-        there, now = read_method_config(found).as_json(), dict(wanted["settings"])
-    apart = [key for key in now if key != "settings" and there.get(key) != now[key]]
-    return [f"{key}: {there.get(key)!r} in the run, {now[key]!r} now" for key in apart]
 
 
 def _refuse_while_trained(path: Path) -> None:

@@ -20,7 +20,8 @@ from structalign.extract.datasets.actnet import read_actnet
 from structalign.extract.datasets.msrvtt import read_msrvtt
 from structalign.extract.datasets.splits import read_split
 from structalign.train.methods.registry import load_method
-from structalign.train.stream import TaskStream, equal_tasks
+from structalign.train.stream import StreamPart, TaskStream
+from structalign.train.task_plan import plan_tasks
 
 CTVR = Path(os.environ.get("STRUCTALIGN_CTVR") or Path(__file__).parents[4] / "shared" / "ctvr")
 pytestmark = pytest.mark.skipif(
@@ -126,8 +127,8 @@ def test_the_released_test_loader_drops_part_of_actnet(
     cache: Any = SimpleNamespace(catalog=catalog, available=lambda clips: clips)
     for recipe, count in (("structalign-released", searched), ("structalign", 4910)):
         settings = load_method(recipe, "actnet", "ViT-B-32-quickgelu").settings
-        groups = equal_tasks(catalog.categories, tasks)
-        stream = TaskStream(cache, groups, settings, 0, torch.device("cpu"))
+        part = StreamPart(cache, plan_tasks(catalog.categories, tasks))
+        stream = TaskStream([part], settings, 0, torch.device("cpu"))
         found = sum(
             len(stream.queries(number, lambda texts: torch.zeros(len(texts), 2)).clips)
             for number in range(1, tasks + 1)

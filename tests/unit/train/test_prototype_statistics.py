@@ -8,7 +8,8 @@ from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.clip.split_weights import load_frozen
 from structalign.train.losses import pooled_unit
 from structalign.train.methods.structalign.method import StructAlign
-from structalign.train.stream import Task, TaskStream, equal_tasks
+from structalign.train.stream import StreamPart, Task, TaskStream
+from structalign.train.task_plan import plan_tasks
 
 CPU = torch.device("cpu")
 BASE = {"rank": 4, "experts": 3, "batch": 4, "batches": "pairs", "epochs": 1}
@@ -25,8 +26,8 @@ def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Ta
     assert isinstance(method, StructAlign)
     for experts in method.experts:
         experts.up.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr, operator]
-    groups = equal_tasks(cache.catalog.categories, 2)
-    task = TaskStream(cache, groups, method.settings, 0, CPU).task(2, method.tokenize)
+    part = StreamPart(cache, plan_tasks(cache.catalog.categories, 2))
+    task = TaskStream([part], method.settings, 0, CPU).task(2, method.tokenize)
     method.end_task(task)
     return method, task
 

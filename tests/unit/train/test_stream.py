@@ -8,7 +8,8 @@ import torch
 from helpers.cli import Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.train.settings import TrainSettings
-from structalign.train.stream import TaskStream, equal_tasks
+from structalign.train.stream import StreamPart, TaskStream
+from structalign.train.task_plan import plan_tasks
 
 CPU = torch.device("cpu")
 
@@ -23,8 +24,8 @@ def ids(texts: list[str]) -> torch.Tensor:
 
 
 def stream(cache: FeatureCache, tasks: int = 2, seed: int = 0, **changes: object) -> TaskStream:
-    groups = equal_tasks(cache.catalog.categories, tasks)
-    return TaskStream(cache, groups, TrainSettings(batch=5, **changes), seed, CPU)  # type: ignore[arg-type]
+    part = StreamPart(cache, plan_tasks(cache.catalog.categories, tasks))
+    return TaskStream([part], TrainSettings(batch=5, **changes), seed, CPU)  # type: ignore[arg-type]
 
 
 def test_tasks_cut_the_category_order(cache: FeatureCache) -> None:
@@ -86,11 +87,9 @@ def test_the_released_loader_drops_the_remainder(cache: FeatureCache) -> None:
 
 def test_a_task_hands_out_the_tokens_of_its_evaluated_clips(cache: FeatureCache) -> None:
     whole = stream(cache)
-    assert torch.equal(whole.task(2, ids).eval_tokens(), whole.tokens(whole.eval_clips(2)))
+    assert torch.equal(whole.task(2, ids).eval_tokens(), whole.tokens(2, whole.eval_clips(2)))
 
 
 def test_k_must_fit(cache: FeatureCache) -> None:
     with pytest.raises(StructAlignError, match="choose 1 to 4"):
         stream(cache, 5)
-    with pytest.raises(StructAlignError, match="choose one of 1, 2, 4"):
-        stream(cache, 3)

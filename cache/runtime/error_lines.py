@@ -1,0 +1,46 @@
+"""Errors and interruptions of the command line: one line on stderr, and the exit code."""
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from .errors import StructAlignError
+from .progress import ProgressLine, note_on_stderr
+from .termination import interrupt_on_sigterm
+
+PROGRESS = "structalign.progress"
+
+
+class ErrorLines(click.Group):
+    """Commands that end with 1 and a line for an error, with 130 where they were interrupted."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command."""
+        interrupt_on_sigterm()
+        try:
+            return super().invoke(context)
+        except (StructAlignError, OSError) as error:
+            if context.params.get("debug"):
+                raise
+            text = str(error)
+            if isinstance(error, OSError):
+                where = f": {error.filename}" if error.filename else ""
+                text = f"{error.strerror or error}{where}; nothing unfinished was published"
+            note_on_stderr(f"error: {text}")
+            context.exit(1)
+        except KeyboardInterrupt:
+            progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
+            at = f" at {progress.line}" if progress and progress.line else ""
+            again = shlex.join(["structalign", *sys.argv[1:]])
+            note_on_stderr(f"interrupted{at}")
+            note_on_stderr(f"nothing is lost; the same command goes on: {again}")
+            context.exit(130)
+
+
+def start_progress(verb: str, unit: str, quiet: bool) -> ProgressLine:
+    """A progress line whose state an interruption tells."""
+    progress = ProgressLine(verb, unit, quiet)
+    click.get_current_context().find_root().meta[PROGRESS] = progress
+    return progress

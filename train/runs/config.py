@@ -1,0 +1,79 @@
+"""A run's configuration: its method with all settings, its caches, and how two differ."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...cache.checksums import MANIFEST
+from ...cache.reader import FeatureCache
+from ...cache.root import CacheRoot
+from ...cache.runtime.errors import StructAlignError
+from ...cache.shared.files import is_plain_file
+from ..methods.registry import make_config
+from ..settings import MethodConfig
+from ..task_plan import Tasks, plan_tasks
+
+
+def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
+    """The method of a run's configuration; settings added since then take their defaults.
+
+    Raises:
+        StructAlignError: settings that this version does not have.
+    """
+    name, source, wanted = config["method"], config["source"], config.get("file_hash")
+    try:
+        return make_config(name, source, config["settings"], wanted)
+    except StructAlignError as error:
+        raise StructAlignError(
+            f"this run's settings are not those of this version ({error}); train it again"
+        ) from error
+
+
+def parts_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A configuration's caches; of an older run the one that it had, without its tasks."""
+    first, *later = config.get("parts") or [{}]
+    return [{**first, "fingerprint": config["fingerprint"]}, *later]
+
+
+def describe_part(
+    cache: FeatureCache, tasks: Tasks, order: str | None, is_joint: bool
+) -> dict[str, Any]:
+    """A cache and its tasks, as a configuration keeps them."""
+    plan = plan_tasks(cache.catalog.categories, 1 if is_joint else tasks, order)
+    return {
+        "fingerprint": cache.fingerprint,
+        "dataset": cache.catalog.dataset,
+        "reference": cache.reference,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "tasks": [list(names) for names in plan],
+    }
+
+
+def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
+    """A part's cache: under the root, else where it was. Raises StructAlignError."""
+    try:
+        return root.find(part["fingerprint"])
+    except StructAlignError:
+        elsewhere = part.get("reference")
+        if elsewhere is None or not is_plain_file(Path(elsewhere) / MANIFEST):
+            raise
+        cache = FeatureCache.open(elsewhere)
+        if cache.fingerprint != part["fingerprint"]:
+            raise
+        return cache
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Where two configurations differ: 'seed: 0 in the run, 1 now'."""
+    if found.get("file_hash") != wanted.get("file_hash"):
+        return ["the method's file has changed"]
+    there, now = dict(found), dict(wanted)
+    apart = ("settings", "parts")
+    if all(there.get(key) == now[key] for key in now if key not in apart):
+        began = parts_of(found)[0].get("tasks")
+        if began is not None and began != parts_of(wanted)[0]["tasks"]:
+            return ["the order of the categories"]
+        there, now = read_method_config(found).as_json(), dict(wanted["settings"])
+    differs = [key for key in now if key not in apart and there.get(key) != now[key]]
+    return [f"{key}: {there.get(key)!r} in the run, {now[key]!r} now" for key in differs]

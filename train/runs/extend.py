@@ -1,0 +1,42 @@
+"""Growing a run: another cache's categories become its next tasks."""
+
+from ...cache.reader import FeatureCache
+from ...cache.runtime.errors import StructAlignError
+from ...cache.runtime.progress import Note
+from ..task_plan import Tasks, unequal
+from . import legacy
+from .config import describe_part, parts_of
+from .run import Run
+
+
+def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, note: Note) -> Run:
+    """The run with the tasks of ``cache``, still to be learnt; the same again resumes.
+
+    Raises:
+        StructAlignError: unfinished tasks of another cache; a cache that it has had, or of another
+            backbone, cut or preprocessing.
+    """
+    *earlier, last = parts_of(run.config)
+    is_joint = run.settings.stream == "joint"
+    if last["fingerprint"] == cache.fingerprint:
+        wanted = describe_part(cache, tasks, order, is_joint)["tasks"]
+        if earlier and last["tasks"] == wanted:
+            if run.finished == len(run.stream):
+                note(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
+            return run
+    if any(part["fingerprint"] == cache.fingerprint for part in (*earlier, last)):
+        raise StructAlignError(
+            f"run {run.path} has had cache {cache.fingerprint[:12]} before; append other clips"
+        )
+    if left := len(run.stream) - run.finished:
+        raise StructAlignError(
+            f"run {run.path} has {left} tasks left of cache {last['fingerprint'][:12]}; finish "
+            "them first: the command that began them goes on"
+        )
+    legacy.refuse_to_continue(run.path, run.config, 1)
+    run.cache.check_same_tokens(cache)
+    grown = run.extend(cache, tasks, order)
+    told = unequal(grown.stream.categories[run.finished :], tasks)
+    if told and not is_joint:
+        note(told)
+    return grown

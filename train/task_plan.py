@@ -1,0 +1,95 @@
+"""Task plans: how many tasks, of which sizes, and the order in which categories arrive."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from ..cache.runtime.errors import StructAlignError
+from .seeds import generator
+
+Tasks = int | Sequence[int]
+SHUFFLED = "shuffled:"
+
+
+def plan_tasks(
+    categories: Sequence[str], tasks: Tasks, order: str | None = None
+) -> tuple[tuple[str, ...], ...]:
+    """The categories of each task.
+
+    Args:
+        categories: in the catalog's order.
+        tasks: how many, as equal as can be (the first are larger by one where it does not divide);
+            or the size of each.
+        order: the catalog's by default; ``shuffled:SEED``; or a text file with a category a line.
+
+    Raises:
+        StructAlignError: more tasks than categories, sizes that do not add up, an order that is
+            not of these categories.
+    """
+    names = ordered_categories(categories, order)
+    sizes = task_sizes(len(names), tasks)
+    ends = [sum(sizes[: n + 1]) for n in range(len(sizes))]
+    return tuple(tuple(names[end - size : end]) for size, end in zip(sizes, ends, strict=True))
+
+
+def task_sizes(count: int, tasks: Tasks) -> list[int]:
+    """How many of ``count`` categories each task has. Raises StructAlignError as above."""
+    if not isinstance(tasks, int):
+        sizes = list(tasks)
+        if sum(sizes) != count or min(sizes, default=0) < 1:
+            raise StructAlignError(
+                f"--tasks {','.join(map(str, sizes))} are {sum(sizes)} categories; the cache has "
+                f"{count}: give sizes from 1 on that add up to it"
+            )
+        return sizes
+    if not 1 <= tasks <= count:
+        raise StructAlignError(
+            f"--tasks {tasks}: the cache has {count} categories; choose 1 to {count}"
+        )
+    return [count // tasks + (number < count % tasks) for number in range(tasks)]
+
+
+def ordered_categories(categories: Sequence[str], order: str | None) -> list[str]:
+    """The categories in the order in which they arrive. Raises StructAlignError as above."""
+    names = list(categories)
+    if order is None:
+        return names
+    if order.startswith(SHUFFLED):
+        seed = order.removeprefix(SHUFFLED)
+        if not seed.isdigit():
+            raise StructAlignError(f"--order {order}: give a whole number, such as shuffled:0")
+        places = torch.randperm(len(names), generator=generator(int(seed), "class order"))
+        return [names[place] for place in places.tolist()]
+    try:
+        lines = Path(order).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StructAlignError(
+            f"--order {order}: give shuffled:SEED, or a text file with a category a line ({error})"
+        ) from error
+    given = [line.strip() for line in lines if line.strip()]
+    wrong = {
+        "is no category of the cache": [name for name in given if name not in names],
+        "is missing": [name for name in names if name not in given],
+        "stands there twice": [name for name in given if given.count(name) > 1],
+    }
+    for what, which in wrong.items():
+        if which:
+            raise StructAlignError(f"--order {order}: '{which[0]}' {what}")
+    return given
+
+
+def task_count(tasks: Tasks) -> int:
+    """How many tasks there are."""
+    return tasks if isinstance(tasks, int) else len(tasks)
+
+
+def unequal(plan: Sequence[Sequence[str]], tasks: Tasks) -> str | None:
+    """What to tell when a number of tasks does not divide the categories."""
+    sizes = [len(names) for names in plan]
+    if not isinstance(tasks, int) or min(sizes) == max(sizes):
+        return None
+    return (
+        f"{sum(sizes)} categories in {len(sizes)} tasks: {max(sizes)} in the first "
+        f"{sizes.count(max(sizes))}, {min(sizes)} in the others"
+    )
