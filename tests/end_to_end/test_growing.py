@@ -1,7 +1,5 @@
 """A finished run goes on with other caches, as if all had been one from the start."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
