@@ -48,7 +48,7 @@ def make_trainer(
         "method": config.name, "source": config.source, "tasks": tasks, "seed": 0,
         "dataset": spec.dataset, "fingerprint": cache.fingerprint, "settings": config.as_json(),
     }  # fmt: skip
-    run = Run(cache.path / "never-written", body, cache, device)
+    run = Run(cache.path / "never-written", body, [cache], device)
     method = run.new_method()
     assert isinstance(method, StructAlign)
     task, g, dim = run.stream.task(2, method.tokenize), generator(0, "benchmark"), method.towers.dim
