@@ -1,6 +1,7 @@
 """A run's results: the task matrix and its summaries, and ``results.json``."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,7 @@ def make_results(run: "Run") -> Results:
         **{name: run.config[name] for name in COPIED},
         tasks=len(recorded),
         selection=settings.selection,
-        evaluated_on="test" if settings.eval_split == "test" else "held-out training clips",
+        evaluated_on=_evaluated_on(run, len(recorded)),
         backbone={
             "name": backbone.name,
             "pretrained": backbone.pretrained,
@@ -158,16 +159,32 @@ def make_results(run: "Run") -> Results:
             "stages": "stored",
         },
         ties=rows[-1].ties["t2v"],
-        doubts=_doubts(run, len(recorded)),
+        doubts=_doubts(run, recorded),
         figures=figures,
     )
 
 
-def _doubts(run: "Run", tasks: int) -> list[str]:
+def _evaluated_on(run: "Run", tasks: int) -> str:
+    if run.settings.eval_split == "heldout":
+        return "held-out training clips"
+    own = [run.stream.is_evaluated_on_training_clips(number) for number in range(1, tasks + 1)]
+    learnt = "clips that were learnt" if all(own) else "test, and clips that were learnt"
+    return learnt if any(own) else "test"
+
+
+def _doubts(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a reader of the figures should know of the clips that they are over."""
-    clips = [clip for number in range(1, tasks + 1) for clip in run.stream.eval_clips(number)]
-    told = shared_captions(clips)
-    return [told] if told else []
+    numbers, stream = range(1, len(recorded) + 1), run.stream
+    clips = [clip for number in numbers for clip in stream.eval_clips(number)]
+    own = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
+    told = [shared_captions(clips), *recorded[-1].get("doubts", ())]
+    if own:
+        which = ", ".join(map(str, own[:9])) + ", ..." * (len(own) > 9)
+        told.append(
+            f"tasks without test clips ({which}): their figures are over the clips that were "
+            "learnt, and say nothing about new ones"
+        )
+    return [line for line in told if line]
 
 
 def save_results(run: "Run") -> Results:

@@ -29,6 +29,7 @@ from .results import Results, save_results
 
 Record = dict[str, Any]
 HARDLY = 0.995  # of the first epoch's loss
+NOTHING = 0.01  # a loss that is as good as 0: a single clip has no other to be told from
 
 
 def measure_training(
@@ -64,7 +65,7 @@ def train_and_measure(
         where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
         note(f"task {event['stage']}: R@1 {now:.2f} over {where}")
         recall = f", R@1 {now:.2f} after task {event['stage']}"
-        if len(losses) > 1 and losses[-1] > HARDLY * losses[0]:
+        if len(losses) > 1 and losses[0] > NOTHING and losses[-1] > HARDLY * losses[0]:
             note(
                 f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "
                 "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"
@@ -159,6 +160,7 @@ class StageEvaluator:
                           for t, b in reencoded.items()],
                 **method.diagnostics([q.ids for q in self.queries]),
             },
+            "doubts": method.doubts(),
             "seconds": round(time.monotonic() - began, 3),
         }  # fmt: skip
 

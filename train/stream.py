@@ -48,6 +48,7 @@ class Task:
     ids: Tensor  # int64 [Q, L]
     caption_clip: Tensor  # int64 [Q]
     first_class: int  # global class number of its first category
+    classes: int  # known by now, its own among them
     eval_tokens: Callable[[], Tensor]  # of the clips that it is evaluated on
     settings: TrainSettings
     seed: int
@@ -159,6 +160,7 @@ class TaskStream:
             tokenize([text for _, text in captions]).to(self.device),
             torch.tensor([row for row, _ in captions], device=self.device),
             self.class_number[self.categories[number - 1][0]],
+            len({name for names in self.categories[:number] for name in names}),
             lambda: self.tokens(number, self.eval_clips(number)),
             self.settings,
             self.seed,

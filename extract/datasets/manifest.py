@@ -12,6 +12,7 @@ from ...cache.catalog import Catalog, Clip, Split
 from ...cache.runtime.errors import StructAlignError
 from .dataset import Dataset
 
+LABELS = ("category", "split")
 COLUMNS = ("clip_id", "path", "start", "end", "category", "split", "caption")
 TAKEN = ("demo", "msrvtt", "actnet")
 NAMES = ("manifest.csv", "manifest.jsonl")
@@ -20,7 +21,8 @@ NAMES = ("manifest.csv", "manifest.jsonl")
 def read_manifest(root: Path, elsewhere: Path | None = None, name: str | None = None) -> Dataset:
     """Read a manifest and say where its videos are.
 
-    Categories arrive in the order in which they are named first.
+    Categories arrive in the order in which they are named first. Where none is named, all clips are
+    of one, called as the dataset; where no split is, all are for training.
 
     Args:
         root: the folder that paths are relative to, with ``manifest.csv`` or ``manifest.jsonl``;
@@ -35,8 +37,9 @@ def read_manifest(root: Path, elsewhere: Path | None = None, name: str | None = 
     """
     file = _find(elsewhere or root)
     videos = file.parent if root.is_file() else root
+    dataset = name or _name_of(file.parent)
     clips: dict[str, Clip] = {}
-    for line, row in _rows(file):
+    for line, row in _labelled(list(_rows(file)), file, dataset):
         clip = _clip(row, videos, f"{file}, line {line}")
         earlier = clips.get(clip.id)
         if earlier is not None:
@@ -48,7 +51,6 @@ def read_manifest(root: Path, elsewhere: Path | None = None, name: str | None = 
             clip = replace(clip, captions=(*earlier.captions, *clip.captions))
         clips[clip.id] = clip
     categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
-    dataset = name or _name_of(file.parent)
     return Dataset(Catalog(dataset, categories, tuple(clips.values())), videos)
 
 
@@ -61,6 +63,21 @@ def _find(given: Path) -> Path:
             "--root, or, where the videos are in another folder, as --splits"
         )
     return file
+
+
+def _labelled(
+    rows: list[tuple[int, dict[str, str]]], file: Path, dataset: str
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Rows with a category and a split, which the whole manifest may lack."""
+    given = {label for label in LABELS if any(row.get(label, "").strip() for _, row in rows)}
+    stand_in = {"category": dataset, "split": "train"}
+    for line, row in rows:
+        for label in LABELS:
+            if label in given and not row.get(label, "").strip():
+                raise StructAlignError(
+                    f"{file}, line {line}: no {label}; name it in every row or in none"
+                )
+        yield line, {**row, **{label: stand_in[label] for label in LABELS if label not in given}}
 
 
 def _name_of(folder: Path) -> str:
@@ -121,7 +138,7 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
-    missing = [name for name in COLUMNS if name not in row and name not in ("start", "end")]
+    missing = [name for name in ("clip_id", "path", "caption") if name not in row]
     if missing:
         raise StructAlignError(
             f"{where}: no column '{missing[0]}'; a manifest has {', '.join(COLUMNS)}"

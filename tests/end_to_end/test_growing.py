@@ -1,10 +1,13 @@
 """A finished run goes on with other caches, as if all had been one from the start."""
 
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds, write_manifest
 from helpers.kills import bytes_of
+from structalign.cache import FeatureCache
 from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import WorldClip, build_world
 
@@ -59,7 +62,20 @@ def test_two_caches_one_after_the_other_equal_one(
     begun = cli.json(*begin)
     assert begun["tasks"] == 3
     append = ("append", grown, "--cache", found["second"], "--tasks", "2")
+    killed = Path(shutil.copytree(grown, tmp_path / "killed"))
+    before = bytes_of(killed, "tasks/*/*")
+    for sign in ("unfinished/04-0001", "tasks/04"):
+        going = cli.start("append", killed, *append[2:], "--checkpoint-every", "0")
+        while not (killed / sign).exists():
+            assert going.poll() is None, going.communicate()[1]
+            time.sleep(0.002)
+        going.kill()
+        going.communicate()
+        assert bytes_of(killed, "tasks/*/*").items() >= before.items()
+        assert cli.json("eval", killed)["tasks"] >= 3
     results = cli.json(*append)
+    assert figures(cli.json("append", killed, *append[2:])) == figures(results)
+    assert bytes_of(killed, "tasks/*/*") == bytes_of(grown, "tasks/*/*")
     assert bytes_of(grown, "tasks/*/*") == bytes_of(whole, "tasks/*/*")
     assert figures(results) == figures(expected)
     assert figures(cli.json("eval", grown, "--again")) == figures(expected)
@@ -69,3 +85,65 @@ def test_two_caches_one_after_the_other_equal_one(
     searched = cli.json("search", grown, "a red star", "--top", "99")
     assert searched["clips"] == 40
     assert len({hit["cache"] for hit in searched["results"]}) == 2
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, list[str]]:
+    """Collections without labels, of five clips, one, and two."""
+    cli, found = Cli(tmp_path_factory.mktemp("days")), []
+    names = list(dict.fromkeys(clip.category for clip in build_world(11)))
+    films = clips_of(names[:2], build_world(11))
+    for day, part in (("monday", films[:5]), ("tuesday", films[5:6]), ("wednesday", films[6:])):
+        folder = tmp_path_factory.mktemp(day)
+        for clip in part:
+            write_clip(clip, folder)
+        rows = [f"{clip.name},{clip.name}.mp4,{clip.captions[0]}" for clip in part]
+        (folder / "manifest.csv").write_text("\n".join(["clip_id,path,caption", *rows]))
+        found.append(cli.json(*EXTRACT, "--root", folder, "--cut", "4", "--name", day)["path"])
+    return cli, found
+
+
+def test_own_collections_without_labels(days: tuple[Cli, list[str]], tmp_path: Path) -> None:
+    """Every clip is learnt and found; a class of one clip trains; the figures say what they are."""
+    cli, (monday, tuesday, wednesday) = days
+    run = tmp_path / "run"
+    cli.json("train", "--cache", monday, "--tasks", "1", *SETTINGS, "--out", run)
+    cli.json("append", run, "--cache", tuesday)
+    results = cli.json("append", run, "--cache", wednesday)
+    assert results["categories"] == [["monday"], ["tuesday"], ["wednesday"]]
+    assert results["evaluated_on"] == "clips that were learnt" and results["coverage"] == 1
+    assert any("tasks without test clips (1, 2, 3)" in line for line in results["doubts"])
+    found = cli.json("search", run, "a red star", "--top", "99")
+    assert found["clips"] == 8 == len({hit["clip"] for hit in found["results"]})
+    shown = cli("eval", run).stdout
+    assert "say nothing about new ones" in shown
+
+
+def test_what_cannot_be_appended(
+    days: tuple[Cli, list[str]], caches: tuple[Cli, dict[str, str]], tmp_path: Path
+) -> None:
+    cli, (monday, tuesday, wednesday) = days
+    run = tmp_path / "run"
+    begin = ("train", "--cache", monday, "--tasks", "1", *SETTINGS, "--out", run)
+    cli.json(*begin)
+    assert "has had cache" in cli.error("append", run, "--cache", monday)
+    cli.json("append", run, "--cache", tuesday)
+    assert "the cache has 1 categories" in cli.error(
+        "append", run, "--cache", wednesday, "--tasks", "2"
+    )
+    other = tmp_path / "other"
+    manifest = Path(tmp_path, "root", "manifest.csv")
+    manifest.parent.mkdir()
+    source = Path(FeatureCache.open(monday).provenance["root"])
+    for file in source.iterdir():
+        shutil.copy(file, manifest.parent)
+    cut = cli.json(*EXTRACT, "--root", manifest.parent, "--cut", "5")["path"]
+    assert "made with another cut than the run's (5, not 4)" in cli.error(
+        "append", run, "--cache", cut
+    )
+    ten, found = caches
+    begun = ("train", "--cache", found["first"], "--tasks", "3", *SETTINGS, "--out", other)
+    ten.json(*begun, "--until", "1")
+    assert "has 2 tasks left of cache" in ten.error("append", other, "--cache", found["second"])
+    before = bytes_of(run, "tasks/*/*")
+    assert cli.json(*begin)["tasks"] == 2 and bytes_of(run, "tasks/*/*") == before

@@ -155,6 +155,10 @@ class Method(nn.Module):
         """Figures about the method's inner state for the report; ``captions``: ids, by task."""
         return {}
 
+    def doubts(self) -> list[str]:
+        """What a reader of the figures after the last task should know, a line each."""
+        return []
+
     # What the base provides.
 
     @cached_property

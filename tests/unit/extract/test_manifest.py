@@ -52,3 +52,28 @@ def test_json_values_are_texts_or_numbers(tmp_path: Path, value: str, shown: str
         captions(tmp_path, line % '"fine"' + line % value, "manifest.jsonl")
     (tmp_path / "manifest.jsonl").unlink()
     assert captions(tmp_path, line % '"fine"', "manifest.jsonl") == ("fine",)
+
+
+def test_labels_may_be_missing_altogether(tmp_path: Path) -> None:
+    """One category called as the dataset, and every clip for training."""
+    for text in (
+        "clip_id,path,caption\na,a.mp4,one\nb,b.mp4,two\n",
+        f"{HEADER}a,a.mp4,,,,,one\nb,b.mp4,,, ,,two\n",
+    ):
+        (tmp_path / "manifest.csv").write_text(text)
+        catalog = read_manifest(tmp_path, name="monday").catalog
+        assert catalog.categories == ("monday",)
+        assert {(clip.category, clip.split) for clip in catalog} == {("monday", "train")}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{HEADER}{ROW}one\nb,b.mp4,,,,train,two\n", "line 3: no category; name it in every row"),
+        (f"{HEADER}a,a.mp4,,,music,,one\nb,b.mp4,,,music,test,two\n", "line 2: no split"),
+        ("clip_id,path\na,a.mp4\n", "no column 'caption'"),
+    ],
+)
+def test_labels_are_whole_or_not_there(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(StructAlignError, match=told):
+        captions(tmp_path, text)

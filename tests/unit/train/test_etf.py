@@ -3,7 +3,7 @@
 import pytest
 import torch
 from structalign.cache.runtime.errors import StructAlignError
-from structalign.train.methods.structalign.simplex import simplex_etf
+from structalign.train.methods.structalign.simplex import grow_directions, simplex_etf
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,23 @@ def test_the_generator_decides() -> None:
     before = torch.get_rng_state()
     draw(5)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_directions_beyond_the_simplex_are_spread_and_do_not_move() -> None:
+    full = simplex_etf(33, 32, torch.Generator().manual_seed(0))
+    grown = grow_directions(full, 60)
+    assert torch.equal(grown[:33], full) and torch.equal(grow_directions(full, 45), grown[:45])
+    assert torch.allclose(grown.norm(dim=1), torch.ones(60), atol=1e-5)
+    assert torch.equal(grow_directions(full, 12), full)
+    nearest = (grown @ grown.T - 2 * torch.eye(60)).amax(1)[33:]
+    at_random = torch.nn.functional.normalize(
+        torch.randn(27, 32, generator=torch.Generator().manual_seed(1)), dim=1
+    )
+    chance = (at_random @ full.T).amax(1)
+    assert float(nearest.max()) < 0.5 * float(chance.min()), "far from all others"
+
+
+def test_after_a_simplex_of_known_classes_there_is_room_at_right_angles() -> None:
+    known = simplex_etf(4, 32, torch.Generator().manual_seed(0))
+    grown = grow_directions(known, 8)
+    assert float((grown[4:] @ grown.T - 2 * torch.eye(8)[4:]).max()) < 0.01

@@ -16,7 +16,7 @@ from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
 from .losses import etf_alignment, prototype_alignment, prototype_replay, relation_preserving
 from .prototypes import ClassPrototypes
-from .simplex import Kind, class_directions
+from .simplex import Kind, class_directions, grow_directions
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,12 @@ class StructAlign(AdaptedMethod):
         """Embed the task's training set once with the teacher: it does not change in the task."""
         super().begin_task(task)
         o = self.options
-        if o.etf_weight and not len(self.directions):
-            rng = generator(0, "etf")
-            directions = class_directions(o.etf, o.etf_classes, self.towers.dim, rng)
-            self.directions = directions.to(self.device)
+        if o.etf_weight:
+            if not len(self.directions):
+                rng = generator(0, "etf")
+                directions = class_directions(o.etf, o.etf_classes, self.towers.dim, rng)
+                self.directions = directions.to(self.device)
+            self.directions = grow_directions(self.directions, task.classes)
         self.teacher = None
         if o.crp_weight and task.number > 1:
             model = self if o.teacher == "previous" else self.pretrained
@@ -159,6 +161,18 @@ class StructAlign(AdaptedMethod):
         video = pooled_unit(self.encode_frames(task.tokens[0]))[task.caption_clip]
         labels = task.clip_labels[task.caption_clip]
         return labels, pooled_unit(text.words, text.lengths), video
+
+    def doubts(self) -> list[str]:
+        """When the simplex of class directions has been full."""
+        o, classes = self.options, len(self.prototypes.labels.unique())
+        is_known = o.etf != "open" and o.etf_classes is not None
+        vertices = int(o.etf_classes or 0) if is_known else self.towers.dim + 1
+        if not o.etf_weight or classes <= vertices:
+            return []
+        return [
+            f"{classes - vertices} of {classes} classes came after the simplex of {vertices} was "
+            "full: their directions are spread between the others, not equiangular"
+        ]
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The adapters', and the projections of the ETF loss."""

@@ -4,10 +4,13 @@ from typing import Literal
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from ....cache.runtime.errors import StructAlignError
+from ...seeds import generator as make_generator
 
 Kind = Literal["open", "simplex", "gaussian"]
+STARTS, STEPS, RATE, SHARPEST = 16, 200, 0.1, 100.0
 
 
 def class_directions(kind: Kind, classes: int | None, dim: int, generator: Generator) -> Tensor:
@@ -20,6 +23,30 @@ def class_directions(kind: Kind, classes: int | None, dim: int, generator: Gener
     count = dim + 1 if classes is None or kind == "open" else classes
     frame = gaussian_frame if kind == "gaussian" else simplex_etf
     return frame(count, dim, generator)
+
+
+def grow_directions(directions: Tensor, count: int) -> Tensor:
+    """At least ``count`` directions: those that there are, and further ones spread between them.
+
+    No dim + 2 vectors are equiangular, and the directions of known classes must stay. So each
+    further one is where its largest cosine with all before it is least, by projected gradient
+    descent from ``STARTS`` random vectors. It depends on the number of its class alone.
+
+    Args:
+        directions: float32 [C, D], unit.
+        count: classes that need one.
+    """
+    for number in range(len(directions), count):
+        rng = make_generator(0, "etf growth", number)
+        found = F.normalize(torch.randn(STARTS, directions.shape[1], generator=rng), dim=1)
+        found = found.to(directions)
+        for step in range(STEPS):
+            sharpness = SHARPEST * (step + 1) / STEPS
+            pull = (sharpness * found @ directions.T).softmax(1) @ directions
+            found = F.normalize(found - RATE * pull, dim=1)
+        best = (found @ directions.T).amax(1).argmin()
+        directions = torch.cat([directions, found[best, None]])
+    return directions
 
 
 def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
