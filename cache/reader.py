@@ -113,6 +113,11 @@ class FeatureCache:
         return Path(self._fetched.name)
 
     @property
+    def has_tokens(self) -> bool:
+        """Whether its token files are there; whether they are whole is known when they are read."""
+        return is_remote(self.path) or next(self.path.glob("tokens/c.*"), None) is not None
+
+    @property
     def reference(self) -> str:
         """What another process opens it by: its absolute path, or its URL."""
         return str(self.path) if is_remote(self.path) else str(self.path.resolve())

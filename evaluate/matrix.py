@@ -4,7 +4,7 @@ Rows are stages 0 (zero-shot) to T, columns tasks 1 to T, those that were learnt
 percentages or ranks; None where nothing was measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Matrix = Sequence[Sequence[float | None]]
@@ -47,14 +47,16 @@ def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Ma
 def backward_forgetting(matrix: Matrix, classes: Sequence[int], stage: int) -> float | None:
     """BWF(t) = sum_{i<t} n_i (R[i, i] - R[t, i]) / sum_{i<t} n_i.
 
-    None before task 2. Positive means forgetting.
+    None before task 2, and where a part of it was not measured. Positive means forgetting.
 
     ``classes`` holds n_i, the number of categories of each task.
     """
     if stage < 2:
         return None
     weights = classes[: stage - 1]
-    drops = [_at(matrix, i, i) - _at(matrix, stage, i) for i in range(1, stage)]
+    drops = _differences((matrix[i][i - 1], matrix[stage][i - 1]) for i in range(1, stage))
+    if drops is None:
+        return None
     return sum(n * drop for n, drop in zip(weights, drops, strict=True)) / sum(weights)
 
 
@@ -65,8 +67,8 @@ def backward_transfer(matrix: Matrix, stage: int) -> float | None:
     """
     if stage < 2:
         return None
-    gains = [_at(matrix, stage, i) - _at(matrix, i, i) for i in range(1, stage)]
-    return sum(gains) / (stage - 1)
+    gains = _differences((matrix[stage][i - 1], matrix[i][i - 1]) for i in range(1, stage))
+    return None if gains is None else sum(gains) / (stage - 1)
 
 
 def forward_transfer(ahead: Matrix, stage: int) -> float | None:
@@ -77,18 +79,19 @@ def forward_transfer(ahead: Matrix, stage: int) -> float | None:
     """
     if stage < 2:
         return None
-    gains = [_at(ahead, i - 1, i) - _at(ahead, 0, i) for i in range(2, stage + 1)]
-    return sum(gains) / (stage - 1)
+    gains = _differences((ahead[i - 1][i - 1], ahead[0][i - 1]) for i in range(2, stage + 1))
+    return None if gains is None else sum(gains) / (stage - 1)
 
 
-def task_average(matrix: Matrix, stage: int) -> float:
-    """Mean over tasks 1..t of R[t, i]; for stage 0 over all tasks."""
-    row = [value for value in matrix[stage] if value is not None]
-    return sum(row) / len(row)
+def task_average(matrix: Matrix, stage: int) -> float | None:
+    """Mean over tasks 1..t of R[t, i]; for stage 0 over all tasks; None where one is missing."""
+    row = matrix[stage][: stage or None]
+    known = [value for value in row if value is not None]
+    return sum(known) / len(known) if len(known) == len(row) else None
 
 
-def _at(matrix: Matrix, stage: int, task: int) -> float:
-    value = matrix[stage][task - 1]
-    if value is None:
-        raise ValueError(f"the task matrix has no entry for stage {stage}, task {task}")
-    return value
+def _differences(pairs: Iterable[tuple[float | None, float | None]]) -> list[float] | None:
+    """First minus second of every pair; None where one was not measured."""
+    found = [None if a is None or b is None else a - b for a, b in pairs]
+    known = [value for value in found if value is not None]
+    return known if len(known) == len(found) else None

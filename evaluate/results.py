@@ -30,14 +30,15 @@ COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 class StageResults:
     """Figures after a task over all tasks seen, under the contract's names; stage 0 is zero-shot.
 
-    ``t2v`` and ``v2t``: R@1, R@5, R@10 in percent, MedR, MeanR. ``zero_shot``: ``t2v`` of the
+    ``t2v`` and ``v2t``: R@1, R@5, R@10 in percent, MedR, MeanR; None, as all that is over old
+    tasks, at a stage that ``eval_every`` leaves out. ``zero_shot``: ``t2v`` of the
     pre-trained model over the same clips. ``BWF``, ``BWT`` and ``FWT``: points, None before task 2.
     """
 
     stage: int
-    t2v: dict[str, float]
-    v2t: dict[str, float]
-    ties: dict[str, int]
+    t2v: dict[str, float] | None
+    v2t: dict[str, float] | None
+    ties: dict[str, int] | None
     twins: dict[str, float] | None
     queries: int
     clips: int
@@ -46,8 +47,8 @@ class StageResults:
     BWF_reencoded: float | None
     BWT: float | None
     FWT: float | None
-    task_average: float
-    zero_shot: dict[str, float]
+    task_average: float | None
+    zero_shot: dict[str, float] | None
     geometry: dict[str, Any] | None
     seconds: float
 
@@ -87,7 +88,7 @@ class Results:
     @property
     def recall(self) -> dict[str, float]:
         """R@1, R@5, R@10 in percent, MedR and MeanR, text to video, over all tasks at the end."""
-        return dict(self.final.t2v)
+        return dict(self.final.t2v or {})
 
     @property
     def forgetting(self) -> float | None:
@@ -158,7 +159,7 @@ def make_results(run: "Run") -> Results:
             "FWT": "ahead",
             "stages": "stored",
         },
-        ties=rows[-1].ties["t2v"],
+        ties=(rows[-1].ties or {"t2v": 0})["t2v"],
         doubts=_doubts(run, recorded),
         figures=figures,
     )

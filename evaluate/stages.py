@@ -6,7 +6,7 @@ ended or ``reencoded`` by the stage's method; ranked within the ``task``'s own c
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
 from ..cache.runtime.progress import Note, Progress
 from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
-from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream
+from ..train.loop import EpochDone, TaskArrived, TaskLearnt, encode_clips, train_stream
 from ..train.losses import pooled_unit
 from ..train.methods.base import Encoder, Method
 from ..train.runs.run import Run
@@ -36,14 +37,14 @@ def measure_training(
     run: Run, until: int | None = None, checkpoint_every: float = 60.0
 ) -> Iterator[EpochDone | Record]:
     """Train a run and measure it: yields epochs, and what is known of each finished stage."""
-    evaluator = StageEvaluator(run)
-    if len(run.stages()) < run.finished:
-        yield from missing_stages(run)
+    evaluator, last = StageEvaluator(run), min(until or len(run.stream), len(run.stream))
+    yield from missing_stages(run, last)
     for event in train_stream(run, until, checkpoint_every):
         if isinstance(event, TaskArrived):
-            evaluator.arrive(event.task, event.method)
+            evaluator.arrive(event.task, event.method, event.untrained)
         elif isinstance(event, TaskLearnt):
-            stage = evaluator.stage(event.task, event.method)
+            is_whole = _is_whole(run, event.task, last)
+            stage = evaluator.stage(event.task, event.method, is_whole)
             run.save_stage(stage)
             yield stage
         else:
@@ -61,10 +62,14 @@ def train_and_measure(
             losses.append(event.loss)
             progress((event.task - 1) * epochs + event.epoch, total, event.summary() + recall)
             continue
-        now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
-        where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
-        note(f"task {event['stage']}: R@1 {now:.2f} over {where}")
-        recall = f", R@1 {now:.2f} after task {event['stage']}"
+        if event["t2v"] is None:
+            own = event["row"]["t2v/stored/task"][-1]["R@1"]
+            note(f"task {event['stage']}: R@1 {own:.2f} within the task ({event['seconds']:.1f} s)")
+        else:
+            now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
+            where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
+            note(f"task {event['stage']}: R@1 {now:.2f} over {where}")
+            recall = f", R@1 {now:.2f} after task {event['stage']}"
         if len(losses) > 1 and losses[0] > NOTHING and losses[-1] > HARDLY * losses[0]:
             note(
                 f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "
@@ -76,19 +81,32 @@ def train_and_measure(
 
 def measure_stages(run: Run) -> Iterator[Record]:
     """Every finished stage again, from the run's checkpoints and stored gallery."""
-    evaluator = StageEvaluator(run)
+    evaluator, recorded = StageEvaluator(run), run.stages()
     method = run.new_method()
     for number in range(1, run.finished + 1):
         evaluator.arrive(number, method)
         run.load_task(number, method)
-        yield evaluator.stage(number, method)
+        was_whole = recorded.get(number, {}).get("t2v") is not None
+        is_whole = was_whole or _is_whole(run, number, run.finished)
+        yield evaluator.stage(number, method, is_whole)
 
 
-def missing_stages(run: Run) -> Iterator[Record]:
-    """The stages that an interrupted training had not recorded yet."""
+def _is_whole(run: Run, task: int, last: int) -> bool:
+    """Whether all tasks are measured after ``task``: every ``eval_every``, and at the end."""
+    return task % run.settings.eval_every == 0 or task == last
+
+
+def missing_stages(run: Run, last: int) -> Iterator[Record]:
+    """The stages that an interrupted training had not recorded, if its results need them.
+
+    ``last``: the task to end with, which is measured whole.
+    """
     recorded = run.stages()
+    known = [n for n, stage in recorded.items() if stage["t2v"] is not None or n < last]
+    if len(known) >= run.finished:
+        return
     for stage in measure_stages(run):
-        if stage["stage"] not in recorded:
+        if stage["stage"] not in known:
             run.save_stage(stage)
             yield stage
 
@@ -106,47 +124,70 @@ class StageEvaluator:
         self.untrained = Gallery()
         self.arrival: Record = {}
 
-    def arrive(self, number: int, method: Method) -> None:
-        """Measure task ``number`` before it is learnt: zero-shot, and by the newest path."""
+    def arrive(self, number: int, method: Method, untrained: Block | None = None) -> None:
+        """Measure task ``number`` before it is learnt: zero-shot, and by the newest path.
+
+        ``untrained``: its clips by the pre-trained towers, where they are at hand.
+        """
         for earlier in range(len(self.queries) + 1, number):
-            self._meet(earlier, method)
-        own, block = self._meet(number, method)
+            self._meet(earlier, method, None)
+        own, block = self._meet(number, method, untrained)
         zero_shot = stage_scores(method.pretrained, Gallery([block]), [own]).stored
         self.arrival = {
             "zero_shot": text_to_video_ranks(zero_shot, own.target).summary(),
             "ahead": None,
         }
         if number > 1:
-            ahead = Gallery([self._encode(number - 1, number, method)])
+            ahead = Gallery([encode_clips(self.run.stream, number, number - 1, method)])
             scores = stage_scores(method, ahead, [own]).stored
             self.arrival["ahead"] = text_to_video_ranks(scores, own.target).summary()
 
-    def stage(self, number: int, method: Method) -> Record:
-        """What is known of the stage after task ``number``, as plain values."""
+    def stage(self, number: int, method: Method, is_whole: bool = True) -> Record:
+        """What is known of the stage after task ``number``, as plain values.
+
+        Args:
+            number: the task.
+            method: in the state after it.
+            is_whole: measure all tasks; else the new task alone, in the gallery of all.
+        """
         began = time.monotonic()
         gallery = self.run.gallery(number)
-        trained = bool(method.parameter_groups())
-        old = range(1, number) if trained else ()
-        reencoded = {task: self._encode(task, task, method) for task in old}
+        measured = self._whole(number, method, gallery) if is_whole else self._own(method, gallery)
+        seconds = round(time.monotonic() - began, 3)
+        doubts = [*method.doubts(), *measured.pop("doubts", ())]
+        common = {"stage": number, "arrival": self.arrival, "doubts": doubts}
+        return {**common, **measured, "seconds": seconds}
+
+    def _whole(self, number: int, method: Method, gallery: Gallery) -> Record:
+        """Every task seen so far."""
+        old = range(1, number) if method.parameter_groups() else ()
+        reencoded = self._reencode(old, method)
         scores = stage_scores(method, gallery, self.queries, reencoded)
         own = _own_blocks(scores.stored, gallery, self.queries)
         pairs = list(zip(own, self.queries, strict=True))
-        anew = [scores.reencoded.get(task, block) for task, block in enumerate(own, 1)]
-        row = {
-            "t2v/stored/task": [text_to_video_ranks(s, q.target).summary() for s, q in pairs],
-            "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in pairs],
-            "t2v/reencoded/task": [
-                text_to_video_ranks(s, q.target).summary()
-                for s, q in zip(anew, self.queries, strict=True)
-            ],
-            "t2v/stored/seen": _seen(scores.stored, self.queries),
-        }
+        stored = [text_to_video_ranks(s, q.target).summary() for s, q in pairs]
+        anew = [
+            text_to_video_ranks(scores.reencoded[task], q.target).summary()
+            if task in reencoded
+            else None if task in old else then
+            for task, (q, then) in enumerate(zip(self.queries, stored, strict=True), 1)
+        ]  # fmt: skip
         zero_shot = stage_scores(method.pretrained, self.untrained, self.queries)
         before, last = _own_blocks(zero_shot.stored, gallery, self.queries)[-1], self.queries[-1]
+        gone = [task for task in old if task not in reencoded]
+        drifted = {task: (gallery.blocks[task - 1], block) for task, block in reencoded.items()}
         return {
-            "stage": number,
-            "row": row,
-            "arrival": self.arrival,
+            "doubts": [
+                f"tasks {', '.join(map(str, gone))} were not encoded again: the tokens of their "
+                "caches are not there, so BWF re-encoded is not measured"
+            ]
+            * bool(gone),
+            "row": {
+                "t2v/stored/task": stored,
+                "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in pairs],
+                "t2v/reencoded/task": anew,
+                "t2v/stored/seen": _seen(scores.stored, self.queries),
+            },
             "zero_shot": {
                 **self._overall(zero_shot.stored, gallery),
                 "seen": _seen(zero_shot.stored, self.queries),
@@ -156,28 +197,63 @@ class StageEvaluator:
             **self._overall(scores.stored, gallery),
             "geometry": {
                 **self._class_geometry(scores.text, gallery),
-                "drift": [drift(gallery.blocks[t - 1].embeddings, b.embeddings)
-                          for t, b in reencoded.items()],
+                "drift": [
+                    drift(*(block.embeddings for block in drifted[task]))
+                    if task in drifted
+                    else None
+                    for task in old
+                ],
                 **method.diagnostics([q.ids for q in self.queries]),
             },
-            "doubts": method.doubts(),
-            "seconds": round(time.monotonic() - began, 3),
-        }  # fmt: skip
+        }
 
-    def _meet(self, number: int, method: Method) -> tuple[Queries, Block]:
+    def _own(self, method: Method, gallery: Gallery) -> Record:
+        """The newest task's own captions alone: what later forgetting is counted from."""
+        queries, clips = self.queries[-1], len(gallery.blocks[-1].clips)
+
+        def own(encoder: Encoder, of: Gallery) -> tuple[dict[str, float], dict[str, float]]:
+            scores = of.score(encoder, queries.ids)[:, -clips:]
+            t2v = text_to_video_ranks(scores, queries.target)
+            return t2v.summary(), video_to_text_ranks(scores, queries.target).summary()
+
+        (t2v, v2t), (t2v_before, v2t_before) = (
+            own(method, gallery), own(method.pretrained, self.untrained)
+        )  # fmt: skip
+        unmeasured = [None] * (len(self.queries) - 1)
+        return {
+            "row": {
+                "t2v/stored/task": [*unmeasured, t2v],
+                "v2t/stored/task": [*unmeasured, v2t],
+                "t2v/reencoded/task": [*unmeasured, t2v],
+                "t2v/stored/seen": [*unmeasured, None],
+            },
+            "zero_shot": {"t2v": None, "t2v/task": t2v_before, "v2t/task": v2t_before},
+            **dict.fromkeys(("t2v", "v2t", "ties", "twins", "geometry")),
+            "queries": sum(len(q.ids) for q in self.queries),
+            "clips": sum(len(block.clips) for block in gallery.blocks),
+        }
+
+    def _reencode(self, tasks: Iterable[int], method: Method) -> dict[int, Block]:
+        """Old tasks' clips as the method makes them now, of the caches whose tokens are there."""
+        stream, found = self.run.stream, {}
+        for task in tasks:
+            try:
+                found[task] = encode_clips(stream, task, task, method)
+            except StructAlignError:
+                is_needed = self.run.settings.gallery == "reencoded"
+                if is_needed or stream.caches[task - 1].has_tokens:
+                    raise
+        return found
+
+    def _meet(self, number: int, method: Method, untrained: Block | None) -> tuple[Queries, Block]:
         """Take up a task: its captions, and its clips by the pre-trained towers."""
         queries = self.run.stream.queries(number, method.tokenize)
-        block = self._encode(number, number, method.pretrained)
+        block = untrained or self.run.untrained_block(number)
+        if block is None:  # a run of an older version did not keep them
+            block = encode_clips(self.run.stream, number, number, method.pretrained)
         self.queries.append(queries)
         self.untrained.add(block)
         return queries, block
-
-    def _encode(self, path: int, number: int, encoder: Encoder) -> Block:
-        """The evaluated clips of task ``number`` as ``encoder`` makes them, for one path."""
-        stream = self.run.stream
-        clips = stream.eval_clips(number)
-        embeddings = encoder.encode_videos(stream.tokens(number, clips)).cpu()
-        return Block(path, tuple(clip.id for clip in clips), embeddings)
 
     def _overall(self, scores: Tensor, gallery: Gallery) -> Record:
         """Figures over all tasks seen."""

@@ -25,10 +25,10 @@ from .stages import train_and_measure
 SHOWN_FAILURES = 3
 
 FIGURES: dict[str, Callable[[StageResults], float | None]] = {
-    "R@1": lambda final: final.t2v["R@1"],
-    "R@5": lambda final: final.t2v["R@5"],
-    "R@10": lambda final: final.t2v["R@10"],
-    "MedR": lambda final: final.t2v["MedR"],
+    "R@1": lambda final: (final.t2v or {}).get("R@1"),
+    "R@5": lambda final: (final.t2v or {}).get("R@5"),
+    "R@10": lambda final: (final.t2v or {}).get("R@10"),
+    "MedR": lambda final: (final.t2v or {}).get("MedR"),
     "BWF": lambda final: final.BWF_stored,
     "BWF re-enc.": lambda final: final.BWF_reencoded,
     "FWT": lambda final: final.FWT,

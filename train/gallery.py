@@ -10,6 +10,8 @@ from .methods.base import Encoder
 from .model.similarity import fused_similarity
 from .model.towers import TextFeatures
 
+UNTRAINED = "pretrained"  # the name of the evaluated clips by the pre-trained towers
+
 
 @dataclass(frozen=True)
 class Block:

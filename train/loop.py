@@ -10,23 +10,28 @@ from torch import Tensor
 from ..cache.runtime.errors import StructAlignError
 from ..cache.shared.lease import Lease
 from .epoch_selection import BestEpoch, SelectionScore
-from .gallery import Block
-from .methods.base import Method
+from .gallery import UNTRAINED, Block
+from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients
 from .runs.checkpoint import EpochCheckpoints
 from .runs.run import Run
 from .schedule import learning_rate_factor
-from .stream import Task
+from .settings import EvalSplit
+from .stream import Task, TaskStream
 
 CHECKPOINT_EVERY = 60.0  # seconds
 
 
 @dataclass(frozen=True)
 class TaskArrived:
-    """A task is about to be learnt; ``method`` is as its predecessor left it."""
+    """A task is about to be learnt; ``method`` is as its predecessor left it.
+
+    ``untrained``: its evaluated clips by the pre-trained towers.
+    """
 
     task: int
     method: Method
+    untrained: Block
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,15 @@ def train_stream(
         method = run.method_after(run.finished)
         checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
         for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
-            yield TaskArrived(number, method)
+            untrained = encode_clips(stream, number, number, method.pretrained)
+            yield TaskArrived(number, method, untrained)
             task = stream.task(number, method.tokenize)
             method.begin_task(task)
             if method.parameter_groups():
                 yield from learn(task, method, run, checkpoints)
             method.end_task(task)
-            run.save_task(number, method, gallery_blocks(run, method, number))
+            blocks = {**gallery_blocks(run, method, number), UNTRAINED: untrained}
+            run.save_task(number, method, blocks)
             checkpoints.clear()
             yield TaskLearnt(number, method)
 
@@ -144,6 +151,15 @@ def learn(
     if best is not None:
         best.restore()
         run.log({"task": task.number, "kept_epoch": best.epoch, "score": best.best})
+
+
+def encode_clips(
+    stream: TaskStream, number: int, path: int, encoder: Encoder, split: EvalSplit | None = None
+) -> Block:
+    """The evaluated clips of task ``number`` as ``encoder`` makes them, to be met by ``path``."""
+    clips = stream.eval_clips(number, split)
+    embeddings = encoder.encode_videos(stream.tokens(number, clips)).cpu()
+    return Block(path, tuple(clip.id for clip in clips), embeddings)
 
 
 def gallery_blocks(run: Run, method: Method, number: int) -> dict[str, Block]:

@@ -34,6 +34,7 @@ class TrainSettings:
     eval_split: EvalSplit = "test"
     gallery: Literal["stored", "reencoded"] = "stored"
     fusion_weight: float = 0.5
+    eval_every: int = 1
     drop_last: bool = False
 
     @property
@@ -50,7 +51,15 @@ class TrainSettings:
         return (HELDOUT_SHARE if self.heldout is None else self.heldout) if used else 0.0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "lr_text", "lr_vision", "lr_other", "clip_norm"):
+        for name in (
+            "epochs",
+            "batch",
+            "eval_every",
+            "lr_text",
+            "lr_vision",
+            "lr_other",
+            "clip_norm",
+        ):
             if getattr(self, name) <= 0:
                 raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
         if not 0 <= self.warmup < 1:

@@ -28,6 +28,8 @@ def results_table(results: dict[str, Any]) -> str:
     lines.append(f"{'stage':>9}{'R@1':>8}{'R@5':>6}{'R@10':>6}{'MedR':>7}{'BWF':>7}")
     for stage in results["stages"]:
         t2v = stage["t2v"]
+        if t2v is None:
+            continue
         forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else ""
         figures = f"{t2v['R@1']:8.2f}{t2v['R@5']:6.1f}{t2v['R@10']:6.1f}{t2v['MedR']:7.1f}"
         lines.append(f"{_name(stage['stage']):>9}{figures}{forgetting}")
@@ -51,9 +53,11 @@ def results_table(results: dict[str, Any]) -> str:
     ]
     if final["BWF_stored"] is not None:
         transfer = "" if final["FWT"] is None else f"; forward transfer {final['FWT']:.2f}"
+        anew = final["BWF_reencoded"]
+        again = "not measured" if anew is None else f"{anew:.2f}"
         lines.append(
-            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded "
-            f"{final['BWF_reencoded']:.2f}{transfer} (all within the task)"
+            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {again}{transfer} "
+            "(all within the task)"
         )
     if final["twins"]:
         lines.append(

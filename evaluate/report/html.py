@@ -136,8 +136,8 @@ def _headline(groups: Groups, first: dict[str, Any]) -> str:
 
 def _by_stage(groups: Groups, first: dict[str, Any]) -> str:
     names = [str(task) for task in _tasks(first)]
-    recall: Read = lambda run, i: run.stage(i).get("t2v", {}).get("R@1")  # noqa: E731
-    before: Read = lambda run, i: run.stage(i).get("zero_shot", {}).get("R@1")  # noqa: E731
+    recall: Read = lambda run, i: (run.stage(i).get("t2v") or {}).get("R@1")  # noqa: E731
+    before: Read = lambda run, i: (run.stage(i).get("zero_shot") or {}).get("R@1")  # noqa: E731
     forgetting: Read = lambda run, i: run.stage(i).get("BWF_stored")  # noqa: E731
     untrained = next(iter(_means(groups, _tasks(first), before).values()))
     reference = None if None in untrained else ("zero-shot, the same clips", untrained)

@@ -147,3 +147,57 @@ def test_what_cannot_be_appended(
     assert "has 2 tasks left of cache" in ten.error("append", other, "--cache", found["second"])
     before = bytes_of(run, "tasks/*/*")
     assert cli.json(*begin)["tasks"] == 2 and bytes_of(run, "tasks/*/*") == before
+
+
+@pytest.mark.slow
+def test_earlier_tokens_are_not_needed(caches: tuple[Cli, dict[str, str]], tmp_path: Path) -> None:
+    """Only re-encoding old clips would read them: it is left out, and said."""
+    cli, found = caches
+    run = tmp_path / "run"
+    begin = ("train", "--cache", found["first"], "--tasks", "2", *SETTINGS, "--out")
+    append = ("--cache", found["second"], "--tasks", "1")
+    cli.json(*begin, run)
+    elsewhere = Path(shutil.copytree(cli.home / "cache", tmp_path / "cache"))
+    whole = cli.json("append", Path(shutil.copytree(run, tmp_path / "whole")), *append)
+    tokens = elsewhere / "caches" / Path(found["first"]).name / "tokens"
+    for folder in (tokens.parent, tokens):
+        folder.chmod(0o755)
+    shutil.rmtree(tokens)
+    results = cli.json("append", run, *append, "--cache-root", elsewhere)
+    assert bytes_of(run, "tasks/*/*") == bytes_of(tmp_path / "whole", "tasks/*/*")
+    assert results["matrix"] == whole["matrix"] and results["final"]["BWF"] == whole["final"]["BWF"]
+    assert whole["final"]["BWF_reencoded"] is not None is results["final"]["BWF_reencoded"]
+    assert any("tasks 1, 2 were not encoded again" in line for line in results["doubts"])
+    assert "re-encoded not measured" in cli("eval", run, "--cache-root", elsewhere).stdout
+    cli.json("report", run, "--out", tmp_path / "report.html", "--cache-root", elsewhere)
+
+
+@pytest.mark.slow
+def test_evaluation_now_and_then(caches: tuple[Cli, dict[str, str]], tmp_path: Path) -> None:
+    """Left-out stages have their own task's figure, so later forgetting is the same."""
+    cli, found = caches
+    begin = ("train", "--cache", found["all"], "--tasks", "5", *SETTINGS, "--out")
+    always, rarely = tmp_path / "always", tmp_path / "rarely"
+    whole = cli.json(*begin, always)
+    some = cli.json(*begin, rarely, "--set", "eval_every=2", "--until", "3")
+    assert [stage["t2v"] is None for stage in some["stages"]] == [False, True, False, False]
+    some = cli.json(*begin, rarely, "--set", "eval_every=2")
+    assert bytes_of(always, "tasks/*/*") == bytes_of(rarely, "tasks/*/*")
+    assert [stage["t2v"] is None for stage in some["stages"]] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    for stage, (row, full) in enumerate(
+        zip(some["matrix"]["r1"], whole["matrix"]["r1"], strict=True)
+    ):
+        assert row == (full if stage != 1 else [full[0], *[None] * 4])
+    fifth = without_seconds(some["final"])
+    assert fifth == without_seconds(whole["final"])
+    assert figures(cli.json("eval", rarely, "--again")) == figures(some)
+    assert "\n        1 " not in cli("eval", rarely).stdout.split("R@1 within")[0]
+    page = cli.json("report", rarely, "--out", tmp_path / "report.html")
+    assert Path(page["file"]).stat().st_size > 10_000

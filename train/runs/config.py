@@ -51,17 +51,19 @@ def describe_part(
 
 
 def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
-    """A part's cache: under the root, else where it was. Raises StructAlignError."""
-    try:
-        return root.find(part["fingerprint"])
-    except StructAlignError:
-        elsewhere = part.get("reference")
-        if elsewhere is None or not is_plain_file(Path(elsewhere) / MANIFEST):
-            raise
-        cache = FeatureCache.open(elsewhere)
-        if cache.fingerprint != part["fingerprint"]:
-            raise
-        return cache
+    """A part's cache: under the root, else where it was; its tokens need not be there.
+
+    Raises:
+        StructAlignError: it is in neither place.
+    """
+    if root.is_published(part["fingerprint"]):
+        return FeatureCache.describe(root.folder(part["fingerprint"]))
+    elsewhere = part.get("reference")
+    if elsewhere is not None and is_plain_file(Path(elsewhere) / MANIFEST):
+        cache = FeatureCache.describe(elsewhere)
+        if cache.fingerprint == part["fingerprint"]:
+            return cache
+    return root.find(part["fingerprint"])
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

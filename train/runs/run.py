@@ -22,7 +22,7 @@ from ...cache.runtime.errors import StructAlignError
 from ...cache.shared.files import write_text
 from ...cache.shared.lease import Lease
 from ...cache.shared.tensors import load_tensors, save_tensors
-from ..gallery import Block, Gallery
+from ..gallery import UNTRAINED, Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import method_class
 from ..settings import MethodConfig
@@ -282,15 +282,24 @@ class Run(RunFolder):
         Tasks that stored nothing of another split are left out. Raises StructAlignError when one
         cannot be read.
         """
-        gallery = Gallery()
-        for number in range(1, tasks + 1):
-            name, key = legacy.gallery_file(self.task_folder(number))
-            file = self.task_folder(number) / f"{name}-{split or self.settings.eval_split}"
-            if split is None or file.with_suffix(".json").exists():
-                clips = tuple(read_part(file.with_suffix(".json")))
-                embeddings = load_tensors(file.with_suffix(".safetensors"))[key]
-                gallery.add(Block(number, clips, embeddings))
-        return gallery
+        blocks = [self._block(number, split) for number in range(1, tasks + 1)]
+        return Gallery([block for block in blocks if block is not None])
+
+    def _block(self, number: int, split: str | None) -> Block | None:
+        name, key = legacy.gallery_file(self.task_folder(number))
+        file = self.task_folder(number) / f"{name}-{split or self.settings.eval_split}"
+        if split is not None and not file.with_suffix(".json").exists():
+            return None
+        clips = tuple(read_part(file.with_suffix(".json")))
+        return Block(number, clips, load_tensors(file.with_suffix(".safetensors"))[key])
+
+    def untrained_block(self, number: int) -> Block | None:
+        """The evaluated clips of a finished task by the pre-trained towers, where they were kept.
+
+        Raises:
+            StructAlignError: they cannot be read.
+        """
+        return self._block(number, UNTRAINED)
 
     @overload
     def encode_text(self, texts: str, task: int | None = None) -> Tensor: ...
