@@ -21,11 +21,21 @@ from . import __version__
 from .cache.commands import cache_group
 from .cache.runtime import options
 from .cache.runtime.error_lines import ErrorLines, start_progress
-from .cache.runtime.options import PATH, POSITIVE, TASKS, opt, options_of, print_result
+from .cache.runtime.options import (
+    GRID,
+    NUMBERS,
+    PATH,
+    POSITIVE,
+    SETTING,
+    TASKS,
+    opt,
+    options_of,
+    print_result,
+)
 from .cache.runtime.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
 
-_set = opt("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Change a setting; repeats.")
+_set = opt("--set", "pairs", type=SETTING, multiple=True, help="Change a setting; repeats.")
 _order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
 _checkpoint_every = opt(
     "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
@@ -75,9 +85,9 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
 @options.runs
 @options.root
 @options.json
-def train(as_json: bool, pairs: tuple[str, ...], **given: Any) -> None:
+def train(as_json: bool, pairs: tuple[tuple[str, Any], ...], **given: Any) -> None:
     """Learn K tasks one after another from a cache; a run that exists is resumed."""
-    _train(as_json, settings=_settings(pairs), **given)
+    _train(as_json, settings=dict(pairs), **given)
 
 
 @main.command()
@@ -184,8 +194,10 @@ def search(
 
 @main.command()
 @opt("--methods", required=True, help="Methods with commas between.")
-@opt("--seeds", default="0,1,2", help="Training seeds with commas between.")
-@opt("--tasks", type=POSITIVE, required=True, help="K, the number of tasks.")
+@opt("--seeds", type=NUMBERS, default="0,1,2", help="Training seeds with commas between.")
+@opt("--tasks", type=TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
+@opt("--orders", type=NUMBERS, default="", help="Seeds of class orders, each a run of its own.")
+@opt("--grid", type=GRID, multiple=True, help="Values of a setting; repeats.")
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
 @_set
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")
@@ -195,9 +207,10 @@ def search(
 @options.root
 @options.json
 def sweep(
-    methods: str, seeds: str, tasks: int, caches: str | None, pairs: tuple[str, ...],
-    out: Path | None, ray_address: str | None, device: str, runs: Path | None,
-    cache_root: Path | None, as_json: bool,
+    methods: str, caches: str | None, pairs: tuple[tuple[str, Any], ...],
+    grid: tuple[tuple[str, Any], ...],
+    out: Path | None, device: str, runs: Path | None, cache_root: Path | None, as_json: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Run every combination of methods, seeds and caches, and print mean ± sd per method."""
     from . import open_cache
@@ -207,13 +220,11 @@ def sweep(
     from .train.runs.folder import runs_folder
 
     opened = [open_cache(name, cache_root) for name in (caches.split(",") if caches else [None])]
-    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        raise click.UsageError(f"--seeds {seeds}: give whole numbers, such as 0,1,2")
-    numbers, folder = list(map(int, seeds.split(","))), out or runs_folder(runs) / "sweep"
+    folder = out or runs_folder(runs) / "sweep"
     body = run_all(
-        opened, methods.split(","), numbers, tasks, folder, settings=_settings(pairs),
-        device=resolve_device(device).type, ray_address=ray_address,
-        progress=start_progress("sweep", "runs", as_json),
+        opened, methods.split(","), out=folder, settings=dict(pairs), grid=dict(grid),
+        device=resolve_device(device).type, progress=start_progress("sweep", "runs", as_json),
+        **given,
     )  # fmt: skip
     print_result(body, f"{sweep_table(body)}\n\n{folder / 'sweep.json'}", as_json)
 
@@ -274,15 +285,6 @@ def _run_path(run: Path | None, runs: Path | None) -> Path:
     from .train.runs.folder import newest_run, runs_folder
 
     return run or newest_run(runs_folder(runs))
-
-
-def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
-    import yaml
-
-    if wrong := [pair for pair in pairs if "=" not in pair]:
-        raise click.UsageError(f"--set {wrong[0]}: give it as KEY=VALUE")
-    parts = (pair.partition("=") for pair in pairs)
-    return {key.strip(): yaml.safe_load(value) for key, _, value in parts}
 
 
 def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Many runs side by side: every method on every cache with every seed, and their means."""
 
 import csv
+import itertools
 import json
 import os
 import statistics
@@ -19,6 +20,7 @@ from ..cache.shared.files import write_text
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.methods.registry import load_method
 from ..train.runs.create import create_run, run_name
+from ..train.task_plan import SHUFFLED, Tasks
 from .results import StageResults
 from .stages import train_and_measure
 
@@ -44,7 +46,8 @@ class PlannedRun:
     cache: str
     method: str
     name: str
-    tasks: int
+    tasks: Tasks
+    order: str | None
     seed: int
     device: str
     folder: str
@@ -55,9 +58,11 @@ def sweep(
     caches: Sequence[FeatureCache],
     methods: Sequence[str],
     seeds: Sequence[int],
-    tasks: int,
+    tasks: Tasks,
     out: Path,
     *,
+    orders: Sequence[int] = (),
+    grid: Mapping[str, Sequence[Any]] | None = None,
     device: str = "cpu",
     ray_address: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -65,6 +70,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every combination through Ray, one core (or one GPU) each; finished runs are kept.
 
+    ``orders`` are seeds of class orders, each a run of its own; without them categories arrive in
+    the catalog's order. ``grid`` makes a method of every combination of the values of settings.
     Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go on.
 
     Raises:
@@ -72,18 +79,17 @@ def sweep(
             at the end, which runs failed, and why.
     """
     tell = progress or ProgressLine("sweep", "runs", quiet=False)
-    methods, seeds = list(dict.fromkeys(methods)), list(dict.fromkeys(seeds))
+    methods, seeds = list(dict.fromkeys(_with_grid(methods, grid))), list(dict.fromkeys(seeds))
+    shuffles: list[str | None] = [f"{SHUFFLED}{order}" for order in dict.fromkeys(orders)]
     plan = []
-    for seed in seeds:
-        for cache in caches:
-            for method in methods:
-                spec = cache.spec
-                name = load_method(method, spec.dataset, spec.backbone, settings).name
-                folder = str((out / run_name(cache, name, tasks, seed)).resolve())
-                known = PlannedRun(
-                    cache.reference, method, name, tasks, seed, device, folder, settings or {}
-                )
-                plan.append(known)
+    for seed, order, cache, method in itertools.product(seeds, shuffles or [None], caches, methods):
+        spec = cache.spec
+        name = load_method(method, spec.dataset, spec.backbone, settings).name
+        folder = str((out / run_name(cache, name, tasks, seed, order)).resolve())
+        known = PlannedRun(
+            cache.reference, method, name, tasks, order, seed, device, folder, settings or {}
+        )
+        plan.append(known)
     rows, failed = _run_all(plan, device, ray_address, tell)
     if failed:
         named = sorted(failed.items())[:SHOWN_FAILURES]
@@ -98,6 +104,7 @@ def sweep(
     body = {
         "tasks": tasks,
         "seeds": seeds,
+        "orders": list(orders),
         "caches": [cache.fingerprint for cache in caches],
         "methods": summarise(runs),
         "runs": runs,
@@ -108,6 +115,13 @@ def sweep(
         table.writeheader()
         table.writerows(runs)
     return body
+
+
+def _with_grid(methods: Sequence[str], grid: Mapping[str, Sequence[Any]] | None) -> list[str]:
+    """Methods by name, with every combination of the grid's values."""
+    axes = [[f":{key}={value}" for value in values] for key, values in (grid or {}).items()]
+    return [f"{method}{''.join(changes)}" for method in methods
+            for changes in itertools.product(*axes)]  # fmt: skip
 
 
 def _run_all(
@@ -149,13 +163,16 @@ def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
         cache = FeatureCache.open(planned.cache)
         run = create_run(
             cache, planned.method, planned.tasks, planned.seed, planned.folder,
-            device=planned.device, settings=planned.settings, note=quiet,
+            device=planned.device, settings=planned.settings, note=quiet, order=planned.order,
         )  # fmt: skip
         final = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet).final
     except (StructAlignError, OSError) as error:
         return str(error)
     figures = {name: read(final) for name, read in FIGURES.items()}
-    found = {"method": planned.name, "cache": cache.fingerprint, "seed": planned.seed}
+    found = {
+        "method": planned.name, "cache": cache.fingerprint, "seed": planned.seed,
+        "order": planned.order,
+    }  # fmt: skip
     return {**found, **figures, "run": planned.folder}
 
 

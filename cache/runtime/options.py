@@ -36,7 +36,48 @@ class TaskSizes(click.ParamType[int | tuple[int, ...]]):
         return sizes if "," in str(value) else sizes[0]
 
 
-TASKS = TaskSizes()
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers from 0 on with commas between, ``0,1,2``; none for an empty text."""
+
+    name = "N,N,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Checked one by one."""
+        parts = [part.strip() for part in str(value).split(",")] if value else []
+        if not all(part.isdigit() for part in parts):
+            self.fail(f"{value!r}: give whole numbers, such as 0,1,2", param, ctx)
+        return tuple(map(int, parts))
+
+
+class Values(click.ParamType[tuple[str, tuple[str, ...]]]):
+    """A setting and its values, ``key=a,b,c``."""
+
+    name = "KEY=A,B,C"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[str, ...]]:
+        """The key, and the values as they are written."""
+        key, equals, values = str(value).partition("=")
+        if not key or not equals or not all(values.split(",")):
+            self.fail(f"{value!r}: give it as KEY=A,B,C", param, ctx)
+        return key, tuple(values.split(","))
+
+
+class Setting(click.ParamType[tuple[str, Any]]):
+    """A setting and its value, read as YAML reads it."""
+
+    name = "KEY=VALUE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """The key, and a number, a truth value, null or text."""
+        import yaml
+
+        key, equals, text = str(value).partition("=")
+        if not equals:
+            self.fail(f"{value}: give it as KEY=VALUE", param, ctx)
+        return key.strip(), yaml.safe_load(text)
+
+
+TASKS, NUMBERS, GRID, SETTING = TaskSizes(), Numbers(), Values(), Setting()
 root = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
 runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")

@@ -15,7 +15,8 @@ OPTIONS = {
     "--runs",
     "append": "run --cache --tasks --order --device",
     "eval": "run --cache --device --runs",
-    "sweep": "--methods --seeds --tasks --caches --set --out --ray-address --device --runs",
+    "sweep": "--methods --seeds --tasks --orders --grid --caches --set --out "
+    "--ray-address --device --runs",
     "demo": "--seed --tasks --out --runs",
     "cache ls": "",
     "cache info": "reference",

@@ -252,6 +252,20 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
     assert len((shared.home / "sweep" / "sweep.csv").read_text().splitlines()) == 5
     again = shared.json(*arguments)
     assert again["runs"] == body["runs"]
+    orders = (*QUICK, "--seeds", "0", "--orders", "0,1", "--out", shared.home / "sweep")
+    grid = ("--grid", "epochs=1,2")
+    body = shared.json("sweep", "--methods", "finetune", *orders, *grid)
+    assert {(run["order"], run["method"]) for run in body["runs"]} == {
+        (f"shuffled:{n}", f"finetune:epochs={e}") for n in (0, 1) for e in (1, 2)
+    }
+    assert {name: found["runs"] for name, found in body["methods"].items()} == {
+        "finetune:epochs=1": 2, "finetune:epochs=2": 2
+    }  # fmt: skip
+    categories = [
+        json.loads((Path(run["run"]) / "results.json").read_text())["categories"]
+        for run in body["runs"]
+    ]
+    assert categories[0] != categories[-1] and body["orders"] == [0, 1]
 
 
 @pytest.mark.slow
