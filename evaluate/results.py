@@ -59,7 +59,8 @@ class Results:
 
     ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix``
     is its text-to-video R@1, R@5 and R@10 within each task, old clips as ``gallery`` says; the
-    rest follows from it. ``tasks`` counts the tasks learnt so far.
+    rest follows from it. ``tasks`` counts the tasks learnt so far; ``parts`` are the caches that
+    they came from, each with its task numbers and the date when it came.
     """
 
     method: str
@@ -73,6 +74,7 @@ class Results:
     coverage: float
     quarantined: list[dict[str, str]]
     categories: list[list[str]]
+    parts: list[dict[str, Any]]
     matrix: dict[str, Matrix]
     stages: list[StageResults]
     final: StageResults
@@ -143,6 +145,7 @@ def make_results(run: "Run") -> Results:
         coverage=run.stream.coverage(len(recorded)),
         quarantined=[row for cache in run.caches for row in cache.quarantined()],
         categories=[list(names) for names in categories],
+        parts=_parts(run, len(recorded)),
         matrix={"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
         stages=rows,
         final=rows[-1],
@@ -163,6 +166,20 @@ def make_results(run: "Run") -> Results:
         doubts=_doubts(run, recorded),
         figures=figures,
     )
+
+
+def _parts(run: "Run", tasks: int) -> list[dict[str, Any]]:
+    from ..train.runs.config import parts_of
+
+    found, begun = [], 1
+    for part, described in zip(run.parts, parts_of(run.config), strict=True):
+        numbers = [n for n in range(begun, begun + len(part.tasks)) if n <= tasks]
+        begun += len(part.tasks)
+        if numbers:
+            cache, date = part.cache, described.get("date")
+            named = {"fingerprint": cache.fingerprint, "dataset": cache.catalog.dataset}
+            found.append({**named, "date": date, "tasks": numbers})
+    return found
 
 
 def _evaluated_on(run: "Run", tasks: int) -> str:

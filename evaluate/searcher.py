@@ -177,11 +177,8 @@ class Searcher:
         ids = self.method.tokenize([text])
         if not text or int(ids[0].argmax()) < 2:
             raise StructAlignError("the query has no word; say what the clip shows")
-        paths: dict[int, TextFeatures] = {}
-        for part in (*self.gallery, *self.searched):
-            path = self.method.path_of(part.block.task)
-            if path not in paths:
-                paths[path] = self.method.encode_texts(ids, part.block.task)
+        tasks = [part.block.task for part in (*self.gallery, *self.searched)]
+        paths = self.method.encode_query(ids, tasks)
         scored: dict[int, dict[str, Tensor]] = {}
         for part in (*self.gallery, *self.searched):
             if id(part) not in scored:

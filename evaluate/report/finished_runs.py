@@ -41,12 +41,26 @@ class FinishedRun:
 
     @property
     def command(self) -> str:
-        """The command that repeats it."""
+        """The commands that repeat it, a line each: the run, and what was appended."""
+        return "\n".join([self._train_command(), *map(self._append_command, self._appended)])
+
+    @property
+    def _appended(self) -> list[dict[str, Any]]:
+        return list(self.config.get("parts") or [])[1:]
+
+    def _append_command(self, part: dict[str, Any]) -> str:
+        sizes = ",".join(str(len(names)) for names in part["tasks"])
+        line = ["structalign", "append", str(self.path), "--cache", part["fingerprint"][:12]]
+        return shlex.join([*line, "--tasks", sizes if "," in sizes else "1"])
+
+    def _train_command(self) -> str:
         config, backbone = self.config, self.results["backbone"]["name"]
         outside = config.get("file_hash") is not None
         method = config["source"] if outside else config["method"]
         parts = ["structalign", "train", "--cache", config["fingerprint"][:12], "--tasks"]
-        parts += [str(config["tasks"]), "--method", method, "--seed", str(config["seed"])]
+        tasks = config["tasks"] if isinstance(config["tasks"], list) else [config["tasks"]]
+        parts += [",".join(map(str, tasks)), "--method", method, "--seed", str(config["seed"])]
+        parts += ["--order", config["order"]] if config.get("order") else []
         if outside:
             return shlex.join(parts)
         defaults = load_method(method, config["dataset"], backbone).as_json()
@@ -61,7 +75,9 @@ class FinishedRun:
         method, fingerprint = self.results["method"], self.config["fingerprint"][:12]
         settings = {key: value for key, value in self.config["settings"].items() if key != "seed"}
         file = {"file": self.config["file_hash"][:12]} if self.config.get("file_hash") else {}
-        return {"method": method, "cache": fingerprint, **file, **settings}
+        caches = "+".join([fingerprint, *(part["fingerprint"][:12] for part in self._appended)])
+        order = {"order": self.config["order"]} if self.config.get("order") else {}
+        return {"method": method, "cache": caches, **order, **file, **settings}
 
     def stage(self, number: int) -> dict[str, Any]:
         """What was measured after task ``number``; empty where the stream was shorter."""

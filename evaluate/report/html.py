@@ -1,14 +1,16 @@
 """From finished runs to one HTML page: no script, no network, everything escaped."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .figures import Line, heat_map, line_chart
+from .figures import Line
 from .finished_runs import FinishedRun, group_runs
+from .growth import growth
+from .layout import Groups, Read, cell, heat_figure, line_figure, means, section, task_numbers
 from .tables import html_table, mean, number, spread
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published.yaml"
@@ -18,8 +20,6 @@ HEAD = (
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
 )
 RECALLS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
-Groups = dict[str, list[FinishedRun]]
-Read = Callable[[FinishedRun, int], float | None]
 
 
 def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
@@ -28,56 +28,14 @@ def make_page(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
     groups = group_runs(runs)
     sections = [
         _headline(groups, first), _by_stage(groups, first), _matrices(groups, first),
-        _by_task(groups, first), _directions(groups), _simplex(groups, first),
-        _drift(groups, first), _experts(groups), _gates(groups), _time(runs),
-        _bytes(runs, cache_bytes), _coverage(runs), _origin(runs), _configuration(runs),
+        _by_task(groups, first), growth(groups, first), _directions(groups),
+        _simplex(groups, first), _drift(groups, first), _experts(groups), _gates(groups),
+        _time(runs), _bytes(runs, cache_bytes), _coverage(runs), _origin(runs),
+        _configuration(runs),
     ]  # fmt: skip
     title = escape(f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}")
     body = f"<main><h1>{title}</h1>{''.join(sections)}</main>"
     return f"{HEAD}<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
-
-
-def _section(title: str, text: str, *parts: str) -> str:
-    """A section, unless it has nothing to show."""
-    shown = "".join(parts)
-    return f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p>{shown}</section>" * bool(shown)
-
-
-def _figure(svg: str, caption: str, table: str) -> str:
-    shown = f"<details><summary>Numbers</summary>{table}</details>"
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>{shown}" * bool(svg)
-
-
-def _means(groups: Groups, places: Sequence[int], read: Read) -> dict[str, Line]:
-    """A line a method: the mean over its runs of a figure at each place."""
-    return {
-        method: [mean([read(run, place) for run in runs]) for place in places]
-        for method, runs in groups.items()
-    }
-
-
-def _lines(
-    title: str, series: Mapping[str, Line], names: Sequence[str], axes: tuple[str, str],
-    caption: str, digits: int = 2, more: str = "", reference: tuple[str, Line] | None = None,
-) -> str:  # fmt: skip
-    """A chart with a line a method, and its numbers."""
-    lines = {**series, **({reference[0]: reference[1]} if reference else {})}
-    rows = [[n, *(number(line[i], digits) for line in lines.values())] for i, n in enumerate(names)]
-    table = more + html_table([axes[0], *lines], rows)
-    return _figure(line_chart(title, series, names, *axes, reference), caption, table)
-
-
-def _heat(
-    title: str, rows: Sequence[Line], names: Sequence[str], columns: Sequence[str], caption: str,
-    digits: int = 0,
-) -> str:  # fmt: skip
-    """A matrix as colours, and its numbers."""
-    cells = [
-        [name, *(number(value, digits or 1) for value in row)]
-        for name, row in zip(names, rows, strict=True)
-    ]
-    svg = heat_map(title, rows, names, columns, digits)
-    return _figure(svg, caption, html_table(["", *columns], cells))
 
 
 def _final(runs: list[FinishedRun], *keys: str) -> list[float | None]:
@@ -91,20 +49,10 @@ def _final(runs: list[FinishedRun], *keys: str) -> list[float | None]:
     return found
 
 
-def _cell(run: FinishedRun, stage: int, task: int) -> float | None:
-    """R@1 within a task (from 1) at a stage; None where the stream was shorter."""
-    matrix = run.results["matrix"]["r1"]
-    return matrix[stage][task - 1] if stage < len(matrix) and task <= len(matrix[0]) else None
-
-
 def _geometry(run: FinishedRun, stage: int) -> dict[str, Any]:
     """The diagnostics of a stage; of the last for -1."""
     last = len(run.results["stages"]) - 1
     return run.stage(last if stage < 0 else stage).get("geometry") or {}
-
-
-def _tasks(first: Mapping[str, Any]) -> range:
-    return range(1, first["tasks"] + 1)
 
 
 def _headline(groups: Groups, first: dict[str, Any]) -> str:
@@ -123,6 +71,7 @@ def _headline(groups: Groups, first: dict[str, Any]) -> str:
         warnings.append("RANDOM WEIGHTS: a dry run, the figures mean nothing.")
     if any(results["selection"] == "reference" for results in everything):
         warnings.append("Some runs chose their epochs on the test set (selection: reference).")
+    warnings += dict.fromkeys(line for one in everything for line in one.get("doubts", []))
     final = first["final"]
     text = (
         f"Text to video over all {final['clips']} clips of the {first['tasks']} tasks after the "
@@ -131,53 +80,55 @@ def _headline(groups: Groups, first: dict[str, Any]) -> str:
         "task; below 0 old tasks gained."
     )
     warned = "".join(f'<p class="warning">{escape(line)}</p>' for line in warnings)
-    return _section("Results", text, warned, html_table(head, rows))
+    return section("Results", text, warned, html_table(head, rows))
 
 
 def _by_stage(groups: Groups, first: dict[str, Any]) -> str:
-    names = [str(task) for task in _tasks(first)]
+    names = [str(task) for task in task_numbers(first)]
     recall: Read = lambda run, i: (run.stage(i).get("t2v") or {}).get("R@1")  # noqa: E731
     before: Read = lambda run, i: (run.stage(i).get("zero_shot") or {}).get("R@1")  # noqa: E731
     forgetting: Read = lambda run, i: run.stage(i).get("BWF_stored")  # noqa: E731
-    untrained = next(iter(_means(groups, _tasks(first), before).values()))
+    untrained = next(iter(means(groups, task_numbers(first), before).values()))
     reference = None if None in untrained else ("zero-shot, the same clips", untrained)
     parts = []
     for label, unit, read, line in (
         ("R@1", "percent", recall, reference), ("BWF", "points", forgetting, None)
     ):  # fmt: skip
         caption = f"{label} over all tasks seen, by stage."
-        series, axes = _means(groups, _tasks(first), read), ("after task", f"{label}, {unit}")
-        parts.append(_lines(f"{label} by stage", series, names, axes, caption, reference=line))
+        series, axes = means(groups, task_numbers(first), read), ("after task", f"{label}, {unit}")
+        parts.append(line_figure(f"{label} by stage", series, names, axes, caption, reference=line))
     text = (
         "Over all tasks seen so far, so the gallery grows from left to right. The grey line is the "
         "pre-trained model over the same clips, of the first method's runs."
     )
-    return _section("Stage by stage", text, *parts)
+    return section("Stage by stage", text, *parts)
 
 
 def _matrices(groups: Groups, first: dict[str, Any]) -> str:
-    tasks = [f"t{task}" for task in _tasks(first)]
-    names, stages = ["zero-shot", *(f"after {task}" for task in tasks)], [0, *_tasks(first)]
+    tasks = [f"t{task}" for task in task_numbers(first)]
+    names, stages = ["zero-shot", *(f"after {task}" for task in tasks)], [0, *task_numbers(first)]
     parts = []
     for method, runs in groups.items():
-        rows = [[mean([_cell(run, s, t) for run in runs]) for t in _tasks(first)] for s in stages]
+        rows = [
+            [mean([cell(run, s, t) for run in runs]) for t in task_numbers(first)] for s in stages
+        ]
         caption = f"{method}: R@1 within each task."
-        parts.append(_heat(f"task matrix of {method}", rows, names, tasks, caption))
+        parts.append(heat_figure(f"task matrix of {method}", rows, names, tasks, caption))
     text = f"Row: the stage; column: the task; old clips {first['gallery']}."
-    return _section("Task matrix", f"{text} Reading down a column shows forgetting.", *parts)
+    return section("Task matrix", f"{text} Reading down a column shows forgetting.", *parts)
 
 
 def _by_task(groups: Groups, first: dict[str, Any]) -> str:
     def drop(run: FinishedRun, task: int) -> float | None:
-        then, now = _cell(run, task, task), _cell(run, first["tasks"], task)
+        then, now = cell(run, task, task), cell(run, first["tasks"], task)
         return None if then is None or now is None else then - now
 
-    old = _tasks(first)[:-1]
-    names, series = [f"t{task}" for task in old], _means(groups, old, drop)
+    old = task_numbers(first)[:-1]
+    names, series = [f"t{task}" for task in old], means(groups, old, drop)
     axes = ("task", "R@1 lost, points")
-    chart = _lines("forgetting by task", series, names, axes, "Forgetting by task.", 1)
+    chart = line_figure("forgetting by task", series, names, axes, "Forgetting by task.", 1)
     text = "R@1 within a task just after it was learnt, minus R@1 at the end. Above 0 is forgotten."
-    return _section("Forgetting by task", text, chart)
+    return section("Forgetting by task", text, chart)
 
 
 def _directions(groups: Groups) -> str:
@@ -188,11 +139,11 @@ def _directions(groups: Groups) -> str:
         for side, words in sides
     ]
     table = html_table(["method", "direction", *RECALLS], rows)
-    return _section("Both directions", "After the last task, over all tasks.", table)
+    return section("Both directions", "After the last task, over all tasks.", table)
 
 
 def _simplex(groups: Groups, first: dict[str, Any]) -> str:
-    names = [str(stage) for stage in _tasks(first)]
+    names = [str(stage) for stage in task_numbers(first)]
     head = ["method (first seed, last stage)", "classes", "ideal", "least", "quarter", "median",
             "three quarters", "greatest"]  # fmt: skip
     parts = []
@@ -208,9 +159,10 @@ def _simplex(groups: Groups, first: dict[str, Any]) -> str:
                 rows.append([method, str(last["classes"]), *cosines])
         axes = ("after task", "rms deviation of the cosines")
         parts.append(
-            _lines(
-                f"deviation from the simplex, {side}", _means(groups, _tasks(first), deviation),
-                names, axes, f"{side.capitalize()}: how far class means are from a simplex.", 3,
+            line_figure(
+                f"deviation from the simplex, {side}",
+                means(groups, task_numbers(first), deviation), names, axes,
+                f"{side.capitalize()}: how far class means are from a simplex.", 3,
                 html_table(head, rows),
             )
         )  # fmt: skip
@@ -219,12 +171,12 @@ def _simplex(groups: Groups, first: dict[str, Any]) -> str:
         "own task's path, clips as stored). In a simplex equiangular tight frame of C classes each "
         "is -1 / (C - 1); shown is the root mean square deviation from that. Lower is nearer."
     )
-    return _section("Against the ideal simplex", text, *parts)
+    return section("Against the ideal simplex", text, *parts)
 
 
 def _drift(groups: Groups, first: dict[str, Any]) -> str:
-    tasks = [f"t{task}" for task in _tasks(first)[:-1]]
-    later = _tasks(first)[1:]
+    tasks = [f"t{task}" for task in task_numbers(first)[:-1]]
+    later = task_numbers(first)[1:]
     names = [f"after t{stage}" for stage in later]
     parts = []
     for method, runs in groups.items():
@@ -234,12 +186,12 @@ def _drift(groups: Groups, first: dict[str, Any]) -> str:
             for stage in found
         ]
         caption = f"{method}: cosine of old clips, stored and encoded again."
-        parts.append(_heat(f"drift of {method}", rows, names, tasks, caption, 3))
+        parts.append(heat_figure(f"drift of {method}", rows, names, tasks, caption, 3))
     text = (
         "Mean cosine between an old task's frame embeddings as stored and as the model of a later "
         "stage makes them. 1 is no drift."
     )
-    return _section("Drift of old tasks", text, *parts)
+    return section("Drift of old tasks", text, *parts)
 
 
 def _experts(groups: Groups) -> str:
@@ -252,27 +204,27 @@ def _experts(groups: Groups) -> str:
         rows: list[Line] = [[mean([run[i][j] for run in last]) for j in experts] for i in tasks]
         names, columns = [f"t{i + 1}" for i in tasks], [f"e{j + 1}" for j in experts]
         caption = f"{method}: share of each expert in a task's captions."
-        parts.append(_heat(f"experts of {method}", rows, names, columns, caption, 2))
+        parts.append(heat_figure(f"experts of {method}", rows, names, columns, caption, 2))
     text = (
         "Mean routing weight over text blocks and projections, last stage, up to 64 test captions "
         "a task. Task 1 uses its first expert alone."
     )
-    return _section("Use of the experts", text, *parts)
+    return section("Use of the experts", text, *parts)
 
 
 def _gates(groups: Groups) -> str:
     adapted = {m: runs for m, runs in groups.items() if _geometry(runs[0], -1).get("gates")}
     blocks = sorted({int(b) for runs in adapted.values() for b in _geometry(runs[0], -1)["gates"]})
     gate: Read = lambda run, block: _geometry(run, -1)["gates"].get(str(block))  # noqa: E731
-    series, names = _means(adapted, blocks, gate), [str(block) for block in blocks]
+    series, names = means(adapted, blocks, gate), [str(block) for block in blocks]
     axes = ("vision block", "alpha")
     caption = "Gate values by vision block."
-    chart = _lines("gates of the frame fusion adapters", series, names, axes, caption, 4)
+    chart = line_figure("gates of the frame fusion adapters", series, names, axes, caption, 4)
     text = (
         "How much of each block's attention comes from the neighbouring frame after the last task: "
         "alpha, which starts at 0."
     )
-    return _section("Frame fusion gates", text, chart)
+    return section("Frame fusion gates", text, chart)
 
 
 def _time(runs: Sequence[FinishedRun]) -> str:
@@ -283,7 +235,7 @@ def _time(runs: Sequence[FinishedRun]) -> str:
         rows.append([run.name, trained, number(sum(seconds), 0), number(seconds[-1], 1)])
     head = ["run", "training, s", "evaluation, s", "of it the last stage"]
     text = "Seconds of training epochs, and of measuring all stages."
-    return _section("Where time went", text, html_table(head, rows))
+    return section("Where time went", text, html_table(head, rows))
 
 
 def _bytes(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
@@ -292,7 +244,7 @@ def _bytes(runs: Sequence[FinishedRun], cache_bytes: dict[str, int]) -> str:
         sizes = [cache_bytes.get(run.results["fingerprint"]), *run.bytes.values()]
         rows.append([run.name, *(number(size / 1e6 if size else None) for size in sizes)])
     table = html_table(["run", "cache", *runs[0].bytes], rows)
-    return _section("Where bytes went", "Megabytes.", table)
+    return section("Where bytes went", "Megabytes.", table)
 
 
 def _coverage(runs: Sequence[FinishedRun]) -> str:
@@ -304,7 +256,7 @@ def _coverage(runs: Sequence[FinishedRun]) -> str:
     head = ["clip", "reason", "file", "what the decoder said"]
     listed = html_table(head, [list(row) for row in sorted(bad)[:200]]) if bad else ""
     text = "Test clips that were searched, of those in the catalog; clips in quarantine."
-    return _section("Coverage", text, html_table(["run", "coverage", "bad"], rows), listed)
+    return section("Coverage", text, html_table(["run", "coverage", "bad"], rows), listed)
 
 
 def _origin(runs: Sequence[FinishedRun]) -> str:
@@ -327,7 +279,7 @@ def _origin(runs: Sequence[FinishedRun]) -> str:
     head = ["run", "dataset, cache", "backbone", "trained on", "device", "processor", "threads",
             "versions"]  # fmt: skip
     text = "What the runs were made from, when, and where; dates are UTC."
-    return _section("Where these runs come from", text, html_table(head, rows))
+    return section("Where these runs come from", text, html_table(head, rows))
 
 
 def _configuration(runs: Sequence[FinishedRun]) -> str:
@@ -340,4 +292,4 @@ def _configuration(runs: Sequence[FinishedRun]) -> str:
             f"<details><summary>Settings</summary><pre>{escape(settings)}</pre></details>"
         )
     text = "The command of each run, and its whole configuration."
-    return _section("How to repeat it", text, *parts)
+    return section("How to repeat it", text, *parts)

@@ -1,6 +1,6 @@
 """CLIP with adapters: frame fusion in the vision tower, LoRA experts in the text tower (CTVR)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..stream import Batch, Task
 
 PAPER_BATCH = 32
+QUERY_PATHS = 256  # of one caption, encoded at a time
 SAMPLE = 64  # captions a task that the experts' use is measured on
 
 
@@ -125,11 +126,29 @@ class AdaptedMethod(Method):
         self, ids: Tensor, task: int | None, noise: Noise | None = None
     ) -> TextFeatures:
         """Captions by the path of ``task``: task 1 by expert 0, later ones routed."""
-        return self.towers.text_features(ids, self.experts, self.route(task, noise))
+        return self.by_route(ids, self.route(task, noise))
+
+    def by_route(self, ids: Tensor, route: Route) -> TextFeatures:
+        """Captions [B, L] through the experts as ``route`` says."""
+        return self.towers.text_features(ids, self.experts, route)
 
     def path_of(self, task: int) -> int:
         """Every task has its own task prototype."""
         return task
+
+    @torch.no_grad()
+    def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
+        """One caption by the paths of some tasks, the routed ones together in batches."""
+        found = {1: self.encode_texts(ids, 1)} if 1 in tasks else {}
+        routed = sorted({task for task in tasks if task > 1})
+        for some in (routed[n : n + QUERY_PATHS] for n in range(0, len(routed), QUERY_PATHS)):
+            prototypes = torch.stack([self.task_prototypes[task - 1] for task in some])
+            text = self.by_route(ids.to(self.device).expand(len(some), -1), Route(True, prototypes))
+            found |= {
+                task: TextFeatures(text.words[n, None], text.lengths[n, None], text.text[n, None])
+                for n, task in enumerate(some)
+            }
+        return found
 
     def route(self, task: int | None, noise: Noise | None = None) -> Route:
         """The path of a task; None routes without a task prototype."""

@@ -1,6 +1,6 @@
 """The base class of every method: a continual learner whose defaults learn nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -141,6 +141,11 @@ class Method(nn.Module):
         return encode_by_length(
             lambda part: self.text_features(part, task), ids, self.device, self.pads_together
         )
+
+    def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
+        """One caption [1, L] by the paths of some tasks: features by ``path_of`` each."""
+        one_each = {self.path_of(task): task for task in tasks}
+        return {path: self.encode_texts(ids, task) for path, task in one_each.items()}
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """Similarities of T texts and V gallery embeddings by name, each [T, V].

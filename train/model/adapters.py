@@ -88,8 +88,8 @@ class FrameFusion(nn.Module):
 class Route:
     """How captions go through the experts.
 
-    Without the router expert 0 alone is used. ``prototype`` [H] is added to the routing input;
-    ``noise`` is given while training: noisy routing and dropout.
+    Without the router expert 0 alone is used. ``prototype`` [H], or one a caption [B, H], is added
+    to the routing input; ``noise`` is given while training: noisy routing and dropout.
     """
 
     uses_router: bool

@@ -81,9 +81,9 @@ class RunFolder:
         write_text(file, json.dumps(stage) + "\n")
 
     def stages(self) -> dict[int, dict[str, Any]]:
-        """What was measured so far, by stage."""
-        files = sorted((self.path / "stages").glob("[0-9]*.json"))
-        read = [read_part(file) for file in files]
+        """What was measured so far, by stage, in their order."""
+        files = (self.path / "stages").glob("[0-9]*.json")
+        read = [read_part(file) for file in sorted(files, key=lambda file: int(file.stem))]
         return {stage["stage"]: stage for stage in read if "arrival" in stage}
 
     def log_session(self, device: torch.device) -> None:

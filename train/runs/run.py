@@ -187,10 +187,12 @@ class Run(RunFolder):
         """The parts with their tasks, of an older run too."""
         return [
             {**described, "tasks": [list(names) for names in part.tasks]}
-            for described, part in zip(parts_of(self.config), self._parts(), strict=True)
+            for described, part in zip(parts_of(self.config), self.parts, strict=True)
         ]
 
-    def _parts(self) -> list[StreamPart]:
+    @cached_property
+    def parts(self) -> list[StreamPart]:
+        """Its caches with the tasks of each."""
         parts = []
         for cache, part in zip(self.caches, parts_of(self.config), strict=True):
             tasks = part.get("tasks")
@@ -224,7 +226,7 @@ class Run(RunFolder):
     @cached_property
     def stream(self) -> TaskStream:
         """Its tasks; a joint run has one a cache, of all categories."""
-        return TaskStream(self._parts(), self.settings, self.config["seed"], self.device)
+        return TaskStream(self.parts, self.settings, self.config["seed"], self.device)
 
     @cached_property
     def backbone(self) -> Backbone:

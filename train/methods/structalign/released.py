@@ -92,6 +92,12 @@ class StructAlignWithSlips(StructAlign):
             return super().text_features(ids, task, noise)
         return self._padded_text(ids, self.experts, self.route(task, noise), visible)
 
+    def by_route(self, ids: Tensor, route: Route) -> TextFeatures:
+        """The same for any route."""
+        if self.options.words == "real":
+            return super().by_route(ids, route)
+        return self._padded_text(ids, self.experts, route, None)
+
     def pretrained_text(self, ids: Tensor) -> TextFeatures:
         """The same without experts."""
         if self.options.words == "real":

@@ -9,8 +9,17 @@ from structalign.evaluate.report.finished_runs import FinishedRun, group_runs
 
 
 def run(path: str, seed: int, cache: str = "aa", method: str = "finetune", **settings: Any) -> Any:
-    config = {"fingerprint": cache * 32, "seed": seed, "settings": {"epochs": 2, **settings}}
-    return FinishedRun(Path(path), config, {"method": method, "seed": seed}, {}, {})
+    config = {
+        "fingerprint": cache * 32,
+        "seed": seed,
+        "tasks": 2,
+        "method": method,
+        "dataset": "demo",
+        "settings": {"epochs": 2, **settings},
+    }
+    return FinishedRun(
+        Path(path), config, {"method": method, "seed": seed, "backbone": {"name": "demo"}}, {}, {}
+    )
 
 
 def test_seeds_of_one_configuration_are_one_group() -> None:
@@ -31,3 +40,13 @@ def test_other_caches_and_settings_are_groups_of_their_own_and_say_so() -> None:
 def test_a_run_and_its_copy_are_refused() -> None:
     with pytest.raises(StructAlignError, match="a and copy are one run twice"):
         group_runs([run("a", 0), run("copy", 0)])
+
+
+def test_a_run_that_grew_is_no_seed_of_one_that_did_not() -> None:
+    grown = run("b", 1)
+    later = {"fingerprint": "cc" * 32, "tasks": [["x", "y"], ["z"]]}
+    grown.config["parts"] = [{}, later]
+    shuffled = run("c", 2)
+    shuffled.config["order"] = "shuffled:1"
+    assert len(group_runs([run("a", 0), grown, shuffled])) == 3
+    assert grown.command.endswith("\nstructalign append b --cache cccccccccccc --tasks 2,1")

@@ -1,0 +1,100 @@
+"""A stream of many tasks: what a task costs as the stream grows, and what evaluation and search do.
+
+python -m structalign.benchmarks.long_streams [--tasks 100] [--out FOLDER]     (about 4 minutes)
+
+One StructAlign run on the demo backbone, a category a task with 4 training clips (4 captions each)
+and 12 test clips, random tokens, one epoch a task, measured at the end alone (``eval_every``).
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from ..evaluate.report.figures import line_chart
+from ..evaluate.searcher import Searcher
+from ..evaluate.stages import StageEvaluator, train_and_measure
+from ..train.gallery import Block, Gallery
+from ..train.runs.create import create_run
+from ..train.runs.run import Run
+from .growth import STYLE
+from .synthetic import make_cache
+
+NEAR = 5  # tasks that a training figure is the mean of
+
+
+def measure(tasks: int, folder: Path) -> list[dict[str, float]]:
+    """A row for each of five lengths of the stream."""
+    cache = make_cache(folder / "cache", 4, 4, 12, 1, 4, tasks, 4, "demo", ("demo", "demo"))
+    settings, quiet = {"epochs": 1, "eval_every": tasks}, lambda *_: None
+    run = create_run(
+        cache, "structalign", tasks, out=folder / "run", device="cpu", settings=settings, note=quiet
+    )
+    rows = []
+    for t in sorted({max(NEAR, tasks * part // 4) for part in range(5)}):
+        results = train_and_measure(run, t, 1e9, quiet, quiet)
+        log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        rows.append({
+            "tasks": t,
+            "training": sum(row["seconds"] for row in log[-NEAR:]) / NEAR,
+            "own task": results.stages[t - 1].seconds,
+            "stage": results.stages[t].seconds,
+            **evaluation(run, t),
+            "MB": memory,
+        })  # fmt: skip
+    return rows
+
+
+def evaluation(run: Run, tasks: int) -> dict[str, float]:
+    """Seconds of scoring all captions by all paths, and by one, and of a query."""
+    method, evaluator = run.method_after(tasks), StageEvaluator(run)
+    evaluator.arrive(tasks, method)
+    gallery, ids = run.gallery(tasks), torch.cat([q.ids for q in evaluator.queries])
+    embeddings = torch.cat([block.embeddings for block in gallery.blocks])
+    joined = Gallery([Block(tasks, tuple(gallery.clips), embeddings)])
+    searcher = Searcher(Run.open(run.path, run.cache, device="cpu"))
+    return {
+        "all paths": seconds(lambda: gallery.score(method, ids)),
+        "one path": seconds(lambda: joined.score(method, ids)),
+        "query": min(seconds(lambda: searcher.search("two red balls bounce")) for _ in range(3)),
+    }
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """A Markdown table, and with ``--out`` a figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(given.tasks, Path(folder))
+    names = list(rows[0])
+    print(f"| {' | '.join(names)} | all paths / one path |\n{'| --- ' * (len(names) + 1)}|")
+    for row in rows:
+        cells = [f"{row[name]:.3g}" for name in names]
+        print(f"| {' | '.join(cells)} | {row['all paths'] / row['one path']:.1f} |")
+    if given.out:
+        xs = [str(int(row["tasks"])) for row in rows]
+        shown = ("training", "stage", "one path", "query")
+        svg = line_chart(
+            "a long stream", {name: [row[name] for row in rows] for name in shown}, xs,
+            "tasks so far", "seconds",
+        )  # fmt: skip
+        (given.out / "growth-stream.svg").write_text(svg.replace("</svg>", f"{STYLE}</svg>"))
+
+
+if __name__ == "__main__":
+    main()

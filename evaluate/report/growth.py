@@ -1,0 +1,60 @@
+"""How a stream grew: when each cache came, and what every task cost the earlier ones."""
+
+from typing import Any
+
+from .figures import Line
+from .finished_runs import FinishedRun
+from .layout import Groups, Read, cell, heat_figure, line_figure, means, section, task_numbers
+from .tables import html_table, mean
+
+TEXT = (
+    "Lost since it was learnt: R@1 within a task just after it was learnt, minus R@1 at a later "
+    "stage. The cost of a task: the mean of what the earlier ones lost at its stage."
+)
+
+
+def growth(groups: Groups, first: dict[str, Any]) -> str:
+    """The section: caches, forgetting over time by task, what each task cost the others."""
+    numbers = task_numbers(first)
+    later = numbers[1:]
+    tasks, names = [f"t{task}" for task in numbers[:-1]], [f"after t{stage}" for stage in later]
+    heats = []
+    for method, runs in groups.items():
+        rows: list[Line] = [
+            [mean([lost(run, task, stage) for run in runs]) for task in numbers[:-1]]
+            for stage in later
+        ]
+        caption = f"{method}: R@1 lost since each task was learnt."
+        heats.append(heat_figure(f"lost over time, {method}", rows, names, tasks, caption))
+    price: Read = cost
+    costs = line_figure(
+        "the cost of each task", means(groups, later, price), [f"t{stage}" for stage in later],
+        ("task", "R@1 lost by earlier tasks, points"),
+        "What learning a task cost the earlier ones, on average.", 1,
+    )  # fmt: skip
+    return section("How the stream grew", TEXT, _caches(groups), costs, *heats)
+
+
+def lost(run: FinishedRun, task: int, stage: int) -> float | None:
+    """Points of R@1 within ``task`` that are gone at ``stage``; None where not measured."""
+    then, now = cell(run, task, task), cell(run, stage, task)
+    return None if then is None or now is None or task >= stage else then - now
+
+
+def cost(run: FinishedRun, stage: int) -> float | None:
+    """Mean points of R@1 that the earlier tasks lost from the stage before to ``stage``."""
+    pairs = [(cell(run, stage - 1, task), cell(run, stage, task)) for task in range(1, stage)]
+    drops = [a - b for a, b in pairs if a is not None and b is not None]
+    return mean(drops) if len(drops) == len(pairs) else None
+
+
+def _caches(groups: Groups) -> str:
+    rows = []
+    for runs in groups.values():
+        for run in runs:
+            for part in run.results.get("parts", []):
+                span = [str(part["tasks"][0]), str(part["tasks"][-1])]
+                which = " to ".join(dict.fromkeys(span))
+                cache = f"{part['dataset']}, {part['fingerprint'][:12]}"
+                rows.append([run.name, cache, part.get("date") or "", which])
+    return html_table(["run", "cache", "came (UTC)", "tasks"], rows) if rows else ""
