@@ -45,9 +45,12 @@ def stage_scores(
     """
     sizes = [len(q.ids) for q in queries]
     rows = [part.tolist() for part in torch.arange(sum(sizes)).split(sizes)]
+    own_texts: list[TextFeatures] = []
+    columns: list[Mapping[str, Tensor]] = []
     compared = gallery.compare(encoder, torch.cat([q.ids for q in queries]))
-    own_texts = [_rows_of(one.texts, own) for one, own in zip(compared, rows, strict=True)]
-    columns = [one.similarities for one in compared]
+    for one, own in zip(compared, rows, strict=True):  # one path's captions at a time in memory
+        own_texts.append(_rows_of(one.texts, own))
+        columns.append(one.similarities)
     fresh: dict[int, Tensor] = {}
     for number, block in (reencoded or {}).items():
         own = rows[number - 1]

@@ -1,6 +1,6 @@
 """The gallery: embeddings of every finished task's clips, stored when the task ended."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,16 +45,14 @@ class Gallery:
         """The clips of all blocks, in the order of the score's columns."""
         return [clip for block in self.blocks for clip in block.clips]
 
-    def compare(self, encoder: Encoder, ids: Tensor) -> list[Comparison]:
-        """Captions int64 [T, L] with each block. Paths that repeat are encoded once."""
+    def compare(self, encoder: Encoder, ids: Tensor) -> Iterator[Comparison]:
+        """Captions int64 [T, L] with each block, in turn. Paths that repeat are encoded once."""
         texts: dict[int, TextFeatures] = {}
-        found = []
         for block in self.blocks:
             path = encoder.path_of(block.task)
             if path not in texts:
                 texts = {path: encoder.encode_texts(ids, block.task)}
-            found.append(compare(encoder, texts[path], block.embeddings))
-        return found
+            yield compare(encoder, texts[path], block.embeddings)
 
     def score(self, encoder: Encoder, ids: Tensor) -> Tensor:
         """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""

@@ -1,6 +1,7 @@
 """The base class: what a method is, its checkpoint, its options, and a file of one's own."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from helpers.cli import QUICK, Cli
 from helpers.methods import adapted, config_of, make_method
 from structalign.cache import StructAlignError
 from structalign.cache.clip.backbone import Backbone, load_backbone
+from structalign.train.methods import adapted as adapted_module
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.registry import load_method, make_config, method_class
+from structalign.train.model.adapters import TextExperts
 
 MINE = """
 from dataclasses import dataclass
@@ -43,6 +46,37 @@ def test_defaults_learn_nothing_and_are_the_pretrained_towers(backbone: Backbone
     ours, theirs = method.encode_texts(ids, 3).text, backbone.model.encode_text(ids)
     assert torch.allclose(ours, theirs, atol=1e-4)
     assert torch.equal(ours, method.pretrained.encode_texts(ids).text)
+
+
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [("finetune", {}), ("structalign", {"words": "released"}), ("zeroshot", None)],
+)
+def test_a_query_by_all_paths_at_once_is_each_path_by_itself(
+    backbone: Backbone,
+    source: str,
+    changes: dict[str, object] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In batches of a few paths too."""
+    monkeypatch.setattr(adapted_module, "QUERY_PATHS", 3)
+    sizes = {} if changes is None else {"rank": 4, "experts": 3, **changes}
+    method = make_method(source, backbone, 9, **sizes)
+    if isinstance(method, AdaptedMethod):
+        for experts in method.experts:
+            rng = torch.Generator().manual_seed(1)
+            cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=rng)
+    ids = method.tokenize(["two red balls bounce"])
+    tasks = [1, 2, 3, 5, 8, 9, 2]
+    found = method.encode_query(ids, tasks)
+    assert set(found) == {method.path_of(task) for task in tasks}
+    for task in tasks:
+        alone, together = method.encode_texts(ids, task), found[method.path_of(task)]
+        assert torch.equal(alone.lengths, together.lengths)
+        assert torch.allclose(alone.words, together.words, atol=1e-3)
+        assert torch.allclose(alone.text, together.text, atol=1e-3)
+    if isinstance(method, AdaptedMethod):
+        assert not torch.allclose(found[2].text, found[3].text, atol=1e-2), "paths differ"
 
 
 @pytest.mark.parametrize("source", ["finetune", "framefusionmoe", "structalign"])
