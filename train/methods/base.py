@@ -156,6 +156,10 @@ class Method(nn.Module):
         word_frame = word_frame_similarity(videos, texts.words, texts.lengths).T
         return {"word_frame": word_frame, "global": global_similarity(videos, texts.text).T}
 
+    def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """How the pre-trained towers' embeddings compare; override where comparing is learnt."""
+        return self.similarity(texts, videos)
+
     def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
         """Figures about the method's inner state for the report; ``captions``: ids, by task."""
         return {}
@@ -267,5 +271,5 @@ class Pretrained:
         return self._method.fusion_weight
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """The method's."""
-        return self._method.similarity(texts, videos)
+        """The method's, without what it has learnt."""
+        return self._method.pretrained_similarity(texts, videos)

@@ -1,4 +1,4 @@
-"""LwF, learning without forgetting: all of CLIP is trained, and distilled (baseline of CTVR)."""
+"""LwF, learning without forgetting: CLIP4Clip's model, distilled (baseline of CTVR)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,29 +8,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from ..losses import contrastive, pooled_unit
-from ..model.similarity import global_similarity
-from ..model.towers import TextFeatures, Towers
-from ..optimizer import ParameterGroup
+from ..losses import contrastive
 from ..settings import MethodConfig
 from ..stream import Batch, Task
-from .base import Method
+from .base import Method, Pretrained
+from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
 TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True)
-class LwFOptions:
+class LwFOptions(CLIP4ClipOptions):
     """``teacher``: the method before the task, or as CTVR's code has it, zero-shot CLIP."""
 
     teacher: Literal["previous", "pretrained"] = "previous"
 
 
-class LwF(Method):
+class LwF(CLIP4Clip):
     """L = NCE(v, t) + dist(Z*, Z) + dist(Z*^T, Z^T), Z* = e^tau v* t*^T and Z = e^tau v t*^T.
 
-    v and t are the student's unit video and text, v* and t* the teacher's, from task 1 on. Videos
-    are mean frames (CLIP4Clip). Every parameter after the cut is trained but the temperature; the
+    v and t are the student's unit video and text, v* and t* the teacher's, from task 1 on. The
     text tower gets no gradient from the distillation.
     """
 
@@ -39,58 +36,45 @@ class LwF(Method):
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
-        self.student = Towers(backbone, self.settings.compute, trainable=True)
         self.taught_videos = self.taught_texts = torch.zeros(0)
 
     def begin_task(self, task: Task) -> None:
-        """Embed the training set once with the teacher: videos [views, M, D], texts [Q, D]."""
+        """Embed the training set once with the teacher: videos [views, M, D], texts."""
         super().begin_task(task)
         teacher = self if self.options.teacher == "previous" else self.pretrained
         videos = [teacher.encode_videos(view).squeeze(1) for view in task.tokens]
         self.taught_videos = torch.stack(videos)
-        texts = teacher.encode_texts(task.ids, task.number).text
-        self.taught_texts = F.normalize(texts, dim=-1)
+        self.taught_texts = self.teach_texts(task, teacher)
+
+    def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
+        """The teacher's unit embeddings of the task's captions [Q, D]."""
+        return F.normalize(teacher.encode_texts(task.ids, task.number).text, dim=-1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Contrast, and distillation of the relations to the teacher's texts."""
+        """Contrast, and distillation of the videos' relations to the teacher's texts."""
         scale = self.towers.scale
-        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
-        text = F.normalize(self.text_features(batch.ids, self.task).text, dim=-1)
-        taught_text = self.taught_texts[batch.captions]
-        target = scale * self.taught_videos[batch.view, batch.clips] @ taught_text.T
-        student = scale * video @ taught_text.T
-        rows, columns = distillation(target, student), distillation(target.T, student.T)
-        return {"contrastive": contrastive(scale * video @ text.T), "distillation": rows + columns}
+        video, text = self.embeddings(batch)
+        taught = self.taught_videos[batch.view, batch.clips]
+        return {
+            "contrastive": contrastive(scale * video @ text.T),
+            "distillation": distil_relations(taught, video, self.texts_of(batch), scale),
+        }
 
-    def parameter_groups(self) -> list[ParameterGroup]:
-        """Both towers."""
-        text, video = self.student.text, self.student.video
-        return [
-            ParameterGroup("text", list(text.parameters())),
-            ParameterGroup("vision", list(video.parameters())),
-        ]
+    def texts_of(self, batch: Batch) -> Tensor:
+        """The teacher's texts that a batch is distilled with: its captions' [B, D]."""
+        return self.taught_texts[batch.captions]
 
-    def frames(self, tokens: Tensor) -> Tensor:
-        """Frame embeddings [B, N, D] by the trained tower."""
-        return self.student.video(tokens)
 
-    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [B, L] by the trained tower, whatever the task."""
-        return self.student.text_features(ids)
-
-    def gallery_embeddings(self, frames: Tensor) -> Tensor:
-        """The unit mean frame [V, 1, D]."""
-        return pooled_unit(frames)[:, None]
-
-    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """The cosine of text and mean frame."""
-        return {"global": global_similarity(videos, texts.text).T}
+def distil_relations(taught: Tensor, video: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """dist(Z*, Z) + dist(Z*^T, Z^T): videos [B, D] of teacher and student, its texts [R, D]."""
+    target, student = scale * taught @ texts.T, scale * video @ texts.T
+    return distillation(target, student) + distillation(target.T, student.T)
 
 
 def distillation(target: Tensor, student: Tensor) -> Tensor:
     """T^2 times the mean cross entropy of rows: -sum softmax(target / T) log softmax(student / T).
 
-    Its minimum is the target's entropy, not 0. Both [B, B], T = 2.
+    Its minimum is the target's entropy, not 0. Both [B, R], T = 2.
     """
     soft = F.softmax(target / TEMPERATURE, -1)
     log = F.log_softmax(student / TEMPERATURE, -1)

@@ -1,0 +1,73 @@
+"""CLIP4Clip: all of CLIP is trained, a video is its mean frame (baseline of CTVR)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...cache.clip.backbone import Backbone
+from ..losses import contrastive, pooled_unit
+from ..model.similarity import global_similarity
+from ..model.towers import TextFeatures, Towers
+from ..optimizer import ParameterGroup
+from ..settings import MethodConfig
+from ..stream import Batch
+from .base import Method
+
+
+@dataclass(frozen=True)
+class CLIP4ClipOptions:
+    """``mean``: of frames as they are (CTVR), or of unit frames (the official code)."""
+
+    mean: Literal["raw", "unit"] = "raw"
+
+
+class CLIP4Clip(Method):
+    """L = 1/2 (CE(rows) + CE(columns)) of e^tau <t, v>, v the unit mean frame (CTVR's ``clip``).
+
+    Every parameter after the cut is trained but the temperature; nothing is remembered.
+    """
+
+    Options: type[CLIP4ClipOptions] = CLIP4ClipOptions
+    options: CLIP4ClipOptions
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        self.student = Towers(backbone, self.settings.compute, trainable=True)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Half the contrastive loss."""
+        video, text = self.embeddings(batch)
+        return {"contrastive": contrastive(self.towers.scale * video @ text.T) / 2}
+
+    def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Unit videos and texts of a batch's pairs, both [B, D]."""
+        frames = self.frames(batch.tokens).index_select(0, batch.place)
+        text = self.text_features(batch.ids, self.task).text
+        return self.gallery_embeddings(frames).squeeze(1), F.normalize(text, dim=-1)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Both towers."""
+        text, video = self.student.text, self.student.video
+        return [
+            ParameterGroup("text", list(text.parameters())),
+            ParameterGroup("vision", list(video.parameters())),
+        ]
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [B, N, D] by the trained tower."""
+        return self.student.video(tokens)
+
+    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [B, L] by the trained tower, whatever the task."""
+        return self.student.text_features(ids)
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """The unit mean frame [V, 1, D]."""
+        is_unit = self.options.mean == "unit"
+        return pooled_unit(F.normalize(frames, dim=-1) if is_unit else frames)[:, None]
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """The cosine of text and mean frame."""
+        return {"global": global_similarity(videos, texts.text).T}

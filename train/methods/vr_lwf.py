@@ -1,0 +1,60 @@
+"""VR-LwF: LwF with random sentences as the texts of the distillation (baseline of CTVR)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from ...cache.runtime.errors import StructAlignError
+from ..stream import Batch, Task
+from .base import Method, Pretrained
+from .lwf import LwF, LwFOptions
+
+
+@dataclass(frozen=True)
+class VRLwFOptions(LwFOptions):
+    """How many random sentences there are, and of how many words."""
+
+    sentences: int = 1000
+    words: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("sentences", "words"):
+            if getattr(self, name) <= 0:
+                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+
+
+class VRLwF(LwF):
+    """LwF against texts that mean nothing: the teacher's embeddings of random sentences [R, D].
+
+    They are drawn once a task (ZSCL's lwf_vr.sh; CTVR's code has nothing of it).
+    """
+
+    Options = VRLwFOptions
+    options: VRLwFOptions
+
+    def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
+        """The teacher's unit embeddings of the random sentences [R, D]."""
+        vocabulary, length = self.student.text.token_embedding.num_embeddings, task.ids.shape[1]
+        o = self.options
+        ids = random_sentences(o.sentences, min(o.words, length - 2), vocabulary, length,
+                               self.draws("sentences"))  # fmt: skip
+        return F.normalize(teacher.encode_texts(ids, task.number).text, dim=-1)
+
+    def texts_of(self, batch: Batch) -> Tensor:
+        """All of them."""
+        return self.taught_texts
+
+
+def random_sentences(
+    count: int, words: int, vocabulary: int, length: int, generator: Generator
+) -> Tensor:
+    """Ids int64 [count, length]: start, words drawn from the whole vocabulary, end, zeros.
+
+    Start and end may be drawn as words too; the first end is where a sentence is read (ZSCL).
+    """
+    ids = torch.zeros(count, length, dtype=torch.long)
+    ids[:, 0], ids[:, words + 1] = vocabulary - 2, vocabulary - 1
+    ids[:, 1 : words + 1] = torch.randint(vocabulary, (count, words), generator=generator)
+    return ids
