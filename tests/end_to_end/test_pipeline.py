@@ -122,6 +122,10 @@ def test_a_run_refuses_another_configuration_or_cache(
     [
         "finetune",
         "lwf",
+        "clip4clip",
+        "xpool",
+        "vr_lwf",
+        "zscl:snapshots=3",
         "zeroshot",
         "joint",
         "framefusionmoe",
