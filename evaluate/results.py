@@ -60,7 +60,7 @@ class Results:
     ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix``
     is its text-to-video R@1, R@5 and R@10 within each task, old clips as ``gallery`` says; the
     rest follows from it. ``tasks`` counts the tasks learnt so far; ``parts`` are the caches that
-    they came from, each with its task numbers and the date when it came.
+    they came from, each with its task numbers.
     """
 
     method: str
@@ -169,16 +169,13 @@ def make_results(run: "Run") -> Results:
 
 
 def _parts(run: "Run", tasks: int) -> list[dict[str, Any]]:
-    from ..train.runs.config import parts_of
-
     found, begun = [], 1
-    for part, described in zip(run.parts, parts_of(run.config), strict=True):
+    for part in run.parts:
         numbers = [n for n in range(begun, begun + len(part.tasks)) if n <= tasks]
         begun += len(part.tasks)
         if numbers:
-            cache, date = part.cache, described.get("date")
-            named = {"fingerprint": cache.fingerprint, "dataset": cache.catalog.dataset}
-            found.append({**named, "date": date, "tasks": numbers})
+            named = {"fingerprint": part.cache.fingerprint, "dataset": part.cache.catalog.dataset}
+            found.append({**named, "tasks": numbers})
     return found
 
 

@@ -52,9 +52,10 @@ def _caches(groups: Groups) -> str:
     rows = []
     for runs in groups.values():
         for run in runs:
-            for part in run.results.get("parts", []):
+            dates = [part.get("date") or "" for part in run.config.get("parts", [])]
+            for n, part in enumerate(run.results.get("parts", [])):
                 span = [str(part["tasks"][0]), str(part["tasks"][-1])]
                 which = " to ".join(dict.fromkeys(span))
                 cache = f"{part['dataset']}, {part['fingerprint'][:12]}"
-                rows.append([run.name, cache, part.get("date") or "", which])
+                rows.append([run.name, cache, dates[n] if n < len(dates) else "", which])
     return html_table(["run", "cache", "came (UTC)", "tasks"], rows) if rows else ""

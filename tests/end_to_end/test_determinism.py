@@ -33,4 +33,4 @@ def test_two_runs_and_one_killed_four_times_are_the_same_bytes(cli: Cli, tmp_pat
     process = cli.start(*ARGUMENTS, "--out", runs[2])
     assert process.wait(900) == 0, process.communicate()[1]
     first, second, killed = (bytes_of(run, "tasks/*/*.safetensors") for run in runs)
-    assert len(first) == 15 and first == second == killed
+    assert len(first) == 20 and first == second == killed

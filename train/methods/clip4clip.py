@@ -29,7 +29,7 @@ class CLIP4Clip(Method):
     Every parameter after the cut is trained but the temperature; nothing is remembered.
     """
 
-    Options: type[CLIP4ClipOptions] = CLIP4ClipOptions
+    Options = CLIP4ClipOptions
     options: CLIP4ClipOptions
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
