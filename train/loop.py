@@ -158,7 +158,7 @@ def encode_clips(
 ) -> Block:
     """The evaluated clips of task ``number`` as ``encoder`` makes them, to be met by ``path``."""
     clips = stream.eval_clips(number, split)
-    embeddings = encoder.encode_videos(stream.tokens(number, clips)).cpu()
+    embeddings = encoder.encode_videos(stream.tokens(number, clips), path).cpu()
     return Block(path, tuple(clip.id for clip in clips), embeddings)
 
 
@@ -171,7 +171,7 @@ def gallery_blocks(run: Run, method: Method, number: int) -> dict[str, Block]:
         split: Block(
             number,
             tuple(clip.id for clip in clips),
-            method.encode_videos(stream.tokens(number, clips)).cpu(),
+            method.encode_videos(stream.tokens(number, clips), number).cpu(),
         )
         for split, clips in splits.items()
     }

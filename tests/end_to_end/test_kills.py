@@ -24,7 +24,13 @@ def test_training(shared: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method", ["structalign:selection=heldout:heldout=0.25", "structalign-released:batch=8"]
+    "method",
+    [
+        "structalign:selection=heldout:heldout=0.25",
+        "structalign-released:batch=8",
+        "zscl:snapshots=3",
+        "moe_adapter:experts=4",
+    ],
 )
 def test_going_on_inside_a_task_equals_never_stopping(
     shared: Cli, tmp_path: Path, method: str

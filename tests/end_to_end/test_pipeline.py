@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import structalign
-from helpers.cli import QUICK, Cli, without_seconds
+from helpers.cli import EXTRACT, QUICK, Cli, without_seconds
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,7 @@ def test_a_run_refuses_another_configuration_or_cache(
         "xpool",
         "vr_lwf",
         "zscl:snapshots=3",
+        "moe_adapter:experts=4",
         "zeroshot",
         "joint",
         "framefusionmoe",
@@ -170,6 +171,22 @@ def test_every_method_runs(shared: Cli, method: str) -> None:
     assert set(results["figures"]) == {
         f"t2v/{name}" for name in ("stored/task", "reencoded/task", "stored/seen", "ahead/task")
     } | {"v2t/stored/task"}
+
+
+@pytest.mark.slow
+def test_clip_vip_needs_and_runs_at_cut_0(shared: Cli, cli: Cli, tmp_path: Path) -> None:
+    assert "extract with --cut 0" in shared.error(
+        "train", "--tasks", "2", "--method", "clip_vip", "--out", tmp_path / "no"
+    )
+    root = shared.json("cache", "info")["provenance"]["root"]
+    cli.json(*EXTRACT, "--root", root, "--cut", "0")
+    run = ("train", "--tasks", "2", "--method", "clip_vip", "--set", "epochs=2")
+    results = cli.json(*run, "--out", tmp_path / "run")
+    assert results["final"]["t2v"]["R@1"] > 0 and results["backbone"]["cut"] == 0
+    assert without_seconds(cli.json("eval", tmp_path / "run", "--again")) == without_seconds(
+        results
+    )
+    assert cli.json("search", tmp_path / "run", "a red ball", "--top", "99")["clips"] == 32
 
 
 def test_version_is_the_packages(cli: Cli) -> None:

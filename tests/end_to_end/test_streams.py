@@ -39,7 +39,8 @@ def stages(run: Path) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method", ["structalign", "structalign-released:batch=3", "framefusionmoe"]
+    "method",
+    ["structalign", "structalign-released:batch=3", "framefusionmoe", "moe_adapter:experts=4"],
 )
 def test_the_first_three_of_five_are_the_same_bytes_as_three_alone(
     five: Cli, tmp_path: Path, method: str

@@ -37,8 +37,8 @@ class Encoder(Protocol):
     def device(self) -> torch.device:
         """Where it computes."""
 
-    def encode_videos(self, tokens: Tensor) -> Tensor:
-        """Clips as the gallery stores them."""
+    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
+        """Clips as the gallery stores them, by the path of a task."""
 
     def path_of(self, task: int) -> int:
         """Tasks with the same number here encode captions alike."""
@@ -126,14 +126,17 @@ class Method(nn.Module):
         """What the gallery stores of frame embeddings [V, N, D]: each of unit length."""
         return F.normalize(frames, dim=-1)
 
-    def encode_frames(self, tokens: Tensor) -> Tensor:
-        """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients."""
+    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
+        """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients.
+
+        ``task``: by its path, for a method whose vision tower has one a task; default the newest.
+        """
         return in_batches(self.frames, tokens, self.device)
 
     @torch.no_grad()
-    def encode_videos(self, tokens: Tensor) -> Tensor:
+    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Clips' tokens as the gallery stores them, in batches, without gradients."""
-        return self.gallery_embeddings(self.encode_frames(tokens))
+        return self.gallery_embeddings(self.encode_frames(tokens, task))
 
     @torch.no_grad()
     def encode_texts(self, ids: Tensor, task: int | None) -> TextFeatures:
@@ -246,12 +249,12 @@ class Pretrained:
         """Where it computes."""
         return self._method.device
 
-    def encode_frames(self, tokens: Tensor) -> Tensor:
+    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Frame embeddings [V, N, D] of clips' tokens by the pre-trained tower, in batches."""
         return in_batches(self._method.towers.video, tokens, self.device)
 
     @torch.no_grad()
-    def encode_videos(self, tokens: Tensor) -> Tensor:
+    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Clips as the method's gallery would store them."""
         return self._method.gallery_embeddings(self.encode_frames(tokens))
 

@@ -1,0 +1,122 @@
+"""CLIP-ViP: proxy tokens that see all frames of a video (baseline of CTVR)."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...cache.clip.backbone import Backbone
+from ...cache.runtime.errors import StructAlignError
+from ..losses import contrastive
+from ..model.adapters import attend
+from ..model.towers import autocast
+from ..optimizer import ParameterGroup
+from ..seeds import generator
+from ..settings import MethodConfig
+from ..stream import Batch, Task
+from .clip4clip import CLIP4Clip, CLIP4ClipOptions
+
+
+@dataclass(frozen=True)
+class CLIPViPOptions(CLIP4ClipOptions):
+    """``proxies``: learnt tokens of a whole video, beside its class token."""
+
+    proxies: int = 4
+
+    def __post_init__(self) -> None:
+        if self.proxies < 0:
+            raise StructAlignError(f"setting proxies={self.proxies} must be 0 or more")
+
+
+class CLIPViP(CLIP4Clip):
+    """NCE of e^tau <t, v>, v = W_v LN(class token) of a video seen as one sequence.
+
+    A patch attends to the M = 1 + m global tokens and to its own frame, a global token to all. A
+    cache cut at 0 holds tokens after CLIP's first layer norm, which cannot be undone: so proxies
+    and the temporal embedding (0 at the start: blind to the frames' order) are added after it here,
+    before it in CTVR's code. All else is theirs.
+    """
+
+    Options = CLIPViPOptions
+    options: CLIPViPOptions
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        if backbone.cut:
+            raise StructAlignError(
+                f"clip_vip's proxies meet every block, and this cache is cut at {backbone.cut}; "
+                "extract with --cut 0"
+            )
+        width = int(backbone.model.visual.transformer.width)
+        drawn = torch.randn(self.options.proxies, width, generator=generator(seed, "proxies"))
+        self.proxies = nn.Parameter(F.layer_norm(drawn, (width,)))
+        self.temporal = nn.Parameter(torch.zeros(0, width))  # a row a frame, once known
+
+    def begin_task(self, task: Task) -> None:
+        """The first task's clips say how many frames there are."""
+        super().begin_task(task)
+        if not len(self.temporal):
+            self._grow(task.tokens.shape[2])
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Grow to the checkpoint's frames, then restore."""
+        self._grow(len(state["temporal"]))
+        super().load_state(state)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The whole contrastive loss."""
+        video, text = self.embeddings(batch)
+        return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Both towers, proxies and the temporal embedding."""
+        added = ParameterGroup("vision", [self.proxies, self.temporal])
+        return [*super().parameter_groups(), added]
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """The one embedding [B, 1, D] of each video."""
+        x = tokens.to(self.proxies.dtype)
+        patches = x[:, :, 1:] + self._temporal_of(x.shape[1])[:, None]
+        proxies = self.proxies.expand(len(x), -1, -1)
+        return self.encode_sequence(torch.cat([x[:, 0, :1], proxies], 1), patches)[:, None]
+
+    def _temporal_of(self, frames: int) -> Tensor:
+        """The temporal embedding [N, C]; for another number of frames interpolated (CTVR)."""
+        if len(self.temporal) in (0, frames):
+            return self.temporal if len(self.temporal) else self.temporal.new_zeros(frames, 1)
+        return F.interpolate(self.temporal.T[None], frames, mode="linear")[0].T
+
+    def _grow(self, frames: int) -> None:
+        zeros = self.temporal.new_zeros(frames, self.temporal.shape[1])
+        self.temporal = nn.Parameter(zeros.detach())
+
+    def encode_sequence(self, globals_: Tensor, patches: Tensor) -> Tensor:
+        """Global tokens [B, M, C] and patches [B, N, P, C] through all blocks: [B, D]."""
+        tower, (batch, frames) = self.student.video, patches.shape[:2]
+        many = globals_.shape[1]
+        x = torch.cat([globals_, patches.flatten(1, 2)], 1)
+        with autocast(tower.compute, x):
+            for module in tower.blocks:
+                block = cast(ResidualAttentionBlock, module)
+                attention = block.attn
+                q, k, v = F.linear(
+                    block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias
+                ).chunk(3, dim=-1)
+                whole = attend(q[:, :many], k, v, attention.num_heads)
+                own_q, own_k, own_v = (
+                    part[:, many:].unflatten(1, (frames, -1)) for part in (q, k, v)
+                )
+                seen_k, seen_v = (
+                    torch.cat([part[:, None, :many].expand(-1, frames, -1, -1), own], 2)
+                    for part, own in ((k, own_k), (v, own_v))
+                )
+                within = attend(
+                    own_q.flatten(0, 1), seen_k.flatten(0, 1), seen_v.flatten(0, 1),
+                    attention.num_heads,
+                ).unflatten(0, (batch, frames))  # fmt: skip
+                x = x + attention.out_proj(torch.cat([whole, within.flatten(1, 2)], 1))
+                x = x + block.mlp(block.ln_2(x))
+        return tower.ln_post(x[:, 0]) @ tower.projection

@@ -1,0 +1,244 @@
+"""MoE-Adapter: mixtures of bottleneck adapters in every block of both towers (baseline of CTVR)."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...cache.clip.backbone import Backbone
+from ...cache.runtime.errors import StructAlignError
+from ..losses import contrastive, pooled_unit
+from ..model.adapters import Noise, attend
+from ..model.similarity import global_similarity
+from ..model.towers import TextFeatures, autocast
+from ..optimizer import ParameterGroup
+from ..seeds import generator
+from ..settings import MethodConfig
+from ..stream import Batch, Task
+from .base import Method, in_batches
+
+
+@dataclass(frozen=True)
+class MoEAdapterOptions:
+    """Adapters a block, how many a video or caption uses and are fixed after a task, their size."""
+
+    experts: int = 22
+    top_k: int = 2
+    adapter_width: int = 64
+    adapter_scale: float = 0.1
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("experts", "top_k", "adapter_width"):
+            if getattr(self, name) <= 0:
+                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        if self.top_k > self.experts:
+            raise StructAlignError(f"top_k={self.top_k} is more than experts={self.experts}")
+        if not 0 <= self.dropout < 1:
+            raise StructAlignError("setting dropout is a fraction from 0 to below 1")
+
+
+class AdapterMixture(nn.Module):
+    """The adapters of one block, shared by all tasks, and a router a task.
+
+    sum_e g_e s (U_e relu(D_e y + b) + c); g is the softmax over the top logits of rho R_t, noisy
+    when training: + eps (softplus(rho N_t) + 0.01). Routers start at 0. ``chosen`` counts how often
+    each adapter was used since the task began; ``is_fixed`` are those of earlier tasks' choice.
+    """
+
+    chosen: Tensor
+    is_fixed: Tensor
+
+    def __init__(self, width: int, options: MoEAdapterOptions, rng: torch.Generator) -> None:
+        super().__init__()
+        self.options = options
+        experts, inner = options.experts, options.adapter_width
+        bound = width**-0.5  # kaiming_uniform(a = sqrt 5)
+        drawn = torch.rand(1, experts, inner, width, generator=rng)
+        self.down = nn.Parameter((drawn * 2 - 1) * bound)
+        self.down_bias = nn.Parameter(torch.zeros(1, experts, inner))
+        self.up = nn.Parameter(torch.zeros(1, experts, width, inner))
+        self.up_bias = nn.Parameter(torch.zeros(1, experts, width))
+        self.routers, self.noises = nn.ParameterList(), nn.ParameterList()
+        self.register_buffer("chosen", torch.zeros(experts, dtype=torch.long))
+        self.register_buffer("is_fixed", torch.zeros(experts, dtype=torch.bool))
+
+    def grow(self, tasks: int) -> None:
+        """A router for every task up to ``tasks``."""
+        shape = (self.down.shape[3], self.down.shape[1])
+        for parameters in (self.routers, self.noises):
+            for _ in range(len(parameters), tasks):
+                parameters.append(nn.Parameter(self.down.new_zeros(shape)))
+
+    def gates(self, rho: Tensor, task: int, noise: Noise | None) -> Tensor:
+        """Weights [B, E] for routing inputs [B, d] by the router of ``task``."""
+        logits = rho @ self.routers[task - 1]
+        if noise is not None:
+            spread = F.softplus(rho @ self.noises[task - 1]) + 1e-2
+            logits = logits + noise.normal(tuple(logits.shape), logits) * spread
+        top, index = logits.topk(self.options.top_k, dim=-1)
+        gates = torch.zeros_like(logits).scatter(-1, index, top.softmax(-1))
+        if self.training:
+            self.chosen += (gates.detach() > 0).sum(0)
+        return gates
+
+    def forward(self, y: Tensor, gates: Tensor, noise: Noise | None) -> Tensor:
+        """What is added to y [B, L, d], gates [B, E]: [B, L, d]."""
+        down, down_bias, up, up_bias = (
+            torch.where(self.is_fixed.view(1, -1, *[1] * (p.ndim - 2)), p.detach(), p)[0]
+            for p in (self.down, self.down_bias, self.up, self.up_bias)
+        )
+        inner = F.relu(torch.einsum("bld,ekd->eblk", y, down) + down_bias[:, None, None])
+        if noise is not None and self.options.dropout:
+            inner = inner * noise.dropout_mask(tuple(inner.shape), inner, self.options.dropout)
+        weighted = inner * gates.T[:, :, None, None]
+        added = torch.einsum("eblk,edk->bld", weighted, up) + (gates @ up_bias)[:, None]
+        return self.options.adapter_scale * added
+
+    @torch.no_grad()
+    def fix_most_chosen(self) -> None:
+        """The adapters used most in this task stay as they are; counts begin anew."""
+        self.is_fixed[self.chosen.topk(self.options.top_k).indices] = True
+        self.chosen.zero_()
+
+    def stacks(self) -> list[nn.Parameter]:
+        """The adapters' parameters, [1, E, ...]."""
+        return [self.down, self.down_bias, self.up, self.up_bias]
+
+
+class MoEAdapter(Method):
+    """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
+
+    A video is routed by its class tokens' mean over frames, a caption by its start token, block by
+    block, by the router of its task's path. After a task the most chosen adapters of every block
+    are fixed for good (Yu et al., CVPR 2024; towers as in CTVR).
+    """
+
+    Options = MoEAdapterOptions
+    options: MoEAdapterOptions
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        rng = generator(seed, "initialisation")
+        video, text = self.towers.video, self.towers.text
+        width = int(backbone.model.visual.transformer.width)
+        self.vision_mixtures, self.text_mixtures = (
+            nn.ModuleList(AdapterMixture(wide, self.options, rng) for _ in blocks)
+            for wide, blocks in ((width, video.blocks), (text.width, text.blocks))
+        )
+
+    @property
+    def mixtures(self) -> list[AdapterMixture]:
+        """Of both towers."""
+        both = (*self.vision_mixtures, *self.text_mixtures)
+        return [cast(AdapterMixture, mixture) for mixture in both]
+
+    def begin_task(self, task: Task) -> None:
+        """A router in every block."""
+        super().begin_task(task)
+        self._grow(task.number)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The contrastive loss."""
+        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
+        text = F.normalize(self.text_features(batch.ids, self.task).text, dim=-1)
+        return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
+
+    def end_task(self, task: Task) -> None:
+        """Fix the adapters that the task used most."""
+        for mixture in self.mixtures:
+            mixture.fix_most_chosen()
+        super().end_task(task)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Adapters (one that no sample chose, or that is fixed, is skipped) and routers."""
+        groups = []
+        for rate, room in (("vision", self.vision_mixtures), ("text", self.text_mixtures)):
+            own = [cast(AdapterMixture, mixture) for mixture in room]
+            for kind in range(4):
+                stacks = [mixture.stacks()[kind] for mixture in own]
+                groups.append(ParameterGroup(rate, stacks, rowwise=True))  # type: ignore[arg-type]
+        routers = [p for m in self.mixtures for p in (m.routers[-1], m.noises[-1])] \
+            if self.task else []  # fmt: skip
+        return [*groups, ParameterGroup("other", routers)]
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings [B, N, D] by the newest task's routers."""
+        return self.routed_frames(tokens, max(1, self.task))
+
+    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
+        """Frame embeddings by the routers of ``task``, by default the newest."""
+        path = task or max(1, self.task)
+        return in_batches(lambda part: self.routed_frames(part, path), tokens, self.device)
+
+    def routed_frames(self, tokens: Tensor, task: int) -> Tensor:
+        """Tokens [B, N, P, C] to frame embeddings [B, N, D] by the routers of ``task``."""
+        tower, noise = self.towers.video, self.noise()
+        batch, frames = tokens.shape[:2]
+        x = tokens.to(tower.projection.dtype).flatten(0, 1)
+        last = len(tower.blocks) - 1
+        with autocast(tower.compute, x):
+            for index, module in enumerate(tower.blocks):
+                block = cast(ResidualAttentionBlock, module)
+                queries = 1 if index == last else x.shape[1]  # the class token alone
+                y = x[:, :queries] + _attention(block, x, queries, causal=False)
+                whole = y.unflatten(0, (batch, frames))
+                mixture = cast(AdapterMixture, self.vision_mixtures[index])
+                gates = mixture.gates(whole[:, :, 0].mean(1), task, noise)
+                added = mixture(whole.flatten(1, 2), gates, noise)
+                x = y + block.mlp(block.ln_2(y)) + added.reshape(y.shape)
+        return (tower.ln_post(x[:, 0]) @ tower.projection).unflatten(0, (batch, frames))
+
+    def path_of(self, task: int) -> int:
+        """Every task has routers of its own."""
+        return task
+
+    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [B, L] by the routers of ``task``."""
+        tower, noise = self.towers.text, self.noise()
+        end = ids.argmax(-1)
+        ids = ids[:, : int(end.max()) + 1]
+        x = tower.token_embedding(ids) + tower.positional_embedding[: ids.shape[1]]
+        with autocast(tower.compute, x):
+            for index, module in enumerate(tower.blocks):
+                block = cast(ResidualAttentionBlock, module)
+                y = x + _attention(block, x, x.shape[1], causal=True)
+                mixture = cast(AdapterMixture, self.text_mixtures[index])
+                gates = mixture.gates(y[:, 0], task or max(1, self.task), noise)
+                x = y + block.mlp(block.ln_2(y)) + mixture(y, gates, noise)
+        x = tower.ln_final(x) @ tower.projection
+        text = x[torch.arange(len(x), device=x.device), end]
+        return TextFeatures(x[:, 1:], end - 1, text)
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """The unit mean frame [V, 1, D]."""
+        return pooled_unit(frames)[:, None]
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """The cosine of text and mean frame."""
+        return {"global": global_similarity(videos, texts.text).T}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Grow to the checkpoint's tasks, then restore."""
+        tasks = sum(name.startswith("text_mixtures.0.routers.") for name in state)
+        for mixture in self.mixtures:
+            mixture.routers = nn.ParameterList(list(mixture.routers)[:tasks])
+            mixture.noises = nn.ParameterList(list(mixture.noises)[:tasks])
+        self._grow(tasks)
+        super().load_state(state)
+
+    def _grow(self, tasks: int) -> None:
+        for mixture in self.mixtures:
+            mixture.grow(tasks)
+
+
+def _attention(block: ResidualAttentionBlock, x: Tensor, queries: int, causal: bool) -> Tensor:
+    """Self attention of a pre-LN block for the first ``queries`` tokens of x [B, L, d]."""
+    normed, width = block.ln_1(x), x.shape[-1]
+    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
+    q = F.linear(normed[:, :queries], weight[:width], bias[:width])
+    k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    return block.attn.out_proj(attend(q, k, v, block.attn.num_heads, causal=causal))
