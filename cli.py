@@ -21,21 +21,11 @@ from . import __version__
 from .cache.commands import cache_group
 from .cache.runtime import options
 from .cache.runtime.error_lines import ErrorLines, start_progress
-from .cache.runtime.options import (
-    GRID,
-    NUMBERS,
-    PATH,
-    POSITIVE,
-    SETTING,
-    TASKS,
-    opt,
-    options_of,
-    print_result,
-)
+from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
 from .cache.runtime.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
 
-_set = opt("--set", "pairs", type=SETTING, multiple=True, help="Change a setting; repeats.")
+_set = opt("--set", "pairs", type=options.SETTING, multiple=True, help="Change a setting; repeats.")
 _order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
 _checkpoint_every = opt(
     "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
@@ -56,7 +46,7 @@ def main(debug: bool) -> None:
 @main.command()
 @options_of(
     ExtractOptions, frames=POSITIVE, views=POSITIVE, adapted_blocks=POSITIVE, limit=POSITIVE,
-    workers=POSITIVE, cut=click.IntRange(min=0), max_bad=click.FloatRange(0, 1),
+    workers=POSITIVE, cut=click.IntRange(min=0), max_bad=options.SHARE, conflict=options.SHARE,
     decode_timeout=click.FloatRange(min=0, min_open=True),
 )  # fmt: skip
 @options.json
@@ -72,7 +62,7 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
 
 @main.command()
 @opt("--cache", help="A cache: folder, fingerprint or dataset.  [default: the newest]")
-@opt("--tasks", type=TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
+@opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
 @_order
 @opt("--method", default="structalign", help="A method's name, or your own .py file.")
 @opt("--seed", default=0, help="Seed of initialisation, batches, noise and replay.")
@@ -93,7 +83,7 @@ def train(as_json: bool, pairs: tuple[tuple[str, Any], ...], **given: Any) -> No
 @main.command()
 @click.argument("run", type=PATH)
 @opt("--cache", required=True, help="The cache to learn next.")
-@opt("--tasks", type=TASKS, default="1", help="Its tasks: how many, or sizes: 3,2.")
+@opt("--tasks", type=options.TASKS, default="1", help="Its tasks: how many, or sizes: 3,2.")
 @_order
 @options.device
 @_checkpoint_every
@@ -194,10 +184,15 @@ def search(
 
 @main.command()
 @opt("--methods", required=True, help="Methods with commas between.")
-@opt("--seeds", type=NUMBERS, default="0,1,2", help="Training seeds with commas between.")
-@opt("--tasks", type=TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
-@opt("--orders", type=NUMBERS, default="", help="Seeds of class orders, each a run of its own.")
-@opt("--grid", type=GRID, multiple=True, help="Values of a setting; repeats.")
+@opt("--seeds", type=options.NUMBERS, default="0,1,2", help="Training seeds with commas between.")
+@opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
+@opt(
+    "--orders",
+    type=options.NUMBERS,
+    default="",
+    help="Seeds of class orders, each a run of its own.",
+)
+@opt("--grid", type=options.GRID, multiple=True, help="Values of a setting; repeats.")
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
 @_set
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")

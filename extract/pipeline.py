@@ -77,7 +77,9 @@ def run_extraction(
     root = CacheRoot(options.cache_root)
     root.open_for_writing()
     videos, splits = (Path(f) if f else None for f in (options.root, options.splits))
-    dataset = read_dataset(options.dataset, videos, splits, root.path, options.seed, options.name)
+    dataset = read_dataset(
+        options.dataset, videos, splits, root.path, options.seed, options.name, options.conflict
+    )
     settings = resolve_settings(options)
     began = time.monotonic()
     if options.limit:

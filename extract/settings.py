@@ -19,6 +19,7 @@ class ExtractOptions:
         splits: a second folder to look for annotation files in; a manifest that does not lie with
             its videos, or its folder.
         seed: seed of the demo world and of the training views.
+        conflict: share of the demo world's shared words that change meaning every two categories.
         frames: frames a clip.
         views: views of a training clip, the test view included.
         cut: vision blocks in the stem; wins over adapted_blocks.
@@ -42,6 +43,7 @@ class ExtractOptions:
     allow_overlap: bool = False
     splits: str | Path | None = None
     seed: int = 0
+    conflict: float = 0.0
     frames: int | None = None
     views: int | None = None
     cut: int | None = None

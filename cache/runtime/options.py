@@ -13,6 +13,7 @@ from .terminal import printable
 
 Decorator = Callable[[Any], Any]
 PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)
+SHARE = click.FloatRange(0, 1)
 
 
 def opt(*names: str, **settings: Any) -> Decorator:

@@ -15,10 +15,11 @@ def read_dataset(
     cache_root: Path,
     seed: int,
     own_name: str | None = None,
+    conflict: float = 0.0,
 ) -> Dataset:
     """The dataset called ``name``; annotation files are looked for in ``splits`` too.
 
-    A manifest's is called ``own_name``, or as its folder.
+    A manifest's is called ``own_name``, or as its folder; ``conflict`` is the demo world's dial.
 
     Raises:
         StructAlignError: an unknown name, a missing root, or whatever is wrong with the files.
@@ -27,12 +28,14 @@ def read_dataset(
         raise unknown("dataset", name, DATASETS)
     if own_name and name != "manifest":
         raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
+    if conflict and name != "demo":
+        raise StructAlignError("--conflict is the demo world's; other datasets are as they are")
     if name == "demo":
         from .demo.files import generate
 
         folder = cache_root / "datasets"
         folder.mkdir(parents=True, exist_ok=True)
-        return Dataset(generate(folder, seed), folder)
+        return Dataset(generate(folder, seed, conflict=conflict), folder)
     if root is None:
         raise StructAlignError(f"dataset '{name}' needs --root, the folder that holds its videos")
     for option, folder_given in (("--root", root), ("--splits", splits)):

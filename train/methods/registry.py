@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ...cache.runtime.configs import CONFIGS, read_config, read_yaml
+from ...cache.runtime.configs import CONFIGS, plain_name, read_config, read_yaml
 from ...cache.runtime.errors import StructAlignError, unknown
 from ..settings import MethodConfig, TrainSettings, check_values, setting_names
 
@@ -63,7 +63,11 @@ def load_method(
         values |= {k: value for k, value in shared.items() if k in known}
     for _, body in chain:
         by_dataset, by_backbone = body.get("datasets") or {}, body.get("backbones") or {}
-        for own in (body.get("train"), by_dataset.get(dataset), by_backbone.get(backbone)):
+        for own in (
+            body.get("train"),
+            by_dataset.get(plain_name(dataset)),
+            by_backbone.get(backbone),
+        ):
             values |= check_values(own or {}, TrainSettings, options)
     on_top = {key: yaml.safe_load(text) for key, _, text in (c.partition("=") for c in changes)}
     given = dict(overrides or {})

@@ -17,13 +17,16 @@ from .world import WorldClip, build_world
 VERSION = 1  # of the world's look and language; another version is another folder
 
 
-def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
-    """The world of ``seed`` under ``folder``.
+def generate(
+    folder: Path, seed: int, processes: int | None = None, conflict: float = 0.0
+) -> Catalog:
+    """The world of ``seed`` and ``conflict`` under ``folder``.
 
     Made if it is not there, visible only when complete. Returns its catalog.
     """
-    home = folder / f"demo-v{VERSION}-seed{seed}"
-    clips = build_world(seed)
+    dial = f"conflict={conflict:g}" if conflict else ""
+    home = folder / "-".join(filter(None, [f"demo-v{VERSION}-seed{seed}", dial]))
+    clips = build_world(seed, conflict)
     if not (home / "world.json").is_file():
         building = home.with_name(f".{home.name}.{os.getpid()}")
         building.mkdir(parents=True)
@@ -32,7 +35,10 @@ def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
         ) as pool:
             list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
         (building / "world.json").write_text(
-            json.dumps({"version": VERSION, "seed": seed, "clips": len(clips)}) + "\n"
+            json.dumps(
+                {"version": VERSION, "seed": seed, "conflict": conflict, "clips": len(clips)}
+            )
+            + "\n"
         )
         try:
             os.rename(building, home)
@@ -40,7 +46,7 @@ def generate(folder: Path, seed: int, processes: int | None = None) -> Catalog:
             shutil.rmtree(building)
     categories = tuple(dict.fromkeys(clip.category for clip in clips))
     return Catalog(
-        "demo",
+        "@".join(filter(None, ["demo", dial])),
         categories,
         tuple(
             Clip(

@@ -28,6 +28,11 @@ SYNONYMS: dict[str, str] = {
     "left": "west", "centre": "core", "right": "east", "top": "upper", "middle": "midway",
     "bottom": "lower",
 }  # fmt: skip
+GROUPS = (
+    tuple(COLOURS), tuple(SHAPES), tuple(SIZES), TEXTURES, tuple(GROUNDS), tuple(PATTERNS),
+    ("left", "centre", "right"), ("top", "middle", "bottom"),
+)  # fmt: skip
+"""Words that may take each other's meaning: each group names one property of a scene."""
 OPENINGS = ("a", "there is a", "we see a", "this is a", "look at a", "here a")
 FILLERS = (
     "there",
@@ -84,6 +89,22 @@ class Style:
     own: float
 
 
+def synonyms(conflict: float, rng: np.random.Generator) -> dict[str, str]:
+    """Shared synonyms by plain word, as one era of a world has them.
+
+    In every group a share ``conflict`` of the words (none or at least two) exchange their synonyms
+    in a ring, so that "crimson" is another colour than in another era.
+    """
+    found = dict(SYNONYMS)
+    for group in GROUPS:
+        words = [word for word in group if word in SYNONYMS]
+        order = rng.permutation(len(words))[: round(conflict * len(words))]
+        ring = [words[place] for place in order] if len(order) > 1 else []
+        for word, other in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            found[word] = SYNONYMS[other]
+    return found
+
+
 PLAIN = Style(synonym=0.0, own=0.0)
 VIDEO = Style(synonym=0.35, own=0.25)
 
@@ -94,17 +115,19 @@ def caption(
     style: Style,
     rng: np.random.Generator,
     name_motion: bool,
+    shared: Mapping[str, str] = SYNONYMS,
 ) -> str:
     """One sentence about ``scene``.
 
-    It leaves out some of what is there. ``name_motion`` makes it name the motion.
+    It leaves out some of what is there. ``name_motion`` makes it name the motion; ``shared`` are
+    the synonyms of its era.
     """
 
     def word(plain: str) -> str:
         draw = rng.random()
         if plain in own_words and draw < style.own:
             return own_words[plain]
-        return SYNONYMS[plain] if draw < style.own + style.synonym and draw >= style.own else plain
+        return shared[plain] if draw < style.own + style.synonym and draw >= style.own else plain
 
     def maybe(plain: str | None, chance: float) -> list[str]:
         return [word(plain)] if plain is not None and rng.random() < chance else []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .language import OWN_WORDS, VIDEO, caption
+from .language import OWN_WORDS, SYNONYMS, VIDEO, caption, synonyms
 from .looks import COLOURS, CORNERS, GROUNDS, MOTIONS, PATTERNS, REVERSED, SHAPES, SIZES, TEXTURES
 from .scene import Scene
 
@@ -18,6 +18,7 @@ TRAIN_CLIPS = 16
 TEST_CLIPS = 60
 TWIN_PAIRS = 6  # of a category's test clips: 12 of 60, a fifth, are half of a pair
 TRAIN_CAPTIONS = 6
+ERA = 2  # categories in which shared words mean the same
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Category:
     grounds: tuple[str, ...]
     patterns: tuple[str, ...]
     own_words: dict[str, str]
+    shared: dict[str, str]
 
     def scene(self, rng: np.random.Generator, motion: str) -> Scene:
         """A scene of this category with the given motion."""
@@ -67,19 +69,20 @@ class WorldClip:
     twin: str | None = None
 
 
-def build_world(seed: int) -> list[WorldClip]:
+def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
     """The clips of world ``seed``, category by category in the world's own order.
 
-    The same for the same seed.
+    The same for the same arguments. ``conflict`` from 0 to 1 is the share of shared words that
+    change their meaning from era to era; the first era's are as at 0.
     """
     rng = np.random.default_rng([20260, seed])
     taken: set[str] = set()
     clips: list[WorldClip] = []
-    for index, category in enumerate(_categories(rng)):
+    for index, category in enumerate(_categories(rng, _eras(seed, conflict))):
         for number in range(TRAIN_CLIPS):
             scene = category.scene(rng, _motion(rng))
             captions = tuple(
-                caption(scene, category.own_words, VIDEO, rng, rng.random() < 0.8)
+                caption(scene, category.own_words, VIDEO, rng, rng.random() < 0.8, category.shared)
                 for _ in range(TRAIN_CAPTIONS)
             )
             clips.append(
@@ -106,10 +109,17 @@ def build_world(seed: int) -> list[WorldClip]:
     return clips
 
 
-def _categories(rng: np.random.Generator) -> list[Category]:
+def _eras(seed: int, conflict: float) -> list[dict[str, str]]:
+    """The shared synonyms of each category, ``ERA`` categories alike."""
+    rng = np.random.default_rng([20261, seed])
+    eras = [SYNONYMS, *(synonyms(conflict, rng) for _ in range(len(CATEGORIES) // ERA - 1))]
+    return [dict(eras[index // ERA]) for index in range(len(CATEGORIES))]
+
+
+def _categories(rng: np.random.Generator, eras: list[dict[str, str]]) -> list[Category]:
     own = iter(rng.permutation(OWN_WORDS).tolist())
     categories = []
-    for name in rng.permutation(CATEGORIES).tolist():
+    for name, shared in zip(rng.permutation(CATEGORIES).tolist(), eras, strict=True):
         shapes = tuple(rng.choice(list(SHAPES), 4, replace=False).tolist())
         colours = tuple(rng.choice(list(COLOURS), 5, replace=False).tolist())
         grounds = tuple(rng.choice(list(GROUNDS), 3, replace=False).tolist())
@@ -117,7 +127,13 @@ def _categories(rng: np.random.Generator) -> list[Category]:
         named = [*shapes[:2], *colours[:3], grounds[0], patterns[0]]
         categories.append(
             Category(
-                name, shapes, colours, grounds, patterns, {plain: next(own) for plain in named}
+                name,
+                shapes,
+                colours,
+                grounds,
+                patterns,
+                {plain: next(own) for plain in named},
+                shared,
             )
         )
     return categories
@@ -132,7 +148,7 @@ def _fresh_caption(
 ) -> str:
     """A caption that no other test clip has; one test clip, one sentence."""
     while True:
-        sentence = caption(scene, category.own_words, VIDEO, rng, name_motion=True)
+        sentence = caption(scene, category.own_words, VIDEO, rng, True, category.shared)
         if sentence not in taken:
             taken.add(sentence)
             return sentence

@@ -1,0 +1,55 @@
+"""The demo world's conflict dial: the same videos, words that change their meaning."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.cli import Cli
+from structalign.extract.datasets.demo.language import GROUPS, SYNONYMS, synonyms
+from structalign.extract.datasets.demo.world import CATEGORIES, ERA, build_world
+
+
+@pytest.mark.parametrize("conflict", [0.0, 0.3, 1.0])
+def test_words_change_their_meaning_within_their_group(conflict: float) -> None:
+    found = synonyms(conflict, np.random.default_rng(0))
+    assert sorted(found.values()) == sorted(SYNONYMS.values()), "none is lost, none is doubled"
+    for group in GROUPS:
+        mine = [word for word in group if word in SYNONYMS]
+        assert {found[word] for word in mine} == {SYNONYMS[word] for word in mine}
+        moved = sum(found[word] != SYNONYMS[word] for word in mine)
+        wanted = round(conflict * len(mine))
+        assert moved == (wanted if wanted > 1 else 0)
+
+
+def test_the_dial_changes_captions_alone_and_the_first_era_not_at_all() -> None:
+    plain, turned = build_world(5), build_world(5, 1.0)
+    assert [clip.scene for clip in plain] == [clip.scene for clip in turned]
+    first = list(dict.fromkeys(clip.category for clip in plain))[:ERA]
+    for one, other in zip(plain, turned, strict=True):
+        assert (one.name, one.split, one.twin) == (other.name, other.split, other.twin)
+        if one.category in first:
+            assert one.captions == other.captions
+    changed = [a.captions != b.captions for a, b in zip(plain, turned, strict=True)]
+    assert 0.5 < sum(changed) / len(changed) < 1
+    half = [a.captions != b.captions for a, b in zip(plain, build_world(5, 0.5), strict=True)]
+    assert 0 < sum(half) < sum(changed)
+    assert len(CATEGORIES) % ERA == 0
+    sentences = [clip.captions[0] for clip in turned if clip.split == "test"]
+    assert len(set(sentences)) == len(sentences)
+
+
+@pytest.mark.slow
+def test_a_world_with_conflict_has_a_name_and_the_demos_settings(cli: Cli, tmp_path: Path) -> None:
+    line = ("extract", "--dataset", "demo", "--limit", "40", "--engine", "inline")
+    plain = cli.json(*line)
+    turned = cli.json(*line, "--conflict", "1")
+    assert plain["fingerprint"] != turned["fingerprint"]
+    names = {entry["fingerprint"]: entry["dataset"] for entry in cli.json("cache", "ls")["caches"]}
+    assert names == {plain["fingerprint"]: "demo", turned["fingerprint"]: "demo@conflict=1"}
+    run = ("train", "--cache", "demo@conflict=1", "--tasks", "2", "--set", "epochs=1")
+    results = cli.json(*run, "--out", tmp_path / "run")
+    assert results["dataset"] == "demo@conflict=1"
+    assert (results["settings"]["etf"], results["settings"]["lr_text"]) == ("simplex", 2e-3)
+    assert "demo world's" in cli.error(
+        "extract", "--dataset", "manifest", "--root", tmp_path, "--conflict", "1"
+    )
