@@ -15,12 +15,16 @@ from av.video.stream import VideoStream
 from .errors import ClipError
 
 # What people have. Not in it: playlists (hls, dash, concat), which open other files, and texts.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mpegvideo,h264,hevc"
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mpegvideo,h264,hevc,"
+    "jpeg_pipe,png_pipe,webp_pipe"  # a picture is a video of one frame
+)
 SEEKABLE = ("mov", "matroska", "mpegts")  # whose packets all carry a pts to seek to
 INDEXED_BY_DECORD = ("mov", "matroska")
 ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9", "av1", "mjpeg")
 # decord misreads or refuses the others in some container.
 READ_BY_DECORD = ("h264", "mpeg4", "vp9", "av1", "mjpeg")
+JPEG = b"\xff\xd8\xff"
 LARGEST_FRAME = 8192 * 4320  # pixels: 8K
 
 
@@ -69,8 +73,10 @@ def open_video(path: Path) -> av.container.InputContainer:
     """
     allowed = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(f"file:{path}", options=allowed)
-    except (av.FFmpegError, ValueError) as error:
+        # By its name a JPEG would be opened as a series of pictures, which reads other files.
+        form = "jpeg_pipe" if _begins(path, JPEG) else None
+        container = av.open(f"file:{path}", format=form, options=allowed)
+    except (av.FFmpegError, ValueError, OSError) as error:
         raise ClipError("unreadable", f"not a video of a known format ({error})"[:200]) from error
     if not container.streams.video:
         container.close()
@@ -79,6 +85,11 @@ def open_video(path: Path) -> av.container.InputContainer:
     codec.thread_count = 1
     codec.options = {"max_pixels": str(LARGEST_FRAME)}
     return container
+
+
+def _begins(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
 
 
 def read_index(path: Path) -> FrameIndex:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import structalign
 from helpers.cli import EXTRACT, QUICK, Cli, without_seconds
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +188,32 @@ def test_clip_vip_needs_and_runs_at_cut_0(shared: Cli, cli: Cli, tmp_path: Path)
         results
     )
     assert cli.json("search", tmp_path / "run", "a red ball", "--top", "99")["clips"] == 32
+
+
+@pytest.mark.slow
+def test_zscl_distils_on_a_cache_of_pictures(shared: Cli, cli: Cli, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    rows = ["clip_id,path,caption"]
+    for number in range(6):
+        Image.new("RGB", (64, 64), (40 * number, 90, 20)).save(pictures / f"{number}.png")
+        rows.append(f"p{number},{number}.png,a picture of a colour")
+    (pictures / "manifest.csv").write_text("\n".join(rows) + "\n")
+    line = ("--backbone", "demo", "--frames", "1", "--views", "1", "--engine", "inline")
+    extract = ("extract", "--dataset", "manifest", "--root", pictures, *line)
+    reference, other = (cli.json(*extract, "--cut", cut)["path"] for cut in ("4", "5"))
+    train = ("train", *QUICK, "--method")
+    with_pictures = shared.json(
+        *train, f"zscl:reference={reference}", "--out", tmp_path / "pictured"
+    )
+    on_stream = shared.json(*train, "zscl", "--out", tmp_path / "stream")
+    assert with_pictures["doubts"] != on_stream["doubts"]
+    assert any("reference=stream" in line for line in on_stream["doubts"])
+    states = [tmp_path / run / "tasks/02/state.safetensors" for run in ("pictured", "stream")]
+    assert states[0].read_bytes() != states[1].read_bytes()
+    assert "another backbone or cut" in shared.error(
+        *train, f"zscl:reference={other}", "--out", tmp_path / "no"
+    )
 
 
 def test_version_is_the_packages(cli: Cli) -> None:

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import corpus
+from PIL import Image
 from structalign.extract.video.decoder import Decoder
 from structalign.extract.video.errors import ClipError
 
@@ -71,3 +73,25 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     decoder, ray = limited(DECODE.format(film=str(film)), 1.5), limited(RAY, 8.59)
     assert "the decoder does not start (3 tries)" in decoder.stderr
     assert "Ray needs 12 GB of address space and 'ulimit -v' leaves 8.6" in ray.stderr
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_picture_is_a_video_of_one_frame(tmp_path: Path, suffix: str) -> None:
+    """Reference images, for methods that distil on some."""
+    y, x = np.mgrid[:96, :128]
+    picture = np.stack([x, y, np.full_like(x, 90)], -1).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / f"picture.{suffix}", quality=95)
+    with Decoder(30) as decoder:
+        frames = decoder.decode(tmp_path / f"picture.{suffix}", None, None, 2).frames
+    assert frames.shape == (2, 96, 128, 3) and np.array_equal(frames[0], frames[1])
+    assert np.abs(frames[0].astype(int) - picture).mean() < (0.1 if suffix == "png" else 4)
+
+
+def test_a_series_of_pictures_opens_one_file_alone(tmp_path: Path) -> None:
+    for number in range(3):
+        colour = Image.new("RGB", (64, 48), (80 * number, 0, 0))
+        colour.save(tmp_path / f"p{number}.jpg")
+    (tmp_path / "p%d.jpg").write_bytes((tmp_path / "p0.jpg").read_bytes())
+    with Decoder(30) as decoder:
+        decoded = decoder.decode(tmp_path / "p%d.jpg", None, None, 3)
+    assert len({frame.tobytes() for frame in decoded.frames}) == 1
