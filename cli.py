@@ -186,12 +186,7 @@ def search(
 @opt("--methods", required=True, help="Methods with commas between.")
 @opt("--seeds", type=options.NUMBERS, default="0,1,2", help="Training seeds with commas between.")
 @opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
-@opt(
-    "--orders",
-    type=options.NUMBERS,
-    default="",
-    help="Seeds of class orders, each a run of its own.",
-)
+@opt("--orders", type=options.NUMBERS, help="Seeds of class orders, each a run of its own.")
 @opt("--grid", type=options.GRID, multiple=True, help="Values of a setting; repeats.")
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
 @_set
@@ -215,7 +210,10 @@ def sweep(
     from .train.runs.folder import runs_folder
 
     opened = [open_cache(name, cache_root) for name in (caches.split(",") if caches else [None])]
+    if len(dict(grid)) < len(grid):
+        raise click.UsageError("--grid names a setting twice; give all of its values at once")
     folder = out or runs_folder(runs) / "sweep"
+    given["orders"] = given["orders"] or ()
     body = run_all(
         opened, methods.split(","), out=folder, settings=dict(pairs), grid=dict(grid),
         device=resolve_device(device).type, progress=start_progress("sweep", "runs", as_json),

@@ -165,7 +165,9 @@ def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
             cache, planned.method, planned.tasks, planned.seed, planned.folder,
             device=planned.device, settings=planned.settings, note=quiet, order=planned.order,
         )  # fmt: skip
-        final = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet).final
+        results = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet)
+        # A run may have been appended to: what is compared is the stream that was asked for.
+        final = results.stages[len(run.parts[0].tasks)]
     except (StructAlignError, OSError) as error:
         return str(error)
     figures = {name: read(final) for name, read in FIGURES.items()}

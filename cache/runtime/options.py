@@ -38,13 +38,13 @@ class TaskSizes(click.ParamType[int | tuple[int, ...]]):
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers from 0 on with commas between, ``0,1,2``; none for an empty text."""
+    """Whole numbers from 0 on with commas between, ``0,1,2``."""
 
     name = "N,N,..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
         """Checked one by one."""
-        parts = [part.strip() for part in str(value).split(",")] if value else []
+        parts = [part.strip() for part in str(value).split(",")]
         if not all(part.isdigit() for part in parts):
             self.fail(f"{value!r}: give whole numbers, such as 0,1,2", param, ctx)
         return tuple(map(int, parts))

@@ -300,6 +300,16 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
     assert len((shared.home / "sweep" / "sweep.csv").read_text().splitlines()) == 5
     again = shared.json(*arguments)
     assert again["runs"] == body["runs"]
+    grown = next(run["run"] for run in body["runs"] if run["method"] == "zeroshot")
+    root = shared.json("cache", "info", "manifest")["provenance"]["root"]
+    line = ("--root", root, "--cut", "4", "--limit", "8", "--name", "later")
+    later = shared.json(*EXTRACT, *line)["path"]
+    assert shared.json("append", grown, "--cache", later)["tasks"] == 3
+    same = shared.json(*arguments, "--caches", "manifest")["runs"]
+    assert same == body["runs"], "of the tasks that were asked for"
+    shared.json("cache", "rm", later, "--yes")
+    for wrong in (("--seeds", ""), ("--grid", "epochs=1", "--grid", "epochs=2")):
+        assert shared(*arguments, *wrong).returncode == 2
     orders = (*QUICK, "--seeds", "0", "--orders", "0,1", "--out", shared.home / "sweep")
     grid = ("--grid", "epochs=1,2")
     body = shared.json("sweep", "--methods", "finetune", *orders, *grid)
