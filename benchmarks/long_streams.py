@@ -1,6 +1,6 @@
 """A stream of many tasks: what a task costs as the stream grows, and what evaluation and search do.
 
-python -m structalign.benchmarks.long_streams [--tasks 100] [--out FOLDER]     (about 4 minutes)
+python -m structalign.benchmarks.long_streams [--tasks 100] [--out FOLDER]     (about 6 minutes)
 
 One StructAlign run on the demo backbone, a category a task with 4 training clips (4 captions each)
 and 12 test clips, random tokens, one epoch a task, measured at the end alone (``eval_every``).

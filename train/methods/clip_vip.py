@@ -12,7 +12,7 @@ from ...cache.clip.backbone import Backbone
 from ...cache.runtime.errors import StructAlignError
 from ..losses import contrastive
 from ..model.adapters import attend
-from ..model.towers import autocast
+from ..model.towers import autocast, query_key_value
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..settings import MethodConfig
@@ -102,9 +102,7 @@ class CLIPViP(CLIP4Clip):
             for module in tower.blocks:
                 block = cast(ResidualAttentionBlock, module)
                 attention = block.attn
-                q, k, v = F.linear(
-                    block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias
-                ).chunk(3, dim=-1)
+                q, k, v = query_key_value(block, block.ln_1(x), x.shape[1])
                 whole = attend(q[:, :many], k, v, attention.num_heads)
                 own_q, own_k, own_v = (
                     part[:, many:].unflatten(1, (frames, -1)) for part in (q, k, v)

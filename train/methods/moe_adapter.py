@@ -1,7 +1,7 @@
 """MoE-Adapter: mixtures of bottleneck adapters in every block of both towers (baseline of CTVR)."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -13,7 +13,7 @@ from ...cache.runtime.errors import StructAlignError
 from ..losses import contrastive, pooled_unit
 from ..model.adapters import Noise, attend
 from ..model.similarity import global_similarity
-from ..model.towers import TextFeatures, autocast
+from ..model.towers import TextFeatures, autocast, query_key_value
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..settings import MethodConfig
@@ -155,15 +155,12 @@ class MoEAdapter(Method):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Adapters (one that no sample chose, or that is fixed, is skipped) and routers."""
-        groups = []
-        for rate, room in (("vision", self.vision_mixtures), ("text", self.text_mixtures)):
-            own = [cast(AdapterMixture, mixture) for mixture in room]
-            for kind in range(4):
-                stacks = [mixture.stacks()[kind] for mixture in own]
-                groups.append(ParameterGroup(rate, stacks, rowwise=True))  # type: ignore[arg-type]
-        routers = [p for m in self.mixtures for p in (m.routers[-1], m.noises[-1])] \
-            if self.task else []  # fmt: skip
-        return [*groups, ParameterGroup("other", routers)]
+        newest = [p for m in self.mixtures for p in (*m.routers[-1:], *m.noises[-1:])]
+        vision, text = (
+            _stacked("vision", self.vision_mixtures),
+            _stacked("text", self.text_mixtures),
+        )
+        return [*vision, *text, ParameterGroup("other", newest)]
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Frame embeddings [B, N, D] by the newest task's routers."""
@@ -235,10 +232,13 @@ class MoEAdapter(Method):
             mixture.grow(tasks)
 
 
+def _stacked(rate: Literal["vision", "text"], room: nn.ModuleList) -> list[ParameterGroup]:
+    """The adapters of a tower's blocks, a group a kind: those of one shape."""
+    stacks = [cast(AdapterMixture, mixture).stacks() for mixture in room]
+    return [ParameterGroup(rate, list(kind), rowwise=True) for kind in zip(*stacks, strict=True)]
+
+
 def _attention(block: ResidualAttentionBlock, x: Tensor, queries: int, causal: bool) -> Tensor:
     """Self attention of a pre-LN block for the first ``queries`` tokens of x [B, L, d]."""
-    normed, width = block.ln_1(x), x.shape[-1]
-    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
-    q = F.linear(normed[:, :queries], weight[:width], bias[:width])
-    k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    q, k, v = query_key_value(block, block.ln_1(x), queries)
     return block.attn.out_proj(attend(q, k, v, block.attn.num_heads, causal=causal))

@@ -1,6 +1,7 @@
 """ZSCL: distillation on reference data, weights held near their start and averaged (baseline)."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ STREAM = "stream"
 
 @dataclass(frozen=True)
 class ZSCLOptions(CLIP4ClipOptions):
-    """Reference data, the pull to a task's start, and how often weights are averaged.
+    """Reference data, the pull to a task's start, and at most how many snapshots are averaged.
 
     ``reference`` is the folder of a cache of the same backbone, whose clips' first frames are the
     reference images and whose captions the sentences; ``stream`` takes the task's own, which is LwF
@@ -71,7 +72,8 @@ class ZSCL(CLIP4Clip):
         self.ensemble.load_state_dict(self.student.state_dict())
         self.merged.zero_()
         updates = task.steps * self.settings.epochs
-        self.every = max(1, (updates - 1) // max(1, self.options.snapshots - 1))
+        gaps = self.options.snapshots - 1
+        self.every = max(1, math.ceil((updates - 1) / gaps)) if gaps else updates
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Contrast of the batch, distillation of drawn reference images, pull to the start."""

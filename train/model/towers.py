@@ -176,6 +176,19 @@ def prepare_blocks(blocks: nn.ModuleList, compute: Compute, trainable: bool) -> 
     return copied
 
 
+def query_key_value(
+    block: ResidualAttentionBlock, normed: Tensor, queries: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A block's projections of [B, L, C]: keys and values of all, queries of the first ones."""
+    weight, bias, width = block.attn.in_proj_weight, block.attn.in_proj_bias, normed.shape[-1]
+    if queries == normed.shape[1]:
+        q, k, v = F.linear(normed, weight, bias).chunk(3, dim=-1)
+    else:
+        q = F.linear(normed[:, :queries], weight[:width], bias[:width])
+        k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    return q, k, v
+
+
 def vision_block(
     block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int
 ) -> Tensor:
@@ -184,13 +197,7 @@ def vision_block(
     The last block needs the class token alone.
     """
     normed = block.ln_1(x)
-    width = x.shape[-1]
-    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
-    if queries == x.shape[1]:
-        q, k, v = F.linear(normed, weight, bias).chunk(3, dim=-1)
-    else:
-        q = F.linear(normed[:, :queries], weight[:width], bias[:width])
-        k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    q, k, v = query_key_value(block, normed, queries)
     attention = block.attn.out_proj(attend(q, k, v, block.attn.num_heads))
     if adapter is not None:
         cross = adapter(normed, frames, queries)
@@ -209,7 +216,7 @@ def text_block(
 ) -> Tensor:
     """One pre-LN block on [B, L, H]; experts add to its four projections."""
     u = block.ln_1(x)
-    q, k, v = F.linear(u, block.attn.in_proj_weight, block.attn.in_proj_bias).chunk(3, dim=-1)
+    q, k, v = query_key_value(block, u, u.shape[1])
     if experts is not None and route is not None:
         added = experts(u, slice(0, OUT), end, route)
         q, k, v = q + added[0], k + added[1], v + added[2]
