@@ -30,6 +30,8 @@ def read_dataset(
         raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
     if conflict and name != "demo":
         raise StructAlignError("--conflict is the demo world's; other datasets are as they are")
+    if not 0 <= conflict <= 1:
+        raise StructAlignError(f"--conflict {conflict:g} is a share of the words, from 0 to 1")
     if name == "demo":
         from .demo.files import generate
 

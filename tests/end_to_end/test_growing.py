@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds, write_manifest
 from helpers.kills import bytes_of
 from structalign.cache import FeatureCache
 from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import WorldClip, build_world
+from structalign.train.runs.run import Run
 
 SETTINGS = tuple(part for one in CHANGES.split() for part in ("--set", one))
 TEN = 10
@@ -207,3 +209,29 @@ def test_evaluation_now_and_then(caches: tuple[Cli, dict[str, str]], tmp_path: P
     assert "\n        1 " not in cli("eval", rarely).stdout.split("R@1 within")[0]
     page = cli.json("report", rarely, "--out", tmp_path / "report.html")
     assert Path(page["file"]).stat().st_size > 10_000
+
+
+def test_a_category_that_comes_again_is_more_of_the_same_class(
+    caches: tuple[Cli, dict[str, str]], tmp_path: Path
+) -> None:
+    """Beyond a simplex of known classes the new ones get spread directions, and it is said."""
+    cli, found = caches
+    run = tmp_path / "run"
+    known = ("--set", "etf=simplex", "--set", "etf_classes=6")
+    begin = ("train", "--cache", found["first"], "--tasks", "1", *SETTINGS, *known, "--out", run)
+    first = cli.json(*begin)
+    results = cli.json("append", run, "--cache", found["all"])
+    six, ten = (set(names) for names in results["categories"])
+    assert six < ten and len(ten) == 10
+    stream = Run.open(run, cache_root=cli.home / "cache", device="cpu").stream
+    assert len(stream.class_number) == 10
+    again, before = stream.task(2, ids_of), stream.task(1, ids_of)
+    assert set(before.clip_labels.tolist()) < set(again.clip_labels.tolist()) == set(range(10))
+    assert not any("simplex" in line for line in first["doubts"])
+    assert any("4 of 10 classes came after the simplex of 6" in one for one in results["doubts"])
+    hits = cli.json("search", run, "a red star", "--top", "99")
+    assert hits["clips"] == 24 + 40, "the same clip in two caches is found in both"
+
+
+def ids_of(texts: list[str]) -> torch.Tensor:
+    return torch.tensor([[len(text), 3] for text in texts])
