@@ -187,7 +187,8 @@ def search(
 @opt("--seeds", type=options.NUMBERS, default="0,1,2", help="Training seeds with commas between.")
 @opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
 @opt("--orders", type=options.NUMBERS, help="Seeds of class orders, each a run of its own.")
-@opt("--grid", type=options.GRID, multiple=True, help="Values of a setting; repeats.")
+@opt("--grid", type=options.GRID, multiple=True, help="Values of a setting (or A+B); repeats.")
+@opt("--choose", help="Choose the grid's values by this cache's held-out training clips.")
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
 @_set
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")
@@ -198,7 +199,7 @@ def search(
 @options.json
 def sweep(
     methods: str, caches: str | None, pairs: tuple[tuple[str, Any], ...],
-    grid: tuple[tuple[str, Any], ...],
+    grid: tuple[tuple[str, Any], ...], choose: str | None,
     out: Path | None, device: str, runs: Path | None, cache_root: Path | None, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
@@ -212,8 +213,11 @@ def sweep(
     opened = [open_cache(name, cache_root) for name in (caches.split(",") if caches else [None])]
     if len(dict(grid)) < len(grid):
         raise click.UsageError("--grid names a setting twice; give all of its values at once")
+    if choose and not grid:
+        raise click.UsageError("--choose needs --grid: the values to choose from")
     folder = out or runs_folder(runs) / "sweep"
     given["orders"] = given["orders"] or ()
+    given["choose_on"] = open_cache(choose, cache_root) if choose else None
     body = run_all(
         opened, methods.split(","), out=folder, settings=dict(pairs), grid=dict(grid),
         device=resolve_device(device).type, progress=start_progress("sweep", "runs", as_json),

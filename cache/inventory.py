@@ -45,9 +45,11 @@ def inventory_table(entries: list[dict[str, Any]]) -> str:
     """For a person."""
     if not entries:
         return "no cache yet; run extract"
-    titles = "".join(_cell(name, width) for name, width in WIDTHS.items())
+    longest = max(len(str(entry.get("dataset", ""))) for entry in entries)
+    widths = {**WIDTHS, "dataset": max(WIDTHS["dataset"], longest + 2)}
+    titles = "".join(_cell(name, width) for name, width in widths.items())
     head = f"{'fingerprint':<14}{titles}{'bad':>6}{'MB':>10}  state"
-    return "\n".join([head, *map(_line, entries)])
+    return "\n".join([head, *(_line(entry, widths) for entry in entries)])
 
 
 def description(body: dict[str, Any]) -> str:
@@ -117,10 +119,10 @@ def _contents(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _line(entry: dict[str, Any]) -> str:
+def _line(entry: dict[str, Any], widths: dict[str, int]) -> str:
     bad = entry.get("quarantined", "")
     count = bad if isinstance(bad, int) else len(bad)
-    cells = "".join(_cell(str(entry.get(name, "")), width) for name, width in WIDTHS.items())
+    cells = "".join(_cell(str(entry.get(name, "")), width) for name, width in widths.items())
     size = f"{entry.get('bytes', 0) / 1e6:>10.1f}"
     state = entry.get("error", "complete")
     return f"{entry['fingerprint'][:12]:<14}{cells}{count:>6}{size}  {state}"

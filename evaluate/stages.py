@@ -6,7 +6,7 @@ ended or ``reencoded`` by the stage's method; ranked within the ``task``'s own c
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from ..train.losses import pooled_unit
 from ..train.methods.base import Encoder, Method
 from ..train.runs.run import Run
 from ..train.stream import Queries
+from .answers import Answer, first_clips
 from .diagnostics import class_cosines, drift
 from .metrics import Ranks, text_to_video_ranks, video_to_text_ranks
 from .protocol import stage_scores
@@ -165,7 +166,9 @@ class StageEvaluator:
         scores = stage_scores(method, gallery, self.queries, reencoded)
         own = _own_blocks(scores.stored, gallery, self.queries)
         pairs = list(zip(own, self.queries, strict=True))
-        stored = [text_to_video_ranks(s, q.target).summary() for s, q in pairs]
+        within = [text_to_video_ranks(s, q.target) for s, q in pairs]
+        stored = [ranks.summary() for ranks in within]
+        seen = _seen(scores.stored, self.queries)
         anew = [
             text_to_video_ranks(scores.reencoded[task], q.target).summary()
             if task in reencoded
@@ -186,11 +189,12 @@ class StageEvaluator:
                 "t2v/stored/task": stored,
                 "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in pairs],
                 "t2v/reencoded/task": anew,
-                "t2v/stored/seen": _seen(scores.stored, self.queries),
+                "t2v/stored/seen": [ranks.summary() for ranks in seen],
             },
+            "answers": self._answers(within, seen, first_clips(scores.stored, gallery.clips)),
             "zero_shot": {
                 **self._overall(zero_shot.stored, gallery),
-                "seen": _seen(zero_shot.stored, self.queries),
+                "seen": [ranks.summary() for ranks in _seen(zero_shot.stored, self.queries)],
                 "t2v/task": text_to_video_ranks(before, last.target).summary(),
                 "v2t/task": video_to_text_ranks(before, last.target).summary(),
             },
@@ -211,14 +215,15 @@ class StageEvaluator:
         """The newest task's own captions alone: what later forgetting is counted from."""
         queries, clips = self.queries[-1], len(gallery.blocks[-1].clips)
 
-        def own(encoder: Encoder, of: Gallery) -> tuple[dict[str, float], dict[str, float]]:
+        def own(encoder: Encoder, of: Gallery) -> tuple[Ranks, dict[str, float]]:
             scores = of.score(encoder, queries.ids)[:, -clips:]
             t2v = text_to_video_ranks(scores, queries.target)
-            return t2v.summary(), video_to_text_ranks(scores, queries.target).summary()
+            return t2v, video_to_text_ranks(scores, queries.target).summary()
 
-        (t2v, v2t), (t2v_before, v2t_before) = (
+        (ranks, v2t), (before, v2t_before) = (
             own(method, gallery), own(method.pretrained, self.untrained)
         )  # fmt: skip
+        t2v = ranks.summary()
         unmeasured = [None] * (len(self.queries) - 1)
         return {
             "row": {
@@ -227,7 +232,8 @@ class StageEvaluator:
                 "t2v/reencoded/task": [*unmeasured, t2v],
                 "t2v/stored/seen": [*unmeasured, None],
             },
-            "zero_shot": {"t2v": None, "t2v/task": t2v_before, "v2t/task": v2t_before},
+            "answers": self._answers([ranks]),
+            "zero_shot": {"t2v": None, "t2v/task": before.summary(), "v2t/task": v2t_before},
             **dict.fromkeys(("t2v", "v2t", "ties", "twins", "geometry")),
             "queries": sum(len(q.ids) for q in self.queries),
             "clips": sum(len(block.clips) for block in gallery.blocks),
@@ -268,6 +274,27 @@ class StageEvaluator:
             "twins": _motion_pairs(scores, target, self._clips(gallery)),
         }
 
+    def _answers(
+        self,
+        within: Sequence[Ranks],
+        seen: Sequence[Ranks] = (),
+        found: Sequence[tuple[str, ...]] = (),
+    ) -> list[Record]:
+        """What the captions of the newest tasks found: their ranks, and what came first."""
+        lines: list[Record] = []
+        last = len(self.queries)
+        for task, ranks in zip(range(last - len(within) + 1, last + 1), within, strict=True):
+            clips = self.run.stream.eval_clips(task)
+            asked = [(clip, text) for clip in clips for text in clip.captions]
+            every = seen[task - 1].values.tolist() if seen else [None] * len(asked)
+            for (clip, text), rank, rank_seen in zip(
+                asked, ranks.values.tolist(), every, strict=True
+            ):
+                first = found[len(lines)] if found else ()
+                answer = Answer(task, clip.id, clip.category, text, rank, rank_seen, first)
+                lines.append(answer.to_json())
+        return lines
+
     def _class_geometry(self, text: Tensor, gallery: Gallery) -> Record:
         number = self.run.stream.class_number
         labels = torch.tensor([number[clip.category] for _, clip in self._clips(gallery)])
@@ -291,12 +318,11 @@ def _own_blocks(scores: Tensor, gallery: Gallery, queries: list[Queries]) -> lis
     return [column.split(rows)[index] for index, column in enumerate(columns)]
 
 
-def _seen(scores: Tensor, queries: list[Queries]) -> list[dict[str, float]]:
+def _seen(scores: Tensor, queries: list[Queries]) -> list[Ranks]:
     """Each task's captions among all clips seen."""
     sizes = [len(q.ids) for q in queries]
     pairs = zip(scores.split(sizes), joined_targets(queries).split(sizes), strict=True)
-    ranks: list[Ranks] = [text_to_video_ranks(rows, target) for rows, target in pairs]
-    return [one.summary() for one in ranks]
+    return [text_to_video_ranks(rows, target) for rows, target in pairs]
 
 
 def _motion_pairs(

@@ -1,4 +1,7 @@
-"""Many runs side by side: every method on every cache with every seed, and their means."""
+"""Many runs side by side: every method on every cache with every seed, and their means.
+
+Settings may be chosen for each method first, by held-out training clips, with equal tries.
+"""
 
 import csv
 import itertools
@@ -20,11 +23,12 @@ from ..cache.shared.files import write_text
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.methods.registry import load_method
 from ..train.runs.create import create_run, run_name
-from ..train.task_plan import SHUFFLED, Tasks
+from ..train.task_plan import SHUFFLED, Tasks, task_count
 from .results import StageResults
 from .stages import train_and_measure
 
 SHOWN_FAILURES = 3
+HELDOUT = 0.25  # of each category's training clips, kept aside while settings are chosen
 
 FIGURES: dict[str, Callable[[StageResults], float | None]] = {
     "R@1": lambda final: (final.t2v or {}).get("R@1"),
@@ -41,11 +45,11 @@ FIGURES: dict[str, Callable[[StageResults], float | None]] = {
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep, as a worker needs it."""
+    """One run of a sweep, as a worker needs it; ``row`` is what it counts as in the table."""
 
     cache: str
     method: str
-    name: str
+    row: str
     tasks: Tasks
     order: str | None
     seed: int
@@ -63,6 +67,7 @@ def sweep(
     *,
     orders: Sequence[int] = (),
     grid: Mapping[str, Sequence[Any]] | None = None,
+    choose_on: FeatureCache | None = None,
     device: str = "cpu",
     ray_address: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -71,41 +76,57 @@ def sweep(
     """Run every combination through Ray, one core (or one GPU) each; finished runs are kept.
 
     ``orders`` are seeds of class orders, each a run of its own; without them categories arrive in
-    the catalog's order. ``grid`` makes a method of every combination of the values of settings.
-    Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go on.
+    the catalog's order. ``grid`` has values by setting (``a+b`` gives several settings the same):
+    every combination is a row of its own, or, with ``choose_on``, every method tries all of them on
+    that cache and runs with the one of the highest R@1 over held-out training clips; all tries are
+    recorded. Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go
+    on.
 
     Raises:
-        StructAlignError: an unknown method or setting, or no such device, before anything runs;
-            at the end, which runs failed, and why.
+        StructAlignError: an unknown method or setting, one that is in the grid and in ``settings``,
+            or no such device, before anything runs; at the end, which runs failed, and why.
     """
     tell = progress or ProgressLine("sweep", "runs", quiet=False)
-    methods, seeds = list(dict.fromkeys(_with_grid(methods, grid))), list(dict.fromkeys(seeds))
+    methods, seeds = list(dict.fromkeys(methods)), list(dict.fromkeys(seeds))
     shuffles: list[str | None] = [f"{SHUFFLED}{order}" for order in dict.fromkeys(orders)]
-    plan = []
-    for seed, order, cache, method in itertools.product(seeds, shuffles or [None], caches, methods):
+    changes, common = _combinations(grid or {}), dict(settings or {})
+    if twice := [key for keys in grid or {} for key in keys.split("+") if key in common]:
+        raise StructAlignError(f"setting {twice[0]} is in the grid and set for all; give it once")
+
+    def planned(
+        cache: FeatureCache, method: str, row: str, seed: int, order: str | None, folder: Path,
+        values: Mapping[str, Any],
+    ) -> PlannedRun:  # fmt: skip
         spec = cache.spec
-        name = load_method(method, spec.dataset, spec.backbone, settings).name
-        folder = str((out / run_name(cache, name, tasks, seed, order)).resolve())
-        known = PlannedRun(
-            cache.reference, method, name, tasks, order, seed, device, folder, settings or {}
+        name = load_method(method, spec.dataset, spec.backbone, values).name
+        at = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
+        shown = row if row != method else name
+        return PlannedRun(cache.reference, method, shown, tasks, order, seed, device, at, values)
+
+    rows = [(method + change, method + change) for method in methods for change in changes]
+    choice: dict[str, Any] | None = None
+    if choose_on is not None:
+        heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
+        tries = [
+            planned(choose_on, method, row, seeds[0], None, out / "tries", {**common, **heldout})
+            for method, row in rows
+        ]
+        choice = _choose(methods, changes, _all_finished(tries, device, ray_address, tell))
+        choice = {"cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT, **choice}
+        rows = [(method + choice["chosen"][method], method) for method in methods]
+    plan = [
+        planned(cache, method, row, seed, order, out, common)
+        for seed, order, cache, (method, row) in itertools.product(
+            seeds, shuffles or [None], caches, rows
         )
-        plan.append(known)
-    rows, failed = _run_all(plan, device, ray_address, tell)
-    if failed:
-        named = sorted(failed.items())[:SHOWN_FAILURES]
-        told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
-        left = len(failed) - len(named)
-        more = f"; and {left} more" if left else ""
-        raise StructAlignError(
-            f"{len(failed)} of {len(plan)} runs failed, "
-            f"the others are kept and not done again: {told}{more}"
-        )
-    runs = [rows[index] for index in range(len(plan))]
+    ]
+    runs = _all_finished(plan, device, ray_address, tell)
     body = {
         "tasks": tasks,
         "seeds": seeds,
         "orders": list(orders),
         "caches": [cache.fingerprint for cache in caches],
+        "choice": choice,
         "methods": summarise(runs),
         "runs": runs,
     }
@@ -117,11 +138,46 @@ def sweep(
     return body
 
 
-def _with_grid(methods: Sequence[str], grid: Mapping[str, Sequence[Any]] | None) -> list[str]:
-    """Methods by name, with every combination of the grid's values."""
-    axes = [[f":{key}={value}" for value in values] for key, values in (grid or {}).items()]
-    return [f"{method}{''.join(changes)}" for method in methods
-            for changes in itertools.product(*axes)]  # fmt: skip
+def _combinations(grid: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Every combination of a grid's values, as the changes that a method's name carries."""
+    axes = [
+        ["".join(f":{key}={value}" for key in keys.split("+")) for value in values]
+        for keys, values in grid.items()
+    ]
+    return ["".join(changes) for changes in itertools.product(*axes)]
+
+
+def _choose(
+    methods: Sequence[str], changes: Sequence[str], tries: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Each method's best changes by R@1 of its tries; the first of equals."""
+    found = zip(itertools.product(methods, changes), tries, strict=True)
+    listed = [
+        {"method": method, "changes": change, "R@1": one["R@1"], "run": one["run"]}
+        for (method, change), one in found
+    ]
+    chosen = {
+        method: max((one for one in listed if one["method"] == method), key=lambda one: one["R@1"])
+        for method in methods
+    }
+    return {"chosen": {m: one["changes"] for m, one in chosen.items()}, "tries": listed}
+
+
+def _all_finished(
+    plan: list[PlannedRun], device: str, ray_address: str | None, tell: Progress
+) -> list[dict[str, Any]]:
+    """The figures of every run. Raises StructAlignError when some failed, once all have ended."""
+    rows, failed = _run_all(plan, device, ray_address, tell)
+    if failed:
+        named = sorted(failed.items())[:SHOWN_FAILURES]
+        told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
+        left = len(failed) - len(named)
+        more = f"; and {left} more" if left else ""
+        raise StructAlignError(
+            f"{len(failed)} of {len(plan)} runs failed, "
+            f"the others are kept and not done again: {told}{more}"
+        )
+    return [rows[index] for index in range(len(plan))]
 
 
 def _run_all(
@@ -172,7 +228,7 @@ def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
         return str(error)
     figures = {name: read(final) for name, read in FIGURES.items()}
     found = {
-        "method": planned.name, "cache": cache.fingerprint, "seed": planned.seed,
+        "method": planned.row, "cache": cache.fingerprint, "seed": planned.seed,
         "order": planned.order,
     }  # fmt: skip
     return {**found, **figures, "run": planned.folder}
@@ -203,4 +259,10 @@ def sweep_table(body: Mapping[str, Any]) -> str:
             text = "" if mean is None else f"{mean:.2f}"
             cells += f"{text if sd is None else f'{text} ± {sd:.2f}':>15}"
         lines.append(f"{method:<{width}}  {figures['runs']:>4}  {cells}")
+    choice = body.get("choice")
+    if choice is not None:
+        lines += ["", f"chosen on {choice['cache'][:12]} by R@1 over held-out training clips:"]
+        for method, changes in choice["chosen"].items():
+            tried = [f"{one['R@1']:.2f}" for one in choice["tries"] if one["method"] == method]
+            lines.append(f"{method:<{width}}  {changes[1:]}  (tries: {', '.join(tried)})")
     return "\n".join(lines)

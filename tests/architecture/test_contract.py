@@ -15,7 +15,7 @@ OPTIONS = {
     "--runs",
     "append": "run --cache --tasks --order --device",
     "eval": "run --cache --device --runs",
-    "sweep": "--methods --seeds --tasks --orders --grid --caches --set --out "
+    "sweep": "--methods --seeds --tasks --orders --grid --choose --caches --set --out "
     "--ray-address --device --runs",
     "demo": "--seed --tasks --out --runs",
     "cache ls": "",

@@ -311,19 +311,50 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
     for wrong in (("--seeds", ""), ("--grid", "epochs=1", "--grid", "epochs=2")):
         assert shared(*arguments, *wrong).returncode == 2
     orders = (*QUICK, "--seeds", "0", "--orders", "0,1", "--out", shared.home / "sweep")
-    grid = ("--grid", "epochs=1,2")
+    grid = ("--grid", "batch=8,16")
     body = shared.json("sweep", "--methods", "finetune", *orders, *grid)
     assert {(run["order"], run["method"]) for run in body["runs"]} == {
-        (f"shuffled:{n}", f"finetune:epochs={e}") for n in (0, 1) for e in (1, 2)
+        (f"shuffled:{n}", f"finetune:batch={b}") for n in (0, 1) for b in (8, 16)
     }
     assert {name: found["runs"] for name, found in body["methods"].items()} == {
-        "finetune:epochs=1": 2, "finetune:epochs=2": 2
+        "finetune:batch=8": 2, "finetune:batch=16": 2
     }  # fmt: skip
     categories = [
         json.loads((Path(run["run"]) / "results.json").read_text())["categories"]
         for run in body["runs"]
     ]
     assert categories[0] != categories[-1] and body["orders"] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_sweep_chooses_settings_by_held_out_clips_with_equal_tries(
+    shared: Cli, tmp_path: Path
+) -> None:
+    """Every method tries the whole grid, and every try is on record."""
+    line = ("--tasks", "2", "--set", "epochs=1", "--seeds", "3", "--methods", "finetune,joint",
+            "--out", tmp_path)  # fmt: skip
+    grid = ("--grid", "lr_text+lr_vision+lr_other=1e-6,2e-3", "--choose", "manifest")
+    assert shared("sweep", *line, "--choose", "manifest").returncode == 2
+    told = shared.error("sweep", *line, *grid, "--set", "lr_other=1")
+    assert "setting lr_other is in the grid and set for all; give it once" in told
+    body = shared.json("sweep", *line, *grid)
+    choice = body["choice"]
+    assert choice["seed"] == 3 and choice["heldout"] == 0.25
+    for method in ("finetune", "joint"):
+        tries = [one for one in choice["tries"] if one["method"] == method]
+        assert len(tries) == 2
+        best = max(tries, key=lambda one: one["R@1"])
+        assert choice["chosen"][method] == best["changes"]
+        for one in tries:
+            tried = json.loads((Path(one["run"]) / "results.json").read_text())
+            assert tried["evaluated_on"] == "held-out training clips"
+            assert tried["final"]["t2v"]["R@1"] == one["R@1"]
+            rates = {tried["settings"][f"lr_{group}"] for group in ("text", "vision", "other")}
+            assert rates == {1e-6 if "1e-6" in one["changes"] else 2e-3}
+        (run,) = [run for run in body["runs"] if run["method"] == method]
+        final = json.loads((Path(run["run"]) / "results.json").read_text())
+        assert final["evaluated_on"] == "test" and final["method"] == method + best["changes"]
+    assert body["methods"].keys() == {"finetune", "joint"}
 
 
 @pytest.mark.slow

@@ -43,6 +43,11 @@ def read_run_config(run: Path) -> dict[str, Any]:
         raise StructAlignError(f"{run} is not a run; train one, or name its folder") from error
 
 
+def answers_file(run: Path, stage: int) -> Path:
+    """Where the answers of a stage's captions are, a line each."""
+    return run / "stages" / f"{stage:02d}-answers.jsonl"
+
+
 def read_part(file: Path) -> Any:
     """The JSON in a file of a run. Raises StructAlignError when it cannot be read."""
     try:
@@ -56,7 +61,8 @@ def read_part(file: Path) -> Any:
 class RunFolder:
     """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
 
-    ``sessions.jsonl`` says when, where and with which versions it was trained.
+    ``stages/NN-answers.jsonl`` has what each caption found; ``sessions.jsonl`` says when,
+    where and with which versions it was trained.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,10 +81,13 @@ class RunFolder:
         return self.path / "tasks" / f"{number:02d}"
 
     def save_stage(self, stage: dict[str, Any]) -> None:
-        """Keep what was measured after a task."""
+        """Keep what was measured after a task; its captions' ``answers`` go beside it, by line."""
         (self.path / "stages").mkdir(exist_ok=True)
-        file = self.path / "stages" / f"{stage['stage']:02d}.json"
-        write_text(file, json.dumps(stage) + "\n")
+        if "answers" in stage:
+            lines = [json.dumps(answer) + "\n" for answer in stage["answers"]]
+            write_text(answers_file(self.path, stage["stage"]), "".join(lines))
+        kept = {key: value for key, value in stage.items() if key != "answers"}
+        write_text(self.path / "stages" / f"{stage['stage']:02d}.json", json.dumps(kept) + "\n")
 
     def stages(self) -> dict[int, dict[str, Any]]:
         """What was measured so far, by stage, in their order."""

@@ -1,0 +1,64 @@
+"""What each caption found: the rank of its clip, and the clips that came before all others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.files import parse_json
+from ..train.runs.folder import answers_file
+
+SHOWN = 3  # clips
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One evaluated caption at one stage.
+
+    ``rank`` of its ``clip`` within its task's clips and ``rank_seen`` among all clips seen, both
+    expected 1-based ranks; ``found`` are the first three clips seen. At a stage that ``eval_every``
+    leaves out, the last two are None and empty.
+    """
+
+    task: int
+    clip: str
+    category: str
+    caption: str
+    rank: float
+    rank_seen: float | None
+    found: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:
+    """The names of the best clips of every row of scores [T, V]."""
+    best = torch.topk(scores, min(SHOWN, len(clips)), dim=1).indices
+    return [tuple(clips[column] for column in row) for row in best.tolist()]
+
+
+def read_answers(run: Path, stage: int) -> list[Answer]:
+    """The answers of a stage; none where an older version measured it.
+
+    Raises:
+        StructAlignError: the file is damaged.
+    """
+    file = answers_file(run, stage)
+    try:
+        return list(_parsed(file.read_text())) if file.exists() else []
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StructAlignError(
+            f"{file} is damaged ({error}); 'eval --again {run}' makes it again"
+        ) from error
+
+
+def _parsed(text: str) -> Iterator[Answer]:
+    for line in text.splitlines():
+        values = parse_json(line)
+        yield Answer(**{**values, "found": tuple(values["found"])})
