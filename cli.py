@@ -134,9 +134,10 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 def report(given: tuple[Path, ...], out: Path | None, as_json: bool, **roots: Any) -> None:
     """Make one HTML page of some finished runs, to be read anywhere."""
     from .evaluate.report import write_report
+    from .extract.video.thumbnails import middle_frames
 
     paths = list(given) or [_run_path(None, roots["runs"])]
-    target = write_report(paths, out, roots["cache_root"])
+    target = write_report(paths, out, roots["cache_root"], middle_frames)
     print_result({"file": str(target), "runs": [str(path) for path in paths]}, str(target), as_json)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from ..cache.clip.backbone import load_backbone
-from ..evaluate.report.figures import line_chart
+from ..evaluate.report.line_chart import line_chart
 from ..evaluate.stages import train_and_measure
 from ..train.gallery import Block, Gallery
 from ..train.methods.adapted import AdaptedMethod

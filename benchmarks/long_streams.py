@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ..evaluate.report.figures import line_chart
+from ..evaluate.report.line_chart import line_chart
 from ..evaluate.searcher import Searcher
 from ..evaluate.stages import StageEvaluator, train_and_measure
 from ..train.gallery import Block, Gallery

@@ -20,7 +20,7 @@ import torch
 
 from ..cache.shared.files import write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
-from ..evaluate.report.figures import line_chart
+from ..evaluate.report.line_chart import line_chart
 from ..evaluate.results import read_results
 from ..evaluate.sweep import sweep
 from ..extract import extract

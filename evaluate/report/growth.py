@@ -2,9 +2,21 @@
 
 from typing import Any
 
-from .figures import Line
 from .finished_runs import FinishedRun
-from .layout import Groups, Read, cell, heat_figure, line_figure, means, section, task_numbers
+from .layout import (
+    Groups,
+    Read,
+    bar_figure,
+    cell,
+    grid,
+    heat_figure,
+    lost,
+    means,
+    section,
+    task_names,
+    task_numbers,
+)
+from .svg import Line
 from .tables import html_table, mean
 
 TEXT = (
@@ -17,7 +29,8 @@ def growth(groups: Groups, first: dict[str, Any]) -> str:
     """The section: caches, forgetting over time by task, what each task cost the others."""
     numbers = task_numbers(first)
     later = numbers[1:]
-    tasks, names = [f"t{task}" for task in numbers[:-1]], [f"after t{stage}" for stage in later]
+    tasks, added = task_names(groups)[:-1], task_names(groups)[1:]
+    names = [f"+ {name}" for name in added]
     heats = []
     for method, runs in groups.items():
         rows: list[Line] = [
@@ -27,18 +40,12 @@ def growth(groups: Groups, first: dict[str, Any]) -> str:
         caption = f"{method}: R@1 lost since each task was learnt."
         heats.append(heat_figure(f"lost over time, {method}", rows, names, tasks, caption))
     price: Read = cost
-    costs = line_figure(
-        "the cost of each task", means(groups, later, price), [f"t{stage}" for stage in later],
-        ("task", "R@1 lost by earlier tasks, points"),
+    costs = bar_figure(
+        "the cost of each task", means(groups, later, price), added,
+        ("task", "R@1 that earlier tasks lost by it, points"),
         "What learning a task cost the earlier ones, on average.", 1,
     )  # fmt: skip
-    return section("How the stream grew", TEXT, _caches(groups), costs, *heats)
-
-
-def lost(run: FinishedRun, task: int, stage: int) -> float | None:
-    """Points of R@1 within ``task`` that are gone at ``stage``; None where not measured."""
-    then, now = cell(run, task, task), cell(run, stage, task)
-    return None if then is None or now is None or task >= stage else then - now
+    return section("How the stream grew", TEXT, _caches(groups), grid(costs, *heats))
 
 
 def cost(run: FinishedRun, stage: int) -> float | None:

@@ -1,6 +1,7 @@
-"""The best frame of found clips as picture files."""
+"""Frames of clips as pictures: the best one of found clips, or the middle one."""
 
-from collections.abc import Callable, Iterable
+import io
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -9,6 +10,8 @@ from ...cache.catalog import Clip
 from ...cache.reader import FeatureCache
 from .decoder import Decoder
 from .errors import ClipError
+
+HEIGHT = 144  # pixels of a small picture
 
 
 def write_thumbnails(
@@ -35,3 +38,21 @@ def write_thumbnails(
                 note(f"no thumbnail of {clip.id} ({path}): {error.reason}, {error.message}")
                 continue
             Image.fromarray(pixels).save(folder / f"{place:02d}-{clip.id}.jpg", quality=90)
+
+
+def middle_frames(clips: Sequence[tuple[FeatureCache, Clip]]) -> list[bytes | None]:
+    """The middle frame of each clip as JPEG, at most ``HEIGHT`` tall; None where it is gone."""
+    pictures: list[bytes | None] = []
+    with Decoder(60) as decoder:
+        for cache, clip in clips:
+            path = Path(cache.provenance.get("root", "")) / clip.path
+            try:
+                pixels = decoder.decode(path, clip.start, clip.end, 1).frames[0]
+            except ClipError:
+                pictures.append(None)
+                continue
+            image, file = Image.fromarray(pixels), io.BytesIO()
+            image.thumbnail((2 * HEIGHT, HEIGHT))
+            image.save(file, "JPEG", quality=80)
+            pictures.append(file.getvalue())
+    return pictures

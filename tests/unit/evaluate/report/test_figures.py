@@ -4,7 +4,10 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from structalign.evaluate.report.figures import heat_map, line_chart
+from structalign.evaluate.report.bar_chart import bar_chart
+from structalign.evaluate.report.heat_map import heat_map
+from structalign.evaluate.report.line_chart import line_chart
+from structalign.evaluate.report.plane import plane
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -17,7 +20,7 @@ def test_a_line_is_where_its_values_are() -> None:
     assert [len(line.attrib["points"].split()) for line in lines] == [2, 1]
     ys = [float(point.split(",")[1]) for line in lines for point in line.attrib["points"].split()]
     assert ys[0] > ys[1] > ys[2] and (ys[0] - ys[1]) * 2 == pytest.approx(ys[1] - ys[2], abs=0.2)
-    assert len(root.findall(f"{SVG}circle")) == 4  # three values and the legend
+    assert len(root.findall(f".//{SVG}circle")) == 4  # three values and the legend
 
 
 def test_a_heat_map_has_a_cell_and_a_number_a_value() -> None:
@@ -31,12 +34,30 @@ def test_foreign_text_is_escaped_and_nothing_draws_nothing() -> None:
     for svg in (
         line_chart(name, {name: [1.0]}, [name], name, name),
         heat_map(name, [[1.0]], [name], [name]),
+        bar_chart(name, {name: [1.0]}, [name], name),
+        plane(name, {name: [(1.0, 2.0)]}, name, name),
     ):
         root = ET.fromstring(svg)
-        assert not root.findall(f".//{SVG}script") and name in "".join(root.itertext())
-    assert (
-        line_chart("x", {"a": [None]}, ["1"], "", "") == heat_map("x", [[None]], ["1"], ["1"]) == ""
+        assert not root.findall(f".//{SVG}script") and name[:12] in "".join(root.itertext())
+        assert root.attrib["aria-label"] == name
+    assert line_chart("x", {"a": [None]}, ["1"], "", "") == ""
+    assert heat_map("x", [[None]], ["1"], ["1"]) == ""
+    assert bar_chart("x", {"a": [None]}, ["1"], "") == plane("x", {"a": []}, "", "") == ""
+
+
+def test_bars_begin_at_0_and_a_loss_points_down_in_the_plane() -> None:
+    root = ET.fromstring(bar_chart("x", {"a": [2.0, -1.0, None]}, ["p", "q", "r"], "points"))
+    up, down = (
+        (float(r.attrib["x"]), float(r.attrib["x"]) + float(r.attrib["width"]))
+        for r in root.findall(f"{SVG}rect")
     )
+    assert up[0] == pytest.approx(down[1], abs=0.2)
+    assert up[1] - up[0] == pytest.approx(2 * (down[1] - down[0]), abs=0.3)
+    root = ET.fromstring(plane("x", {"a": [(1.0, 0.0)], "b": [(2.0, 3.0)]}, "", ""))
+    kept = root.findall(f"{SVG}circle")[0]
+    lost = root.findall(f"{SVG}rect")[0]
+    assert float(lost.attrib["y"]) > float(kept.attrib["cy"])
+    assert float(lost.attrib["x"]) > float(kept.attrib["cx"])
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,13 @@ LOOK = """<script>top.document.title = JSON.stringify({
   width: document.documentElement.clientWidth,
   drawn: [...document.querySelectorAll("svg")].filter(
     s => s.getBBox().width > 50 && s.getBoundingClientRect().width > 50).length,
-  figures: document.querySelectorAll("figure").length,
+  figures: document.querySelectorAll("figure:not(.frame)").length,
+  pictures: [...document.images].filter(i => i.complete && i.naturalWidth > 0 && i.alt).length,
+  links: [...document.querySelectorAll("nav a")].filter(
+    a => document.querySelector(a.getAttribute("href"))).length,
   paper: getComputedStyle(document.body).backgroundColor,
   sections: [...document.querySelectorAll("h2")].map(h => h.textContent),
-  elements: ["script", "img", "iframe", "object", "link"].map(
+  elements: ["script", "iframe", "object", "link"].map(
     t => document.querySelectorAll(t).length),
   cut: [...document.querySelectorAll("svg")].filter(s => {
     const box = s.getBBox(), view = s.viewBox.baseVal;
@@ -95,7 +98,7 @@ def page(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)]
+    ("width", "dark"), [(1280, False), (1280, True), (400, False), (400, True)]
 )
 def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> None:
     seen, console = look(page, tmp_path, width, dark)
@@ -104,7 +107,8 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
     assert seen["drawn"] == seen["figures"] and int(str(seen["figures"])) >= 9
     assert seen["cut"] == [], "a label outside of its picture"
     assert seen["paper"] == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
-    assert seen["elements"] == [1, 0, 0, 0, 0]  # the script is the one that looks
+    assert seen["elements"] == [1, 0, 0, 0]  # the script is the one that looks
+    assert int(str(seen["pictures"])) >= 3 and seen["links"] == len(list(seen["sections"]))  # type: ignore[call-overload]
     assert {
         "Results",
         "Task matrix",
@@ -118,14 +122,24 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
 
 def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
     text = page.read_text()
-    assert not re.findall(r"(?:src|href)=|url\(|@import", text)
+    links = re.findall(r"(?:src|href)=\"?([^\"]*)|(url\(|@import)", text)
+    assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link, _ in links)
     results = json.loads((page.parent / "zeroshot0" / "results.json").read_text())
-    assert f"<td>{results['final']['t2v']['R@1']:.1f}</td>" in text
+    assert f"<td>{results['final']['t2v']['R@1']:.1f} [" in text
+    (opening,) = re.findall(r'<p class="summary">(.*?)</p>', text)
+    runs = [
+        json.loads((page.parent / f"structalign{n}" / "results.json").read_text()) for n in "01"
+    ]
+    best = sum(one["final"]["t2v"]["R@1"] for one in runs) / 2
+    zero = results["final"]["t2v"]["R@1"]
+    name, value = ("structalign", best) if best >= zero else ("zeroshot", zero)
+    assert f"After 2 tasks {name} puts the right clip first for {value:.1f}% [" in opening
+    assert "95% bootstrap intervals over captions, of one seed alone" in opening
     stages = json.loads((page.parent / "structalign0" / "results.json").read_text())["stages"]
     same_clips = [f"{stage['zero_shot']['R@1']:.2f}" for stage in stages[1:]]
     assert "zero-shot, the same clips" in text
     assert all(f"<td>{value}</td></tr>" in text for value in same_clips)
-    origin = text[text.index("Where these runs come from") :]
+    origin = text[text.index("<h2>Where these runs come from") :]
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     assert all(said in origin for said in (f"torch {version('torch')}", "cpu", "demo, cut 4"))
     assert origin.count(f"<td>{today}T") == 3 and "<td>manifest, " in origin
@@ -153,7 +167,7 @@ def test_a_hostile_catalog_stays_text(cli: Cli, videos: Path, tmp_path: Path) ->
     cli.json("train", "--method", "zeroshot", "--tasks", "2", "--out", tmp_path / "run")
     cli.json("report", tmp_path / "run")
     seen, console = look(tmp_path / "run" / "report.html", tmp_path)
-    assert seen["owned"] is False and seen["elements"] == [1, 0, 0, 0, 0] and console == ""
+    assert seen["owned"] is False and seen["elements"] == [1, 0, 0, 0] and console == ""
     # it is there, as text
     assert "onerror=window.owned" in unescape((tmp_path / "run" / "report.html").read_text())
 
