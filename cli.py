@@ -231,16 +231,17 @@ def sweep(
 @opt("--seed", default=0, help="Seed of the world and of the training.")
 @opt("--tasks", type=POSITIVE, default=10, help="K, the number of tasks.")
 @opt("--limit", type=POSITIVE, help="About this many clips, spread over categories and splits.")
+@opt("--conflict", type=options.SHARE, default=0.5, help="How much words change their meaning.")
 @opt("--out", type=PATH, help="The run's folder.")
 @options.runs
 @options.root
 @options.json
 def demo(
-    seed: int, tasks: int, limit: int | None, out: Path | None, runs: Path | None,
-    cache_root: Path | None, as_json: bool,
+    seed: int, tasks: int, limit: int | None, conflict: float, out: Path | None,
+    runs: Path | None, cache_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """World, extraction, training and evaluation in one go."""
-    made = _extract(as_json, seed=seed, limit=limit, cache_root=cache_root)
+    made = _extract(as_json, seed=seed, limit=limit, conflict=conflict, cache_root=cache_root)
     _train(
         as_json, str(made.cache.path), method="structalign", tasks=tasks, seed=seed, out=out,
         runs=runs,

@@ -30,7 +30,7 @@ METHODS = (
     "framefusionmoe", "finetune", "crp-only", "structalign:replay_weight=0", "structalign",
     "joint",
 )  # clip_vip is not among them: it needs caches that are cut at 0  # fmt: skip
-DRAWN = ("zeroshot", "finetune", "lwf", "framefusionmoe", "crp-only", "structalign", "joint")
+DRAWN = ("zeroshot", "finetune", "lwf", "zscl", "crp-only", "structalign", "joint")
 REFERENCE = "finetune"
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}

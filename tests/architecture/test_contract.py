@@ -17,7 +17,7 @@ OPTIONS = {
     "eval": "run --cache --device --runs",
     "sweep": "--methods --seeds --tasks --orders --grid --choose --caches --set --out "
     "--ray-address --device --runs",
-    "demo": "--seed --tasks --out --runs",
+    "demo": "--seed --tasks --conflict --out --runs",
     "cache ls": "",
     "cache info": "reference",
     "cache verify": "reference --deep",
