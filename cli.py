@@ -24,9 +24,8 @@ from .cache.runtime.error_lines import ErrorLines, start_progress
 from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
 from .cache.runtime.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
+from .serve.command import serve_command
 
-_set = opt("--set", "pairs", type=options.SETTING, multiple=True, help="Change a setting; repeats.")
-_order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
 _checkpoint_every = opt(
     "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
     help="Keep the state inside a task at the end of an epoch, at most so often.",
@@ -63,13 +62,13 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
 @main.command()
 @opt("--cache", help="A cache: folder, fingerprint or dataset.  [default: the newest]")
 @opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
-@_order
+@options.order
 @opt("--method", default="structalign", help="A method's name, or your own .py file.")
 @opt("--seed", default=0, help="Seed of initialisation, batches, noise and replay.")
 @opt("--until", type=POSITIVE, help="Stop after this task; without it, the run goes on.")
 @options.device
 @opt("--out", type=PATH, help="The run's folder.  [default: named after what is run, under --runs]")
-@_set
+@options.changes
 @opt("--overwrite", is_flag=True, help="Begin anew where a run exists.")
 @_checkpoint_every
 @options.runs
@@ -84,7 +83,7 @@ def train(as_json: bool, pairs: tuple[tuple[str, Any], ...], **given: Any) -> No
 @click.argument("run", type=PATH)
 @opt("--cache", required=True, help="The cache to learn next.")
 @opt("--tasks", type=options.TASKS, default="1", help="Its tasks: how many, or sizes: 3,2.")
-@_order
+@options.order
 @options.device
 @_checkpoint_every
 @options.root
@@ -191,7 +190,7 @@ def search(
 @opt("--grid", type=options.GRID, multiple=True, help="Values of a setting (or A+B); repeats.")
 @opt("--choose", help="Choose the grid's values by this cache's held-out training clips.")
 @opt("--caches", help="Caches with commas between.  [default: the newest]")
-@_set
+@options.changes
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")
 @options.ray
 @options.device
@@ -293,6 +292,7 @@ def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:
 
 
 main.add_command(cache_group)
+main.add_command(serve_command)
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

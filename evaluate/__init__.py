@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ..cache.reader import FeatureCache
     from ..train.runs.run import Run
     from .results import Results
-    from .searcher import SearchResults
+    from .search_results import SearchResults
 
 
 def evaluate(run: "Run | str | Path") -> "Results":

@@ -5,132 +5,42 @@ of z are taken over the run's evaluated gallery and nothing else, so a score doe
 is searched besides.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..cache.runtime.errors import StructAlignError
 from ..train.gallery import Block, compare
 from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
+from .search_results import SearchResult, SearchResults, Where, WordMatch
 
-SHOWN_WORDS = 24
 DIRECTED = ("word_to_frame", "frame_to_word")
 
 
 @dataclass(frozen=True)
-class WordMatch:
-    """A word of the query, the frame that answers it best (1-based), and their cosine.
-
-    The cosine is the mean over the word's pieces, where the tokenizer cuts it.
-    """
-
-    word: str
-    frame: int
-    cosine: float
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """One clip. ``score`` = ``word_frame`` + ``global_``: standardised parts that add up.
-
-    ``word_frame`` = ``word_to_frame`` + ``frame_to_word``; they are None, and ``matches`` is
-    empty, for a method that compares whole clips.
-    """
-
-    clip: Clip
-    cache: FeatureCache
-    score: float
-    word_frame: float | None
-    global_: float
-    word_to_frame: float | None
-    frame_to_word: float | None
-    matches: tuple[WordMatch, ...]
-    frame: int
-    frames: int
-
-    @property
-    def end(self) -> float | None:
-        """Seconds at which what is shown ends: the clip's end, or its video's where that is before.
-
-        None for the end of a video of any length.
-        """
-        return self.cache.video_ends.get(self.clip.id, self.clip.end)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the contract's names."""
-        clip, end = self.clip, self.end
-        return {
-            "clip": clip.id, "score": self.score, "word_frame": self.word_frame,
-            "global": self.global_, "start": clip.start, "end": end, "path": clip.path,
-            "word_to_frame": self.word_to_frame, "frame_to_word": self.frame_to_word,
-            "category": clip.category, "split": clip.split, "captions": list(clip.captions),
-            "best_frame": self.frame + 1, "frames": self.frames, "cache": self.cache.fingerprint,
-            "words": [vars(match) for match in self.matches],
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SearchResults:
-    """The best clips, best first, out of ``clips`` that were searched.
-
-    ``is_truncated``: the query is longer than the text tower reads; its end was not used.
-    """
-
-    query: str
-    clips: int
-    is_truncated: bool
-    results: tuple[SearchResult, ...]
-
-    def __iter__(self) -> Any:
-        return iter(self.results)
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __getitem__(self, index: int) -> SearchResult:
-        return self.results[index]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values under the contract's names."""
-        rows = [one.to_json() for one in self.results]
-        return {"query": self.query, "clips": self.clips, "results": rows}
-
-    def table(self) -> str:
-        """Score, clip and time, and below it where the score comes from."""
-        lines = [f"{self.clips} clips searched"]
-        for place, one in enumerate(self.results, 1):
-            path, category = one.clip.path, one.clip.category
-            time = _time(one.clip.start, one.end)
-            lines.append(
-                f"{place:>3}. {one.score:+.2f}  {one.clip.id}  {time}  {path}  ({category})"
-            )
-            if one.word_frame is not None:
-                lines.append(
-                    f"     = {one.word_to_frame:+.2f} words to frames "
-                    f"{one.frame_to_word:+.2f} frames to words {one.global_:+.2f} whole clip"
-                )
-                shown = one.matches[:SHOWN_WORDS]
-                words = "  ".join(
-                    f"{match.word}→{match.frame} ({match.cosine:.2f})" for match in shown
-                )
-                more = " ..." if len(one.matches) > SHOWN_WORDS else ""
-                lines.append(f"     word→frame of {one.frames} (cosine): {words}{more}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
 class Part:
-    """A block of clips and the cache they are in."""
+    """A block of clips, the cache they are in, and the task that learnt them."""
 
     block: Block
     cache: FeatureCache
+    task: int | None
+
+    def fits(self, where: Where) -> Tensor:
+        """Which of the clips a search is for, bool [V]."""
+        size = len(self.block.clips)
+        if where.task not in (None, self.task) or where.cache not in (None, self.cache.fingerprint):
+            return torch.zeros(size, dtype=torch.bool)
+        if where.category is None:
+            return torch.ones(size, dtype=torch.bool)
+        catalog = self.cache.catalog
+        return torch.tensor([catalog[clip].category == where.category for clip in self.block.clips])
 
 
 class Searcher:
@@ -151,16 +61,18 @@ class Searcher:
         tasks = run.finished
         evaluated = run.gallery(tasks).blocks
         caches = run.stream.caches
-        self.gallery = [Part(block, caches[block.task - 1]) for block in evaluated]
+        self.gallery = [Part(block, caches[block.task - 1], block.task) for block in evaluated]
         self.searched: list[Part] = []
         if not only:
             known = {block.task: set(block.clips) for block in evaluated}
             for block in run.gallery(tasks, "train").blocks:
                 learnt = _without(block, known.get(block.task, set()))
-                self.searched.append(Part(learnt, caches[block.task - 1]))
+                self.searched.append(Part(learnt, caches[block.task - 1], block.task))
             self.searched = [*self.gallery, *self.searched]
         if added is not None:
-            self.searched.append(Part(self._encode(added), added))
+            self.searched.append(Part(self._encode(added), added, None))
+        sizes = (len(part.block.clips) for part in self.searched)
+        self.starts = list(accumulate(sizes, initial=0))
 
     def _encode(self, added: FeatureCache) -> Block:
         self.run.cache.check_same_tokens(added)
@@ -170,8 +82,12 @@ class Searcher:
         embeddings = self.method.encode_videos(torch.from_numpy(added.tokens(clips))).cpu()
         return Block(self.run.finished, clips, embeddings)
 
+    def __len__(self) -> int:
+        """The clips that are searched."""
+        return self.starts[-1]
+
     @torch.no_grad()
-    def search(self, query: str, top: int = 5) -> SearchResults:
+    def search(self, query: str, top: int = 5, where: Where | None = None) -> SearchResults:
         """The best ``top`` clips. Raises StructAlignError for a query without a word."""
         text = " ".join("".join(c if c.isprintable() else " " for c in query).split())
         ids = self.method.tokenize([text])
@@ -186,16 +102,59 @@ class Searcher:
         over = _joined([scored[id(part)] for part in self.gallery])
         found = _joined([scored[id(part)] for part in self.searched])
         standard = _standardised(found, over, self.method.fusion_weight)
-        places = [(part, row) for part in self.searched for row in range(len(part.block.clips))]
-        order = standard["score"].topk(min(top, len(places))).indices.tolist()
+        order, clips = self._best(standard["score"], top, where)
         words = self._words(ids)
         results = []
         for at in order:
             parts = {name: float(values[at]) for name, values in standard.items()}
-            part, row = places[at]
-            results.append(self._result(part, row, parts, paths, words))
+            cosines = {name: float(found[name][at]) for name in found if name not in DIRECTED}
+            results.append(self._result(at, parts, cosines, paths, words))
         is_truncated = int(ids[0].argmax()) == ids.shape[1] - 1
-        return SearchResults(query, len(places), is_truncated, tuple(results))
+        return SearchResults(query, clips, is_truncated, tuple(results))
+
+    @torch.no_grad()
+    def search_alike(
+        self, video: Tensor, name: str, top: int = 5, where: Where | None = None
+    ) -> SearchResults:
+        """The clips most like a video, by the cosine of mean frames.
+
+        Args:
+            video: its frames as ``run.encode_video`` gives them [N, D].
+            name: what the video is called.
+            top: how many clips.
+            where: which clips are searched.
+        """
+        own = F.normalize(video, dim=-1)
+        pooled = F.normalize(own.mean(0), dim=0)
+        cosines = torch.cat(
+            [F.normalize(part.block.embeddings.mean(1), dim=-1) @ pooled for part in self.searched]
+        )
+        order, clips = self._best(cosines, top, where)
+        results = []
+        for at in order:
+            part, row = self._place(at)
+            frames = F.normalize(part.block.embeddings[row], dim=-1)
+            frame, cosine = int((frames @ own.T).amax(1).argmax()), float(cosines[at])
+            clip = part.cache.catalog[part.block.clips[row]]
+            results.append(SearchResult(
+                clip, part.cache, cosine, None, cosine, None, None, (), frame,
+                part.cache.spec.frames, {"global": cosine}, (), part.task,
+            ))  # fmt: skip
+        return SearchResults(name, clips, False, tuple(results))
+
+    def _best(self, scores: Tensor, top: int, where: Where | None) -> tuple[list[int], int]:
+        """Places of the best scores [V] of the clips that are searched, and how many these are."""
+        if where is None:
+            return scores.topk(min(top, len(scores))).indices.tolist(), len(scores)
+        fits = torch.cat([part.fits(where) for part in self.searched])
+        clips = int(fits.sum())
+        wanted = scores.masked_fill(~fits, -torch.inf)
+        return wanted.topk(min(top, clips)).indices.tolist(), clips
+
+    def _place(self, at: int) -> tuple[Part, int]:
+        """The part and row of a clip among all that are searched."""
+        number = bisect_right(self.starts, at) - 1
+        return self.searched[number], at - self.starts[number]
 
     def _compare(self, part: Part, paths: dict[int, TextFeatures]) -> dict[str, Tensor]:
         """Similarities [V] of a part's clips to the query, word-frame's two directions too."""
@@ -222,26 +181,34 @@ class Searcher:
 
     def _result(
         self,
-        part: Part,
-        row: int,
+        at: int,
         parts: dict[str, float],
+        cosines: dict[str, float],
         paths: dict[int, TextFeatures],
         words: list[tuple[str, slice]],
     ) -> SearchResult:
+        part, row = self._place(at)
         matches: tuple[WordMatch, ...] = ()
+        answers: tuple[WordMatch, ...] = ()
         frame = 0
         if "word_frame" in parts:
             text = paths[self.method.path_of(part.block.task)]
             frames = F.normalize(part.block.embeddings[row], dim=-1)
             unit = F.normalize(text.words[0, : int(text.lengths[0])], dim=-1).cpu()
-            cosines = frames @ unit.T
-            matches = tuple(_match(word, cosines[:, at].mean(1)) for word, at in words)
-            frame = int(cosines.mean(1).argmax())
+            each = frames @ unit.T
+            by_word = torch.stack([each[:, pieces].mean(1) for _, pieces in words], 1)
+            names = [word for word, _ in words]
+            matches = tuple(map(_match, names, by_word.T))
+            answers = tuple(
+                WordMatch(names[int(row.argmax())], number, float(row.max()))
+                for number, row in enumerate(by_word, 1)
+            )
+            frame = int(each.mean(1).argmax())
         word_frame, there, back = (parts.get(name) for name in ("word_frame", *DIRECTED))
         clip, whole = part.cache.catalog[part.block.clips[row]], parts.get("global", parts["score"])
         return SearchResult(
             clip, part.cache, parts["score"], word_frame, whole, there, back, matches, frame,
-            part.cache.spec.frames,
+            part.cache.spec.frames, cosines, answers, part.task,
         )  # fmt: skip
 
 
@@ -275,9 +242,3 @@ def _standardised(
 
 def _match(word: str, cosines: Tensor) -> WordMatch:
     return WordMatch(word, int(cosines.argmax()) + 1, float(cosines.max()))
-
-
-def _time(start: float | None, end: float | None) -> str:
-    if start is None and end is None:
-        return "whole video"
-    return f"{start or 0:.1f} to {'end' if end is None else f'{end:.1f} s'}"

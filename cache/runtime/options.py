@@ -85,6 +85,8 @@ runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RU
 json = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
 device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                     help="Where to compute.")  # fmt: skip
+changes = opt("--set", "pairs", type=SETTING, multiple=True, help="Change a setting; repeats.")
+order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 

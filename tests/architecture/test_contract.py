@@ -17,6 +17,7 @@ OPTIONS = {
     "eval": "run --cache --device --runs",
     "sweep": "--methods --seeds --tasks --orders --grid --choose --caches --set --out "
     "--ray-address --device --runs",
+    "serve": "given --cache --host --port --token --device",
     "demo": "--seed --tasks --conflict --out --runs",
     "cache ls": "",
     "cache info": "reference",

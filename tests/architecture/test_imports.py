@@ -12,6 +12,7 @@ ALLOWED = {
     "extract": {"extract", "cache"},
     "train": {"train", "cache"},
     "evaluate": {"evaluate", "train", "cache"},
+    "serve": {"serve", "evaluate", "train", "extract", "cache"},
     "tools": {"tools", "evaluate", "train", "extract", "cache"},
 }
 ROOMS = {*ALLOWED, "cli", "tests", "benchmarks"}

@@ -1,0 +1,69 @@
+"""Who may ask what: token, hosts, security headers, and a limit on what runs at once."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.types import ASGIApp
+
+COOKIE = "structalign"
+OPEN_PATHS = {"/", "/favicon.ico", "/page.css", "/page.js", "/api/health", "/api/login"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a host."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_right(given: str | None, token: str) -> bool:
+    """Compared in a time that tells nothing."""
+    return given is not None and hmac.compare_digest(given.encode(), token.encode())
+
+
+class Access(BaseHTTPMiddleware):
+    """Refuses foreign host names on loopback, and whoever has not the token.
+
+    On loopback a page elsewhere could otherwise reach this server by a name of its own that it
+    points here (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
+        super().__init__(app)
+        self.is_local, self.token = is_loopback(host), token
+
+    async def dispatch(self, request: Request, call_next: Next) -> Response:
+        """Check, pass on, and add the security headers."""
+        response = self._refusal(request) or await call_next(request)
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        return response
+
+    def _refusal(self, request: Request) -> Response | None:
+        if self.is_local and not is_loopback((request.url.hostname or "").strip("[]")):
+            return _error(421, "this server answers to its own address alone")
+        if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+            return _error(403, "another site may not ask this server")
+        if self.token is None or request.url.path in OPEN_PATHS:
+            return None
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        given = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
+        return None if is_right(given, self.token) else _error(401, "a token is needed")
+
+
+def _error(status: int, told: str) -> JSONResponse:
+    return JSONResponse({"detail": told}, status)

@@ -1,0 +1,84 @@
+"""Searching by words, and by a video or picture that is sent along."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, File, HTTPException, Query, UploadFile
+
+from ..cache.runtime.errors import StructAlignError
+from ..evaluate.search_results import SearchResults, Where
+from .answers import Answer, make_answer
+from .library import Library
+from .turns import Turn
+
+LONGEST_QUERY, MOST_CLIPS = 500, 100  # characters; of one answer
+LARGEST_UPLOAD = 256 * 2**20  # bytes
+
+
+def search_routes(library: Library, turn: Turn) -> APIRouter:
+    """Runs, and searching them."""
+    routes = APIRouter(prefix="/api")
+
+    @routes.get("/runs")
+    async def runs() -> list[dict[str, Any]]:
+        """The runs that can be searched, with their tasks, categories and caches."""
+        return [one.describe() for one in library.served.values()]
+
+    @routes.get("/search")
+    async def search(
+        q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY)],
+        top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12,
+        run: str | None = None,
+        task: Annotated[int | None, Query(ge=1)] = None,
+        category: str | None = None,
+        cache: str | None = None,
+    ) -> Answer:
+        """The clips that fit some words best."""
+        one, where = library.run(run), Where(task, category, cache)
+        async with turn():
+            found = await anyio.to_thread.run_sync(one.searcher.search, q, top, where)
+        return make_answer(found, one.name)
+
+    @routes.post("/search")
+    async def search_alike(
+        file: Annotated[UploadFile, File()],
+        top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12,
+        run: str | None = None,
+        task: Annotated[int | None, Query(ge=1)] = None,
+        category: str | None = None,
+        cache: str | None = None,
+    ) -> Answer:
+        """The clips most like a video or a picture that is sent along."""
+        one, where = library.run(run), Where(task, category, cache)
+        name = Path(file.filename or "upload").name
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "upload"
+            await _receive(file, path)
+
+            def compute() -> SearchResults:
+                with library.encoding:
+                    video = one.run.encode_video(path)
+                return one.searcher.search_alike(video, name, top, where)
+
+            async with turn():
+                try:
+                    found = await anyio.to_thread.run_sync(compute)
+                except StructAlignError as error:
+                    told = str(error).replace(str(path), name)
+                    raise HTTPException(422, told) from error
+        return make_answer(found, one.name)
+
+    return routes
+
+
+async def _receive(file: UploadFile, path: Path) -> None:
+    """Write an upload to a file. Raises HTTPException 413 when it is too large."""
+    size = 0
+    with path.open("wb") as out:
+        while block := await file.read(2**20):
+            size += len(block)
+            if size > LARGEST_UPLOAD:
+                raise HTTPException(413, f"larger than {LARGEST_UPLOAD // 2**20} MB")
+            out.write(block)

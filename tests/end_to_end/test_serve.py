@@ -1,0 +1,241 @@
+"""The search server by HTTP: what it answers, to whom, and which files it never gives away."""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from helpers.cli import EXTRACT, QUICK, Cli
+from helpers.server import Server, serving
+
+QUERY = "/api/search?q=a+red+circle&top=4"
+
+
+@pytest.fixture(scope="module")
+def runs(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("served")
+    for method in ("structalign", "finetune"):
+        shared.json("train", *QUICK, "--method", method, "--out", folder / method)
+    return [folder / "structalign", folder / "finetune"]
+
+
+@pytest.fixture(scope="module")
+def server(shared: Cli, runs: list[Path]) -> Iterator[Server]:
+    with serving(shared, *runs) as server:
+        yield server
+
+
+def multipart(name: str, body: bytes) -> tuple[bytes, str]:
+    edge = "edge0edge"
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+    return head.encode() + body + f"\r\n--{edge}--\r\n".encode(), (
+        f"multipart/form-data; boundary={edge}"
+    )
+
+
+def test_search_finds_what_the_command_line_finds(
+    server: Server, shared: Cli, runs: list[Path]
+) -> None:
+    for run in runs:
+        body = server.ask(f"{QUERY}&run={run.name}").json
+        told = shared.json("search", run, "a red circle", "--top", "4")
+        assert [one["clip"] for one in body["results"]] == [one["clip"] for one in told["results"]]
+        assert body["clips"] == told["clips"] == 32
+        for rank, (hit, result) in enumerate(zip(body["results"], told["results"], strict=True), 1):
+            assert hit["rank"] == rank and hit["frame"] == result["best_frame"]
+            for match, word in zip(hit["matches"], result["words"], strict=True):
+                assert match == pytest.approx(word)
+            assert -1 <= hit["word_frame"] <= 1 and -1 <= hit["global"] <= 1
+            assert len(hit["frames"]) == hit["frame_count"]
+            best = max(match["cosine"] for match in hit["frames"])
+            assert best == pytest.approx(max(match["cosine"] for match in hit["matches"]))
+            assert hit["start"] is None and hit["end"] is None
+
+
+def test_filters_search_the_clips_of_a_task_category_or_cache(server: Server) -> None:
+    first = server.ask("/api/runs").json[0]
+    assert first["clips"] == 32 and len(first["tasks"]) == 2
+    name = first["tasks"][1][0]
+    body = server.ask(f"{QUERY}&top=50&category={quote(name)}").json
+    assert body["clips"] == 8 and {hit["category"] for hit in body["results"]} == {name}
+    body = server.ask(f"{QUERY}&top=50&task=2").json
+    assert body["clips"] == 16 and {hit["task"] for hit in body["results"]} == {2}
+    fingerprint = first["caches"][0]["fingerprint"]
+    assert server.ask(f"{QUERY}&cache={fingerprint}").json["clips"] == 32
+    body = server.ask(f"{QUERY}&cache=another").json
+    assert body["clips"] == 0 and body["results"] == []
+
+
+def test_videos_answer_range_requests(server: Server, videos: Path) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    whole = (videos / f"{hit['clip']}.mp4").read_bytes()
+    assert server.ask(hit["video"]).body == whole
+    part = server.ask(hit["video"], Range="bytes=10-19")
+    assert part.status == 206 and part.body == whole[10:20]
+    assert part.headers["Content-Range"] == f"bytes 10-19/{len(whole)}"
+    assert part.headers["Content-Type"] == "video/mp4"
+    assert server.ask(hit["video"], Range=f"bytes={len(whole)}-").status == 416
+    picture = server.ask(hit["thumbnail"])
+    assert picture.headers["Content-Type"] == "image/jpeg" and picture.body[:2] == b"\xff\xd8"
+    clip = server.ask(f"/api/clips/{hit['clip']}").json
+    assert clip["captions"] == hit["captions"] and clip["video"] == hit["video"]
+
+
+def test_a_video_finds_itself_and_a_picture_is_a_video(server: Server, videos: Path) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    body, kind = multipart("mine.mp4", (videos / f"{hit['clip']}.mp4").read_bytes())
+    found = server.ask("/api/search?top=3", body, Content_Type=kind).json
+    assert found["query"] == "mine.mp4" and found["results"][0]["global"] > 0.99
+    assert hit["clip"] in [one["clip"] for one in found["results"][:2]]  # or its twin
+    body, kind = multipart("frame.jpg", server.ask(hit["thumbnail"]).body)
+    assert len(server.ask("/api/search?top=3", body, Content_Type=kind).json["results"]) == 3
+    body, kind = multipart("no.mp4", b"no video at all")
+    refused = server.ask("/api/search", body, Content_Type=kind)
+    assert refused.status == 422 and refused.json["detail"].startswith("no.mp4: unreadable")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/api/search", 422, "missing"),
+        ("/api/search?q=" + "x" * 501, 422, "500 characters"),
+        ("/api/search?q=%20", 422, "no word"),
+        ("/api/search?q=a&top=101", 422, "100"),
+        ("/api/search?q=a&run=mine", 422, "unknown run 'mine'"),
+        ("/api/clips/none", 404, "no clip 'none'"),
+        ("/docs", 404, "Not Found"),
+    ],
+)
+def test_bad_questions_get_a_line(server: Server, path: str, status: int, told: str) -> None:
+    reply = server.ask(path)
+    assert reply.status == status and told in reply.body.decode()
+
+
+def test_the_api_is_documented_and_headers_are_strict(server: Server) -> None:
+    paths = server.ask("/openapi.json").json["paths"]
+    assert {"/api/search", "/api/clips/{name}", "/api/runs", "/api/health"} <= set(paths)
+    for path in ("/", "/page.js", QUERY, "/api/clips/none"):
+        headers = server.ask(path).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff" and "Server" not in headers
+    page = server.ask("/").body.decode() + server.ask("/page.css").body.decode()
+    assert "//" not in page.replace("<!doctype", "") and "innerHTML" not in (
+        server.ask("/page.js").body.decode()
+    )
+
+
+def test_another_host_name_or_site_is_refused(server: Server) -> None:
+    """A page elsewhere that points a name of its own at this machine (DNS rebinding)."""
+    assert server.ask(QUERY, Host="evil.example").status == 421
+    assert server.ask(QUERY, Host="localhost:1").status == 200
+    body, kind = multipart("a.mp4", b"")
+    assert (
+        server.ask("/api/search", body, Content_Type=kind, Sec_Fetch_Site="cross-site").status
+        == 403
+    )
+
+
+TRAVERSAL = (
+    "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd",
+    "..%252f..%252fetc%252fpasswd", "....//etc/passwd", "%2fetc%2fpasswd", "a%00b", "page.js%2f..",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRAVERSAL)
+def test_no_name_reaches_a_file_that_is_not_a_clip(server: Server, name: str) -> None:
+    """Sent as they are: urllib would tidy up the path."""
+    host, port = server.url.removeprefix("http://").split(":")
+    for path in (f"/api/clips/{name}/video", f"/{name}", f"/page.{name}"):
+        with socket.create_connection((host, int(port))) as connection:
+            line = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            connection.sendall(line.encode())
+            answer = b""
+            while block := connection.recv(65536):
+                answer += block
+        assert answer.split()[1] in (b"404", b"422", b"400"), (path, answer[:200])
+        assert b"root:" not in answer
+
+
+@pytest.mark.slow
+def test_links_out_of_the_folder_and_lost_videos_are_not_served(cli: Cli, videos: Path) -> None:
+    root = cli.home / "root"
+    root.mkdir()
+    for file in videos.iterdir():
+        os.link(file, root / file.name) if file.suffix == ".mp4" else (
+            (root / file.name).write_bytes(file.read_bytes())
+        )
+    cli.json(*EXTRACT, "--root", root, "--cut", "4")
+    cli.json("train", "--method", "zeroshot", "--tasks", "2", "--out", cli.home / "run")
+    names = sorted(file.stem for file in root.glob("*.mp4"))
+    secret = cli.home / "secret.mp4"
+    secret.write_bytes(b"secret")
+    (root / f"{names[0]}.mp4").unlink()
+    (root / f"{names[0]}.mp4").symlink_to(secret)
+    (root / f"{names[1]}.mp4").unlink()
+    with serving(cli, cli.home / "run") as server:
+        outside = server.ask(f"/api/clips/{names[0]}/video")
+        assert outside.status == 404 and "outside of its folder" in outside.json["detail"]
+        gone = server.ask(f"/api/clips/{names[1]}/video")
+        assert gone.status == 404 and "no longer there" in gone.json["detail"]
+        assert server.ask(f"/api/clips/{names[1]}/thumbnail").status == 404
+        assert server.ask(f"/api/clips/{names[2]}/video").status == 200
+
+
+@pytest.mark.slow
+def test_a_token_is_asked_for(shared: Cli, runs: list[Path]) -> None:
+    told = shared.error("serve", runs[0], "--host", "0.0.0.0")
+    assert "give --token or set STRUCTALIGN_TOKEN" in told
+    with serving(shared, runs[0], "--token", "hush") as server:
+        assert server.ask("/").status == 200 and server.ask("/api/runs").status == 401
+        assert server.ask(QUERY, Authorization="Bearer wrong").status == 401
+        assert server.ask(QUERY, Authorization="Bearer hush").status == 200
+        login = {"Content_Type": "application/json"}
+        assert server.ask("/api/login", b'{"token": "no"}', **login).status == 401
+        cookie = server.ask("/api/login", b'{"token": "hush"}', **login).headers["Set-Cookie"]
+        assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+        assert server.ask(QUERY, Cookie=cookie.split(";")[0]).status == 200
+        assert server.ask("/openapi.json").status == 401
+
+
+def test_what_cannot_be_served(shared: Cli, runs: list[Path], server: Server) -> None:
+    assert "is not a run" in shared.error("serve", shared.home)
+    twice = shared.error("serve", runs[0], runs[0])
+    assert "two of these runs are called structalign" in twice
+    port = server.url.rsplit(":", 1)[1]
+    assert "give another --port" in shared.error("serve", runs[0], "--port", port)
+
+
+@pytest.mark.slow
+def test_32_clients_at_once_get_answers(server: Server) -> None:
+    """No error; the times are in benchmarks."""
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        for turn in range(4):
+            reply = server.ask(f"/api/search?q=a+red+circle+{number * turn}&top=5")
+            if reply.status != 200 or len(reply.json["results"]) != 5:
+                wrong.append(reply.body)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_it_ends_cleanly(shared: Cli, runs: list[Path]) -> None:
+    with serving(shared, runs[1]) as server:
+        hit = json.loads(server.ask(QUERY).body)["results"][0]
+        slow = socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+        slow.sendall(f"GET {hit['video']} HTTP/1.1\r\n".encode())  # never ends its question
+        began = time.monotonic()
+    assert server.process.returncode in (0, 130) and time.monotonic() - began < 15
+    assert server.process.stderr and "Traceback" not in server.process.stderr.read()
+    slow.close()

@@ -1,0 +1,144 @@
+"""The search page in a real browser: type, play, filter, compare, phone width, keyboard, token."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.cli import QUICK, Cli
+from helpers.server import Server, serving
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here")
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None and not os.environ.get("CI"),
+        reason="no chromium here; install Debian's package to try the page",
+    ),
+]
+READY = "document.querySelectorAll('article').length > 0"
+FOUND = "document.getElementById('status').textContent.includes('clips, the best first')"
+
+
+def until(page: sync_api.Page, expression: str) -> None:
+    """Wait for something; the page's own policy forbids Playwright to evaluate text there."""
+    deadline = time.monotonic() + 30
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    for method in ("structalign", "zeroshot"):
+        shared.json("train", *QUICK, "--method", method, "--out", folder / method)
+    with serving(shared, folder / "structalign", folder / "zeroshot") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, server: Server) -> Iterator[sync_api.Page]:
+    """A page on which nothing may be said on the console, and nothing may overflow."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(server.url)
+    until(page, "document.getElementById('status').textContent.includes('to search')")
+    yield page
+    assert said == []
+    page.close()
+
+
+def search(page: sync_api.Page, words: str) -> None:
+    page.fill("#query", words)
+    page.keyboard.press("Enter")
+    until(page, FOUND)
+    until(page, READY)
+
+
+def test_type_and_play_from_the_best_frame(page: sync_api.Page) -> None:
+    search(page, "a red circle")
+    assert page.locator("article").count() == 12
+    ready = "[...document.querySelectorAll('video')].every(v => v.readyState >= 2 && !v.seeking)"
+    until(page, ready)
+    first = page.locator("article").first
+    best = first.locator(".timeline .best")
+    number = int((best.get_attribute("title") or "").split()[1].rstrip(":"))
+    time, length = first.locator("video").evaluate("v => [v.currentTime, v.duration]")
+    frames = first.locator(".timeline button").count()
+    assert time == pytest.approx((number - 0.5) / frames * length, abs=0.1)
+    first.locator(".words button").first.click()
+    until(page, "document.querySelector('video').currentTime > 0")
+    facts = first.locator(".facts").inner_text()
+    assert "words and frames" in facts and "whole clip" in facts
+
+
+def test_filter_compare_and_keyboard(page: sync_api.Page) -> None:
+    search(page, "a blue square")
+    page.select_option("#task", "2")
+    until(page, "document.getElementById('status').textContent.includes('of 16 clips')")
+    assert all("task 2" in one for one in page.locator(".facts").all_inner_texts())
+    page.select_option("#task", "")
+    page.select_option("#beside", "zeroshot")
+    until(page, "document.querySelectorAll('section').length === 2")
+    assert page.locator("section h2").all_inner_texts() == ["structalign", "zeroshot"]
+    assert "the other run" in page.locator(".facts").first.inner_text()
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("[...document.querySelectorAll('article')].indexOf(document.activeElement)"
+                         ) == 1  # fmt: skip
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "query"
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, False), (390, True), (1280, True)])
+def test_it_fits_a_phone_and_the_dark(page: sync_api.Page, width: int, dark: bool) -> None:
+    page.emulate_media(color_scheme="dark" if dark else "light")
+    page.set_viewport_size({"width": width, "height": 800})
+    search(page, "a striped ring")
+    page.select_option("#beside", "zeroshot")
+    until(page, "document.querySelectorAll('section').length === 2")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
+    unnamed = page.evaluate("""[...document.querySelectorAll('button, input:not([hidden]), select, video')].filter(e => e.offsetParent && !(e.ariaLabel || e.getAttribute('aria-label')
+        || e.textContent.trim() || e.labels?.length)).length""")
+    assert unnamed == 0, "a screen reader could not say what this is"
+
+
+def test_a_video_of_ones_own_finds_itself(page: sync_api.Page, videos: Path) -> None:
+    clip = sorted(videos.glob("*.mp4"))[0]
+    page.set_input_files("#file", str(clip))
+    until(page, FOUND)
+    assert clip.name in page.locator("#status").inner_text()
+    assert "whole clip 1.00" in page.locator(".facts").first.inner_text()
+
+
+def test_the_token_is_asked_for_and_videos_play_after_it(
+    browser: sync_api.Browser, shared: Cli, tmp_path: Path
+) -> None:
+    shared.json("train", *QUICK, "--method", "zeroshot", "--out", tmp_path / "run")
+    with serving(shared, tmp_path / "run", "--token", "hush") as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        page.fill("#token", "hush")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#query", state="visible")
+        search(page, "a red circle")
+        until(page, "document.querySelector('video').readyState >= 2")
+        page.close()
