@@ -15,12 +15,16 @@ from torch.nn import functional as F
 
 from ..cache.reader import FeatureCache
 from ..cache.runtime.errors import StructAlignError
-from ..train.gallery import Block, compare
+from ..cache.runtime.progress import Note, note_on_stderr
+from ..train.gallery import Block, compare, fuse
 from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
+from ..train.seeds import generator
+from .index import CHUNK, ENOUGH, SAMPLE, SHARES, TRIED, Shortlist, StoredBlock, whole_clips
 from .search_results import SearchResult, SearchResults, Where, WordMatch
 
+EXACT = 20_000  # clips up to which a query is compared with all of them
 DIRECTED = ("word_to_frame", "frame_to_word")
 
 
@@ -31,6 +35,11 @@ class Part:
     block: Block
     cache: FeatureCache
     task: int | None
+
+    def of(self, rows: Tensor) -> "Part":
+        """Some of its clips; itself for all."""
+        whole = len(rows) == len(self.block.clips)
+        return self if whole else Part(_rows_of(self.block, rows), self.cache, self.task)
 
     def fits(self, where: Where) -> Tensor:
         """Which of the clips a search is for, bool [V]."""
@@ -51,21 +60,25 @@ class Searcher:
         added: another cache whose clips are searched too, all of them, as the run's last method
             encodes them, by its newest task's path.
         only: search nothing but ``added``.
+        exact: clips up to which every query is compared with all of them; above, with candidates.
 
     Raises:
         StructAlignError: no finished task; ``added`` was made with other weights or another cut.
     """
 
-    def __init__(self, run: Run, added: FeatureCache | None = None, only: bool = False) -> None:
+    def __init__(
+        self, run: Run, added: FeatureCache | None = None, only: bool = False,
+        exact: int = EXACT,
+    ) -> None:  # fmt: skip
         self.run, self.method = run, run.method
         tasks = run.finished
-        evaluated = run.gallery(tasks).blocks
+        evaluated = run.gallery(tasks, is_mapped=True).blocks
         caches = run.stream.caches
         self.gallery = [Part(block, caches[block.task - 1], block.task) for block in evaluated]
         self.searched: list[Part] = []
         if not only:
             known = {block.task: set(block.clips) for block in evaluated}
-            for block in run.gallery(tasks, "train").blocks:
+            for block in run.gallery(tasks, "train", is_mapped=True).blocks:
                 learnt = _without(block, known.get(block.task, set()))
                 self.searched.append(Part(learnt, caches[block.task - 1], block.task))
             self.searched = [*self.gallery, *self.searched]
@@ -73,6 +86,69 @@ class Searcher:
             self.searched.append(Part(self._encode(added), added, None))
         sizes = (len(part.block.clips) for part in self.searched)
         self.starts = list(accumulate(sizes, initial=0))
+        self.shortlist = self._open_shortlist() if len(self) > exact and not only else None
+        self.statistics = self.gallery if self.shortlist is None else self._sampled()
+
+    def _open_shortlist(self) -> Shortlist | None:
+        """The run's index, checked against the exact search; None where it finds too little."""
+        names = {id(part): "evaluated" for part in self.gallery}
+        folder, blocks = self.run.path / "index", []
+        for part in self.searched:
+            if part.task is None:
+                blocks.append(StoredBlock(part.block))
+                continue
+            kind = names.get(id(part), "train")
+            file = self.run.block_file(part.task, None if kind == "evaluated" else kind)
+            blocks.append(StoredBlock(part.block, file, f"{part.task:02d}-{kind}"))
+        shortlist = Shortlist.open(folder, blocks)
+        if not shortlist.share:
+            recall = self._check(shortlist)
+            shortlist.save_check(folder, blocks, recall)
+            if recall < ENOUGH:
+                note_on_stderr(
+                    f"the index finds {100 * recall:.1f}% of what the exact search of "
+                    f"{type(self.method).__name__} finds; every query is compared with all clips"
+                )
+        return shortlist if shortlist.share else None
+
+    @torch.no_grad()
+    def _check(self, shortlist: Shortlist) -> float:
+        """Set the least share of lists that finds enough; recall@10 over a block's own captions.
+
+        The share stays 0 where none does.
+        """
+        number = max(range(len(self.gallery)), key=lambda n: len(self.gallery[n].block.clips))
+        block, index = self.gallery[number].block, shortlist.indexes[number]
+        ids = self.run.stream.queries(block.task, self.method.tokenize).ids
+        texts = self.method.encode_texts(ids[:: max(1, len(ids) // TRIED)][:TRIED], block.task)
+        chunks = [
+            compare(self.method, texts, chunk).similarities
+            for chunk in block.embeddings.split(CHUNK)
+        ]
+        wanted = fuse(chunks, self.method.fusion_weight).topk(min(10, len(block.clips))).indices
+        whole = F.normalize(texts.text, dim=-1).cpu()
+        recall = 0.0
+        for share in SHARES:
+            rows = [index.candidates(text, shortlist.count, share)[1] for text in whole]
+            found = [torch.isin(own, at) for own, at in zip(wanted, rows, strict=True)]
+            recall = float(torch.stack(found).float().mean())
+            if recall >= ENOUGH:
+                shortlist.share = share
+                break
+        return recall
+
+    def _sampled(self) -> list[Part]:
+        """The evaluated clips that a large gallery's statistics are taken from."""
+        sizes = [len(part.block.clips) for part in self.gallery]
+        draw = torch.randperm(sum(sizes), generator=generator(0, "statistics"))[:SAMPLE]
+        rows = draw.sort().values
+        parts, begin = [], 0
+        for part, size in zip(self.gallery, sizes, strict=True):
+            own = rows[(rows >= begin) & (rows < begin + size)] - begin
+            begin += size
+            if len(own):
+                parts.append(Part(_rows_of(part.block, own), part.cache, part.task))
+        return parts
 
     def _encode(self, added: FeatureCache) -> Block:
         self.run.cache.check_same_tokens(added)
@@ -93,22 +169,27 @@ class Searcher:
         ids = self.method.tokenize([text])
         if not text or int(ids[0].argmax()) < 2:
             raise StructAlignError("the query has no word; say what the clip shows")
-        tasks = [part.block.task for part in (*self.gallery, *self.searched)]
-        paths = self.method.encode_query(ids, tasks)
-        scored: dict[int, dict[str, Tensor]] = {}
-        for part in (*self.gallery, *self.searched):
-            if id(part) not in scored:
-                scored[id(part)] = self._compare(part, paths)
-        over = _joined([scored[id(part)] for part in self.gallery])
-        found = _joined([scored[id(part)] for part in self.searched])
+        paths = self.method.encode_query(ids, [part.block.task for part in self._parts])
+        rows, clips = self._rows([self._text_of(part, paths) for part in self.searched], where)
+        places = self._places(rows)
+        compared: dict[int, dict[str, Tensor]] = {}
+
+        def similarities(parts: list[Part]) -> dict[str, Tensor]:
+            for part in parts:
+                if id(part) not in compared:
+                    compared[id(part)] = self._compare(part, paths)
+            return _joined([compared[id(part)] for part in parts])
+
+        chosen = [part.of(own) for part, own in zip(self.searched, rows, strict=True)]
+        found, over = similarities(chosen), similarities(self.statistics)
         standard = _standardised(found, over, self.method.fusion_weight)
-        order, clips = self._best(standard["score"], top, where)
+        order = standard["score"].topk(min(top, len(places))).indices.tolist()
         words = self._words(ids)
         results = []
         for at in order:
             parts = {name: float(values[at]) for name, values in standard.items()}
             cosines = {name: float(found[name][at]) for name in found if name not in DIRECTED}
-            results.append(self._result(at, parts, cosines, paths, words))
+            results.append(self._result(int(places[at]), parts, cosines, paths, words))
         is_truncated = int(ids[0].argmax()) == ids.shape[1] - 1
         return SearchResults(query, clips, is_truncated, tuple(results))
 
@@ -126,13 +207,13 @@ class Searcher:
         """
         own = F.normalize(video, dim=-1)
         pooled = F.normalize(own.mean(0), dim=0)
-        cosines = torch.cat(
-            [F.normalize(part.block.embeddings.mean(1), dim=-1) @ pooled for part in self.searched]
-        )
-        order, clips = self._best(cosines, top, where)
+        rows, clips = self._rows([pooled] * len(self.searched), where)
+        places = self._places(rows)
+        chosen = [part.of(at).block for part, at in zip(self.searched, rows, strict=True)]
+        cosines = torch.cat([whole_clips(block.embeddings) @ pooled for block in chosen])
         results = []
-        for at in order:
-            part, row = self._place(at)
+        for at in cosines.topk(min(top, len(places))).indices.tolist():
+            part, row = self._place(int(places[at]))
             frames = F.normalize(part.block.embeddings[row], dim=-1)
             frame, cosine = int((frames @ own.T).amax(1).argmax()), float(cosines[at])
             clip = part.cache.catalog[part.block.clips[row]]
@@ -142,14 +223,29 @@ class Searcher:
             ))  # fmt: skip
         return SearchResults(name, clips, False, tuple(results))
 
-    def _best(self, scores: Tensor, top: int, where: Where | None) -> tuple[list[int], int]:
-        """Places of the best scores [V] of the clips that are searched, and how many these are."""
-        if where is None:
-            return scores.topk(min(top, len(scores))).indices.tolist(), len(scores)
-        fits = torch.cat([part.fits(where) for part in self.searched])
-        clips = int(fits.sum())
-        wanted = scores.masked_fill(~fits, -torch.inf)
-        return wanted.topk(min(top, clips)).indices.tolist(), clips
+    @property
+    def _parts(self) -> list[Part]:
+        return [*self.gallery, *self.searched]
+
+    def _rows(self, texts: list[Tensor], where: Where | None) -> tuple[list[Tensor], int]:
+        """The rows of each part that are compared, and how many clips the search is over.
+
+        All clips that a search is for, or of a large gallery its candidates.
+        """
+        fits = [part.fits(where or Where()) for part in self.searched]
+        clips = sum(int(own.sum()) for own in fits)
+        if self.shortlist is None:
+            return [own.nonzero()[:, 0] for own in fits], clips
+        return self.shortlist.rows(texts, fits if where else None), clips
+
+    def _places(self, rows: list[Tensor]) -> Tensor:
+        """Places [C] among all that are searched of rows of the parts."""
+        return torch.cat([own + start for own, start in zip(rows, self.starts, strict=False)])
+
+    def _text_of(self, part: Part, paths: dict[int, TextFeatures]) -> Tensor:
+        """The query as a whole [D], by the path of a part's task."""
+        text = paths[self.method.path_of(part.block.task)].text[0]
+        return F.normalize(text, dim=-1).cpu()
 
     def _place(self, at: int) -> tuple[Part, int]:
         """The part and row of a clip among all that are searched."""
@@ -212,10 +308,31 @@ class Searcher:
         )  # fmt: skip
 
 
+def prepare_search(run: Run, note: Note) -> None:
+    """Build and check the index of a run whose gallery is large; ``note`` says why there is none.
+
+    A search builds it too, where it is missing.
+    """
+    splits = {None, "train"}
+    clips = sum(len(b.clips) for split in splits
+                for b in run.gallery(run.finished, split, is_mapped=True).blocks)  # fmt: skip
+    if clips <= EXACT:
+        return
+    try:
+        Searcher(run)
+    except StructAlignError as error:
+        note(f"no index for search was built: {error}")
+
+
 def _without(block: Block, clips: set[str]) -> Block:
     """A block without some clips."""
     kept = [row for row, clip in enumerate(block.clips) if clip not in clips]
-    return Block(block.task, tuple(block.clips[row] for row in kept), block.embeddings[kept])
+    return block if len(kept) == len(block.clips) else _rows_of(block, torch.tensor(kept).long())
+
+
+def _rows_of(block: Block, rows: Tensor) -> Block:
+    clips = tuple(block.clips[row] for row in rows.tolist())
+    return Block(block.task, clips, block.embeddings[rows])
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from .diagnostics import class_cosines, drift
 from .metrics import Ranks, text_to_video_ranks, video_to_text_ranks
 from .protocol import stage_scores
 from .results import Results, save_results
+from .searcher import prepare_search
 
 Record = dict[str, Any]
 HARDLY = 0.995  # of the first epoch's loss
@@ -55,7 +56,7 @@ def measure_training(
 def train_and_measure(
     run: Run, until: int | None, checkpoint_every: float, progress: Progress, note: Note
 ) -> Results:
-    """Train a run, measure every stage, and leave ``results.json``. Tells how it goes."""
+    """Train a run, measure every stage, leave ``results.json``, and an index if it is large."""
     epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
     recall, losses = "", []
     for event in measure_training(run, until, checkpoint_every):
@@ -77,6 +78,7 @@ def train_and_measure(
                 "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"
             )
         losses = []
+    prepare_search(run, note)
     return save_results(run)
 
 

@@ -1,8 +1,11 @@
 """Tensors in safetensors files: loading them executes nothing."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,3 +31,22 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise StructAlignError(f"{path} is missing or damaged ({error})") from error
+
+
+def map_tensor(path: Path, name: str) -> Tensor:
+    """A float32 tensor of a file, mapped into memory: what is not touched is not read.
+
+    Writing to it changes this process's copy alone. Raises StructAlignError as ``load_tensors``.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))[name]
+        begin, end = header["data_offsets"]
+        shape = tuple(map(int, header["shape"]))
+        if header["dtype"] != "F32" or 4 * int(np.prod(shape)) != end - begin:
+            raise ValueError(f"{name} is {header['dtype']} of another size than {shape}")
+        mapped = np.memmap(path, np.float32, "c", 8 + size + begin, shape)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise StructAlignError(f"{path} is missing or damaged ({error})") from error
+    return torch.from_numpy(mapped)

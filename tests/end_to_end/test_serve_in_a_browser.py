@@ -116,8 +116,14 @@ def test_it_fits_a_phone_and_the_dark(page: sync_api.Page, width: int, dark: boo
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == ("rgb(21, 24, 28)" if dark else "rgb(255, 255, 255)")
-    unnamed = page.evaluate("""[...document.querySelectorAll('button, input:not([hidden]), select, video')].filter(e => e.offsetParent && !(e.ariaLabel || e.getAttribute('aria-label')
-        || e.textContent.trim() || e.labels?.length)).length""")
+    kinds = "button, input:not([hidden]), select, video"
+    is_unnamed = (
+        "e => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim() "
+        "|| e.labels?.length)"
+    )
+    unnamed = page.evaluate(
+        f"[...document.querySelectorAll('{kinds}')].filter({is_unnamed}).length"
+    )
     assert unnamed == 0, "a screen reader could not say what this is"
 
 

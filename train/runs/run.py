@@ -21,7 +21,7 @@ from ...cache.runtime.device import prepare_cpu, resolve_device
 from ...cache.runtime.errors import StructAlignError
 from ...cache.shared.files import write_text
 from ...cache.shared.lease import Lease
-from ...cache.shared.tensors import load_tensors, save_tensors
+from ...cache.shared.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import UNTRAINED, Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import method_class
@@ -278,22 +278,30 @@ class Run(RunFolder):
             file.with_suffix(".json").write_text(json.dumps(block.clips) + "\n")
         os.rename(building, folder)
 
-    def gallery(self, tasks: int, split: str | None = None) -> Gallery:
+    def gallery(self, tasks: int, split: str | None = None, is_mapped: bool = False) -> Gallery:
         """The stored clips of the first ``tasks`` tasks in a split, by default the evaluated one.
 
-        Tasks that stored nothing of another split are left out. Raises StructAlignError when one
-        cannot be read.
+        ``is_mapped`` leaves them on disk until they are touched. Tasks that stored nothing of
+        another split are left out. Raises StructAlignError when one cannot be read.
         """
-        blocks = [self._block(number, split) for number in range(1, tasks + 1)]
+        blocks = [self._block(number, split, is_mapped) for number in range(1, tasks + 1)]
         return Gallery([block for block in blocks if block is not None])
 
-    def _block(self, number: int, split: str | None) -> Block | None:
-        name, key = legacy.gallery_file(self.task_folder(number))
-        file = self.task_folder(number) / f"{name}-{split or self.settings.eval_split}"
+    def _block(self, number: int, split: str | None, is_mapped: bool = False) -> Block | None:
+        file, key = self._block_file(number, split)
         if split is not None and not file.with_suffix(".json").exists():
             return None
         clips = tuple(read_part(file.with_suffix(".json")))
-        return Block(number, clips, load_tensors(file.with_suffix(".safetensors"))[key])
+        load = map_tensor if is_mapped else lambda path, name: load_tensors(path)[name]
+        return Block(number, clips, load(file.with_suffix(".safetensors"), key))
+
+    def _block_file(self, number: int, split: str | None) -> tuple[Path, str]:
+        name, key = legacy.gallery_file(self.task_folder(number))
+        return self.task_folder(number) / f"{name}-{split or self.settings.eval_split}", key
+
+    def block_file(self, number: int, split: str | None = None) -> Path:
+        """Where a finished task's stored clips of a split are."""
+        return self._block_file(number, split)[0].with_suffix(".safetensors")
 
     def untrained_block(self, number: int) -> Block | None:
         """The evaluated clips of a finished task by the pre-trained towers, where they were kept.

@@ -1,0 +1,221 @@
+"""An index of large galleries: a query meets the candidates by whole-clip similarity alone.
+
+faiss finds them: inverted lists of 8-bit vectors, a byte a dimension, built in one pass (a graph
+holds links besides and is built clip by clip). The exact fused score is then computed for the
+candidates, from memory-mapped frame embeddings.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.files import read_json, write_text
+from ..train.gallery import Block
+from ..train.seeds import generator
+
+CANDIDATES = 2_000  # clips whose exact score is computed
+SAMPLE = 2_048  # evaluated clips that the score's statistics are taken from
+FLAT = 5_000  # clips below which lists do not pay
+CHUNK = 4_096  # clips read at a time
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the lists that are looked into
+ENOUGH, TRIED = 0.99, 16  # recall@10 against the exact search, over so many captions
+FILE, VERSION = "index.json", 1
+
+
+def whole_clips(embeddings: Tensor) -> Tensor:
+    """Unit mean frames [V, D] of stored frame embeddings [V, N, D], read chunk by chunk."""
+    parts = [
+        F.normalize(F.normalize(chunk, dim=-1).mean(1), dim=-1) for chunk in embeddings.split(CHUNK)
+    ]
+    return torch.cat(parts) if parts else embeddings.new_zeros(0, embeddings.shape[-1])
+
+
+class BlockIndex:
+    """One block's clips by their whole-clip embedding."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    @classmethod
+    def build(cls, embeddings: Tensor) -> "BlockIndex":
+        """From frame embeddings [V, N, D]; the same for the same embeddings."""
+        import faiss
+
+        clips, dim = len(embeddings), embeddings.shape[-1]
+        lists = int(4 * math.sqrt(clips))
+        kind = "SQ8" if clips < FLAT else f"IVF{lists},SQ8"
+        index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
+        chosen = torch.arange(clips)
+        if clips > 64 * lists >= FLAT:
+            draw = torch.randperm(clips, generator=generator(0, "index"))
+            chosen = draw[: 64 * lists].sort().values
+        index.train(whole_clips(embeddings[chosen]).numpy())
+        for chunk in embeddings.split(CHUNK):
+            index.add(whole_clips(chunk).numpy())
+        return cls(index)
+
+    def __len__(self) -> int:
+        """Clips."""
+        return int(self.index.ntotal)
+
+    def candidates(
+        self, text: Tensor, count: int, share: float, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Similarity and row of the clips most like a unit text [D].
+
+        ``allowed`` (bool [V]) leaves clips out; ``share`` of the lists are looked into.
+        """
+        import faiss
+
+        make: Any = faiss.SearchParameters
+        make_ivf: Any = faiss.SearchParametersIVF
+        count = min(count, len(self))
+        selector = None if allowed is None else faiss.IDSelectorBatch(
+            np.flatnonzero(allowed.numpy())
+        )  # fmt: skip
+        if hasattr(self.index, "nlist"):
+            probes = max(1, math.ceil(share * self.index.nlist))
+            how: Any = make_ivf(sel=selector, nprobe=probes)
+        else:
+            how = make(sel=selector)
+        scores, rows = self.index.search(text[None].numpy(), count, params=how)
+        found = rows[0] >= 0
+        return torch.from_numpy(scores[0][found]), torch.from_numpy(rows[0][found])
+
+    def save(self, file: Path) -> None:
+        """Write it, whole or not at all."""
+        import faiss
+
+        unfinished = file.with_suffix(".tmp")
+        faiss.write_index(self.index, str(unfinished))
+        unfinished.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> "BlockIndex":
+        """Read it. Raises StructAlignError when it is damaged."""
+        import faiss
+
+        try:
+            return cls(faiss.read_index(str(file)))
+        except RuntimeError as error:
+            raise StructAlignError(f"{file} is damaged; remove it, it is made again") from error
+
+
+@dataclass(frozen=True)
+class StoredBlock:
+    """A block, with the file that it was read from and a name; None for one that has no file."""
+
+    block: Block
+    file: Path | None = None
+    name: str | None = None
+
+    @property
+    def state(self) -> list[int] | None:
+        """Size and modification time of the file."""
+        if self.file is None:
+            return None
+        stat = self.file.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+
+class Shortlist:
+    """Candidates among the clips of several blocks, the best of all blocks together.
+
+    ``share`` of each block's lists are looked into; 0 while no check has found enough.
+    """
+
+    def __init__(self, indexes: list[BlockIndex], share: float) -> None:
+        self.indexes, self.share = indexes, share
+
+    @classmethod
+    def open(cls, folder: Path, blocks: Sequence[StoredBlock]) -> "Shortlist":
+        """The indexes of some blocks, kept under ``folder``.
+
+        What is missing, or of a file that has changed, is built, and kept where the folder can be
+        written.
+
+        Raises:
+            StructAlignError: faiss is not installed, or a file is damaged.
+        """
+        try:
+            import faiss  # noqa: F401
+        except ImportError as error:
+            raise StructAlignError(
+                "this many clips need an index; pip install 'structalign[serve]'"
+            ) from error
+        known, share = _read(folder)
+        indexes = []
+        for stored in blocks:
+            file = folder / f"{stored.name}.faiss"
+            is_kept = stored.name is not None and known.get(stored.name) == stored.state
+            if is_kept and file.is_file():
+                indexes.append(BlockIndex.load(file))
+                continue
+            index = BlockIndex.build(stored.block.embeddings)
+            indexes.append(index)
+            if stored.name is not None:
+                share = 0.0
+                _keep(partial(index.save, file), folder)
+        return cls(indexes, share)
+
+    @property
+    def count(self) -> int:
+        """Candidates that each block offers."""
+        return min(CANDIDATES, max(100, 4 * CANDIDATES // len(self.indexes)))
+
+    def rows(self, texts: Sequence[Tensor], allowed: Sequence[Tensor] | None) -> list[Tensor]:
+        """The candidates of each block, in ascending order.
+
+        Args:
+            texts: the query as a unit vector [D], by each block's path.
+            allowed: which clips of each block are searched, bool [V]; None is all.
+        """
+        scores, rows = [], []
+        for number, (index, text) in enumerate(zip(self.indexes, texts, strict=True)):
+            own = None if allowed is None else allowed[number]
+            found, at = index.candidates(text, self.count, self.share, own)
+            scores.append(found)
+            rows.append(at)
+        joined = torch.cat(scores)
+        if len(joined) > CANDIDATES:
+            least = joined.topk(CANDIDATES).values[-1]
+            rows = [at[found >= least] for found, at in zip(scores, rows, strict=True)]
+        return [at.sort().values for at in rows]
+
+    def save_check(self, folder: Path, blocks: Sequence[StoredBlock], recall: float) -> None:
+        """Write down what the indexes were made from, and what the check of ``share`` found."""
+        states = {stored.name: stored.state for stored in blocks if stored.name is not None}
+        body = {"version": VERSION, "blocks": states, "share": self.share, "recall@10": recall}
+        text = json.dumps(body, indent=1) + "\n"
+        _keep(lambda: write_text(folder / FILE, text), folder)
+
+
+def _read(folder: Path) -> tuple[dict[str, list[int]], float]:
+    """The states of the files that indexes were built from, and the share; nothing if unknown."""
+    try:
+        body = read_json(folder / FILE)
+        if body["version"] == VERSION:
+            return dict(body["blocks"]), float(body["share"])
+    except (OSError, ValueError, TypeError, KeyError):
+        pass  # made again
+    return {}, 0.0
+
+
+def _keep(write: Callable[[], None], folder: Path) -> None:
+    """Write a part of the index, unless the run is another's: it serves this process alone then."""
+    with suppress(PermissionError):
+        folder.mkdir(exist_ok=True)
+        if os.access(folder, os.W_OK):
+            write()
