@@ -190,6 +190,7 @@ class Searcher:
             parts = {name: float(values[at]) for name, values in standard.items()}
             cosines = {name: float(found[name][at]) for name in found if name not in DIRECTED}
             results.append(self._result(int(places[at]), parts, cosines, paths, words))
+        self._release()
         is_truncated = int(ids[0].argmax()) == ids.shape[1] - 1
         return SearchResults(query, clips, is_truncated, tuple(results))
 
@@ -221,7 +222,14 @@ class Searcher:
                 clip, part.cache, cosine, None, cosine, None, None, (), frame,
                 part.cache.spec.frames, {"global": cosine}, (), part.task,
             ))  # fmt: skip
+        self._release()
         return SearchResults(name, clips, False, tuple(results))
+
+    def _release(self) -> None:
+        """Of a large gallery, keep no clip in memory that a query has met."""
+        if self.shortlist is not None:
+            for part in self.searched:
+                part.block.release()
 
     @property
     def _parts(self) -> list[Part]:

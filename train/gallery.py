@@ -1,5 +1,6 @@
 """The gallery: embeddings of every finished task's clips, stored when the task ended."""
 
+import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,20 @@ UNTRAINED = "pretrained"  # the name of the evaluated clips by the pre-trained t
 
 @dataclass(frozen=True)
 class Block:
-    """One task's clips and what their method stored of them, float32 [V, N, D]."""
+    """One task's clips and what their method stored of them, float32 [V, N, D].
+
+    ``pages``: the map of a file that the embeddings are read from as they are touched.
+    """
 
     task: int
     clips: tuple[str, ...]
     embeddings: Tensor
+    pages: mmap.mmap | None = None
+
+    def release(self) -> None:
+        """Give mapped pages back to the system; they are read again when touched."""
+        if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.pages.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)

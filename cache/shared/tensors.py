@@ -1,6 +1,8 @@
 """Tensors in safetensors files: loading them executes nothing."""
 
 import json
+import math
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,20 +35,22 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise StructAlignError(f"{path} is missing or damaged ({error})") from error
 
 
-def map_tensor(path: Path, name: str) -> Tensor:
+def map_tensor(path: Path, name: str) -> tuple[Tensor, mmap.mmap]:
     """A float32 tensor of a file, mapped into memory: what is not touched is not read.
 
-    Writing to it changes this process's copy alone. Raises StructAlignError as ``load_tensors``.
+    With it the map, which can give its pages back. Writing changes this process's copy alone.
+    Raises StructAlignError as ``load_tensors``.
     """
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size))[name]
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         begin, end = header["data_offsets"]
         shape = tuple(map(int, header["shape"]))
-        if header["dtype"] != "F32" or 4 * int(np.prod(shape)) != end - begin:
+        if header["dtype"] != "F32" or 4 * math.prod(shape) != end - begin:
             raise ValueError(f"{name} is {header['dtype']} of another size than {shape}")
-        mapped = np.memmap(path, np.float32, "c", 8 + size + begin, shape)
+        flat = np.frombuffer(mapped, np.float32, math.prod(shape), 8 + size + begin)
     except (OSError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise StructAlignError(f"{path} is missing or damaged ({error})") from error
-    return torch.from_numpy(mapped)
+    return torch.from_numpy(flat).view(shape), mapped

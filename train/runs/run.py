@@ -292,8 +292,10 @@ class Run(RunFolder):
         if split is not None and not file.with_suffix(".json").exists():
             return None
         clips = tuple(read_part(file.with_suffix(".json")))
-        load = map_tensor if is_mapped else lambda path, name: load_tensors(path)[name]
-        return Block(number, clips, load(file.with_suffix(".safetensors"), key))
+        stored = file.with_suffix(".safetensors")
+        if is_mapped:
+            return Block(number, clips, *map_tensor(stored, key))
+        return Block(number, clips, load_tensors(stored)[key])
 
     def _block_file(self, number: int, split: str | None) -> tuple[Path, str]:
         name, key = legacy.gallery_file(self.task_folder(number))

@@ -113,10 +113,12 @@ def test_it_is_kept_checked_and_made_again_when_missing_or_changed(shared: Cli, 
 def test_mapped_tensors_are_the_loaded_ones(tmp_path: Path) -> None:
     values = {"a": torch.randn(3, 4, 5), "b": torch.arange(4)}
     save_tensors(tmp_path / "x.safetensors", values)
-    mapped = map_tensor(tmp_path / "x.safetensors", "a")
-    assert torch.equal(mapped, values["a"])
-    mapped[0] = 0
-    assert torch.equal(map_tensor(tmp_path / "x.safetensors", "a"), values["a"])
+    block = Block(1, ("p", "q", "r"), *map_tensor(tmp_path / "x.safetensors", "a"))
+    assert torch.equal(block.embeddings, values["a"])
+    block.embeddings[0] = 0
+    assert torch.equal(map_tensor(tmp_path / "x.safetensors", "a")[0], values["a"])
+    block.release()
+    assert torch.equal(block.embeddings, values["a"]), "read again"
     for name in ("b", "c"):
         with pytest.raises(StructAlignError, match="missing or damaged"):
             map_tensor(tmp_path / "x.safetensors", name)
