@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..cache.shared.tensors import map_tensor
-from ..evaluate.index import CHUNK, SAMPLE, SHARES, Shortlist, StoredBlock
+from ..evaluate.index import CHUNK, SAMPLE, Shortlist, StoredBlock
 from ..train.gallery import Block
 from ..train.model.similarity import global_similarity, word_frame_similarity
 from ..train.seeds import generator
@@ -59,14 +59,14 @@ class Gallery:
         self.shortlist = Shortlist.open(folder / "index", blocks)
         rows = [torch.randperm(len(b.block.clips), generator=generator(0, "sample"))[: -(-SAMPLE
                 // len(blocks))].sort().values for b in blocks]  # fmt: skip
-        self.sample = [b.block.embeddings[own] for b, own in zip(blocks, rows, strict=True)]
+        self.sample = [b.block.rows(own) for b, own in zip(blocks, rows, strict=True)]
 
     def query(self, words: Tensor, text: Tensor) -> list[tuple[int, int]]:
         """(block, row) of the best ten, through the index. words [1, L, D], text [D]."""
         rows = self.shortlist.rows([text] * len(self.blocks), None)
         over = [similarities(frames, words, text) for frames in self.sample]
         found = [
-            similarities(one.block.embeddings[own], words, text)
+            similarities(one.block.rows(own), words, text)
             for one, own in zip(self.blocks, rows, strict=True)
         ]
         for one in self.blocks:
@@ -81,10 +81,9 @@ class Gallery:
         lengths = torch.full((len(asked),), WORDS)
         found, places = [], []
         for n, one in enumerate(self.blocks):
-            for chunk in one.block.embeddings.split(CHUNK):
+            for chunk in one.block.chunks(CHUNK):
                 both = word_frame_similarity(chunk, words, lengths), global_similarity(chunk, texts)
                 found.append(torch.stack(both))
-            one.block.release()
             places += [(n, row) for row in range(len(one.block.clips))]
         whole = torch.cat(found, 1)
         return [best(own, own, places) for own in whole.unbind(2)]
@@ -144,8 +143,7 @@ def measure(clips: int, folder: Path) -> dict[str, Any]:
     asked = queries(blocks)
     wanted = gallery.exact(asked[:LOOKED_AT])
     recall = 0.0
-    for share in SHARES:
-        gallery.shortlist.share = share
+    for _ in gallery.shortlist.settings():
         found = [gallery.query(*one) for one in asked[:LOOKED_AT]]
         hits = [len(set(a) & set(b)) / 10 for a, b in zip(found, wanted, strict=True)]
         recall = statistics.fmean(hits)
@@ -154,7 +152,8 @@ def measure(clips: int, folder: Path) -> dict[str, Any]:
     gallery.shortlist.save_check(folder / "index", blocks, recall)
     told = _in_a_fresh_process(folder, clips)
     return {
-        "clips": clips, "recall@10": recall, "share of lists": gallery.shortlist.share,
+        "clips": clips, "recall@10": recall, "candidates": gallery.shortlist.candidates,
+        "share of lists": gallery.shortlist.share,
         "build, s": building, "append a task, s": appending, **told,
     }  # fmt: skip
 
@@ -181,7 +180,7 @@ def ask(clips: int, folder: Path) -> dict[str, Any]:
     began = time.perf_counter()
     gallery = Gallery(folder, blocks)
     opening = time.perf_counter() - began
-    gallery.shortlist.share = body["share"]
+    gallery.shortlist.share, gallery.shortlist.candidates = body["share"], body["candidates"]
     times = []
     asked = queries(blocks)
     for one in [*asked, *asked]:

@@ -5,10 +5,11 @@ holds links besides and is built clip by clip). The exact fused score is then co
 candidates, from memory-mapped frame embeddings.
 """
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,11 +26,11 @@ from ..cache.shared.files import read_json, write_text
 from ..train.gallery import Block
 from ..train.seeds import generator
 
-CANDIDATES = 2_000  # clips whose exact score is computed
+COUNTS = (250, 500, 1_000, 2_000)  # clips whose exact score is computed
 SAMPLE = 2_048  # evaluated clips that the score's statistics are taken from
 FLAT = 5_000  # clips below which lists do not pay
 CHUNK = 4_096  # clips read at a time
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of the lists that are looked into
+SHARES = (1 / 16, 1 / 4, 1.0)  # of the lists that are looked into
 ENOUGH, TRIED = 0.99, 16  # recall@10 against the exact search, over so many captions
 FILE, VERSION = "index.json", 1
 
@@ -49,11 +50,11 @@ class BlockIndex:
         self.index = index
 
     @classmethod
-    def build(cls, embeddings: Tensor) -> "BlockIndex":
-        """From frame embeddings [V, N, D]; the same for the same embeddings."""
+    def build(cls, block: Block) -> "BlockIndex":
+        """The same for the same embeddings."""
         import faiss
 
-        clips, dim = len(embeddings), embeddings.shape[-1]
+        clips, dim = len(block.clips), block.embeddings.shape[-1]
         lists = int(4 * math.sqrt(clips))
         kind = "SQ8" if clips < FLAT else f"IVF{lists},SQ8"
         index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
@@ -61,9 +62,9 @@ class BlockIndex:
         if clips > 64 * lists >= FLAT:
             draw = torch.randperm(clips, generator=generator(0, "index"))
             chosen = draw[: 64 * lists].sort().values
-        index.train(whole_clips(embeddings[chosen]).numpy())
-        for chunk in embeddings.split(CHUNK):
-            index.add(whole_clips(chunk).numpy())
+        vectors = torch.cat([whole_clips(chunk) for chunk in block.chunks(CHUNK)])
+        index.train(vectors[chosen].numpy())
+        index.add(vectors.numpy())
         return cls(index)
 
     def __len__(self) -> int:
@@ -133,11 +134,12 @@ class StoredBlock:
 class Shortlist:
     """Candidates among the clips of several blocks, the best of all blocks together.
 
-    ``share`` of each block's lists are looked into; 0 while no check has found enough.
+    ``candidates`` clips are offered, and ``share`` of each block's lists looked into for them; 0
+    while no check has found enough.
     """
 
-    def __init__(self, indexes: list[BlockIndex], share: float) -> None:
-        self.indexes, self.share = indexes, share
+    def __init__(self, indexes: list[BlockIndex], candidates: int, share: float) -> None:
+        self.indexes, self.candidates, self.share = indexes, candidates, share
 
     @classmethod
     def open(cls, folder: Path, blocks: Sequence[StoredBlock]) -> "Shortlist":
@@ -155,7 +157,7 @@ class Shortlist:
             raise StructAlignError(
                 "this many clips need an index; pip install 'structalign[serve]'"
             ) from error
-        known, share = _read(folder)
+        known, candidates, share = _read(folder)
         indexes = []
         for stored in blocks:
             file = folder / f"{stored.name}.faiss"
@@ -163,17 +165,23 @@ class Shortlist:
             if is_kept and file.is_file():
                 indexes.append(BlockIndex.load(file))
                 continue
-            index = BlockIndex.build(stored.block.embeddings)
+            index = BlockIndex.build(stored.block)
             indexes.append(index)
             if stored.name is not None:
                 share = 0.0
                 _keep(partial(index.save, file), folder)
-        return cls(indexes, share)
+        return cls(indexes, candidates, share)
+
+    def settings(self) -> Iterator[None]:
+        """Try every number of candidates and share of lists in turn, the cheapest first."""
+        for self.candidates, self.share in itertools.product(COUNTS, SHARES):
+            yield
+        self.share = 0.0
 
     @property
     def count(self) -> int:
         """Candidates that each block offers."""
-        return min(CANDIDATES, max(100, 4 * CANDIDATES // len(self.indexes)))
+        return min(self.candidates, max(50, 4 * self.candidates // len(self.indexes)))
 
     def rows(self, texts: Sequence[Tensor], allowed: Sequence[Tensor] | None) -> list[Tensor]:
         """The candidates of each block, in ascending order.
@@ -189,28 +197,31 @@ class Shortlist:
             scores.append(found)
             rows.append(at)
         joined = torch.cat(scores)
-        if len(joined) > CANDIDATES:
-            least = joined.topk(CANDIDATES).values[-1]
+        if len(joined) > self.candidates:
+            least = joined.topk(self.candidates).values[-1]
             rows = [at[found >= least] for found, at in zip(scores, rows, strict=True)]
         return [at.sort().values for at in rows]
 
     def save_check(self, folder: Path, blocks: Sequence[StoredBlock], recall: float) -> None:
         """Write down what the indexes were made from, and what the check of ``share`` found."""
         states = {stored.name: stored.state for stored in blocks if stored.name is not None}
-        body = {"version": VERSION, "blocks": states, "share": self.share, "recall@10": recall}
+        body = {
+            "version": VERSION, "blocks": states, "candidates": self.candidates,
+            "share": self.share, "recall@10": recall,
+        }  # fmt: skip
         text = json.dumps(body, indent=1) + "\n"
         _keep(lambda: write_text(folder / FILE, text), folder)
 
 
-def _read(folder: Path) -> tuple[dict[str, list[int]], float]:
-    """The states of the files that indexes were built from, and the share; nothing if unknown."""
+def _read(folder: Path) -> tuple[dict[str, list[int]], int, float]:
+    """States of the files that indexes were built from, candidates, share; nothing if unknown."""
     try:
         body = read_json(folder / FILE)
         if body["version"] == VERSION:
-            return dict(body["blocks"]), float(body["share"])
+            return dict(body["blocks"]), int(body["candidates"]), float(body["share"])
     except (OSError, ValueError, TypeError, KeyError):
         pass  # made again
-    return {}, 0.0
+    return {}, COUNTS[-1], 0.0
 
 
 def _keep(write: Callable[[], None], folder: Path) -> None:

@@ -21,7 +21,7 @@ from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from ..train.seeds import generator
-from .index import CHUNK, ENOUGH, SAMPLE, SHARES, TRIED, Shortlist, StoredBlock, whole_clips
+from .index import CHUNK, ENOUGH, SAMPLE, TRIED, Shortlist, StoredBlock, whole_clips
 from .search_results import SearchResult, SearchResults, Where, WordMatch
 
 EXACT = 20_000  # clips up to which a query is compared with all of them
@@ -113,27 +113,24 @@ class Searcher:
 
     @torch.no_grad()
     def _check(self, shortlist: Shortlist) -> float:
-        """Set the least share of lists that finds enough; recall@10 over a block's own captions.
+        """Find the least work that finds enough; recall@10 over a block's own captions.
 
-        The share stays 0 where none does.
+        The share stays 0 where nothing does.
         """
         number = max(range(len(self.gallery)), key=lambda n: len(self.gallery[n].block.clips))
         block, index = self.gallery[number].block, shortlist.indexes[number]
         ids = self.run.stream.queries(block.task, self.method.tokenize).ids
         texts = self.method.encode_texts(ids[:: max(1, len(ids) // TRIED)][:TRIED], block.task)
-        chunks = [
-            compare(self.method, texts, chunk).similarities
-            for chunk in block.embeddings.split(CHUNK)
-        ]
+        chunks = [compare(self.method, texts, chunk).similarities for chunk in block.chunks(CHUNK)]
         wanted = fuse(chunks, self.method.fusion_weight).topk(min(10, len(block.clips))).indices
         whole = F.normalize(texts.text, dim=-1).cpu()
         recall = 0.0
-        for share in SHARES:
-            rows = [index.candidates(text, shortlist.count, share)[1] for text in whole]
+        for _ in shortlist.settings():
+            count, share = shortlist.count, shortlist.share
+            rows = [index.candidates(text, count, share)[1] for text in whole]
             found = [torch.isin(own, at) for own, at in zip(wanted, rows, strict=True)]
             recall = float(torch.stack(found).float().mean())
             if recall >= ENOUGH:
-                shortlist.share = share
                 break
         return recall
 
@@ -340,7 +337,7 @@ def _without(block: Block, clips: set[str]) -> Block:
 
 def _rows_of(block: Block, rows: Tensor) -> Block:
     clips = tuple(block.clips[row] for row in rows.tolist())
-    return Block(block.task, clips, block.embeddings[rows])
+    return Block(block.task, clips, block.rows(rows))
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -20,15 +20,16 @@ from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, encode_clips, train_stream
 from ..train.losses import pooled_unit
-from ..train.methods.base import Encoder, Method
+from ..train.methods.base import Method
 from ..train.runs.run import Run
 from ..train.stream import Queries
 from .answers import Answer, first_clips
 from .diagnostics import class_cosines, drift
 from .metrics import Ranks, text_to_video_ranks, video_to_text_ranks
-from .protocol import stage_scores
+from .protocol import StageScores, stage_scores
 from .results import Results, save_results
 from .searcher import prepare_search
+from .zero_shot import ZeroShotScores
 
 Record = dict[str, Any]
 HARDLY = 0.995  # of the first epoch's loss
@@ -124,7 +125,7 @@ class StageEvaluator:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.queries: list[Queries] = []
-        self.untrained = Gallery()
+        self.untrained = ZeroShotScores()
         self.arrival: Record = {}
 
     def arrive(self, number: int, method: Method, untrained: Block | None = None) -> None:
@@ -134,13 +135,10 @@ class StageEvaluator:
         """
         for earlier in range(len(self.queries) + 1, number):
             self._meet(earlier, method, None)
-        own, block = self._meet(number, method, untrained)
-        zero_shot = stage_scores(method.pretrained, Gallery([block]), [own]).stored
-        self.arrival = {
-            "zero_shot": text_to_video_ranks(zero_shot, own.target).summary(),
-            "ahead": None,
-        }
-        if number > 1:
+        own = self._meet(number, method, untrained)
+        before = text_to_video_ranks(self.untrained.alone(), own.target).summary()
+        self.arrival = {"zero_shot": before, "ahead": before if number > 1 else None}
+        if number > 1 and not method.is_pretrained:
             ahead = Gallery([encode_clips(self.run.stream, number, number - 1, method)])
             scores = stage_scores(method, ahead, [own]).stored
             self.arrival["ahead"] = text_to_video_ranks(scores, own.target).summary()
@@ -165,7 +163,12 @@ class StageEvaluator:
         """Every task seen so far."""
         old = range(1, number) if method.parameter_groups() else ()
         reencoded = self._reencode(old, method)
-        scores = stage_scores(method, gallery, self.queries, reencoded)
+        zero_shot = self.untrained.all()
+        scores = (
+            StageScores(zero_shot, {}, self.untrained.texts())
+            if method.is_pretrained
+            else stage_scores(method, gallery, self.queries, reencoded)
+        )
         own = _own_blocks(scores.stored, gallery, self.queries)
         pairs = list(zip(own, self.queries, strict=True))
         within = [text_to_video_ranks(s, q.target) for s, q in pairs]
@@ -177,8 +180,7 @@ class StageEvaluator:
             else None if task in old else then
             for task, (q, then) in enumerate(zip(self.queries, stored, strict=True), 1)
         ]  # fmt: skip
-        zero_shot = stage_scores(method.pretrained, self.untrained, self.queries)
-        before, last = _own_blocks(zero_shot.stored, gallery, self.queries)[-1], self.queries[-1]
+        before, last = self.untrained.newest(), self.queries[-1]
         gone = [task for task in old if task not in reencoded]
         drifted = {task: (gallery.blocks[task - 1], block) for task, block in reencoded.items()}
         return {
@@ -195,8 +197,8 @@ class StageEvaluator:
             },
             "answers": self._answers(within, seen, first_clips(scores.stored, gallery.clips)),
             "zero_shot": {
-                **self._overall(zero_shot.stored, gallery),
-                "seen": [ranks.summary() for ranks in _seen(zero_shot.stored, self.queries)],
+                **self._overall(zero_shot, gallery),
+                "seen": [ranks.summary() for ranks in _seen(zero_shot, self.queries)],
                 "t2v/task": text_to_video_ranks(before, last.target).summary(),
                 "v2t/task": video_to_text_ranks(before, last.target).summary(),
             },
@@ -217,14 +219,17 @@ class StageEvaluator:
         """The newest task's own captions alone: what later forgetting is counted from."""
         queries, clips = self.queries[-1], len(gallery.blocks[-1].clips)
 
-        def own(encoder: Encoder, of: Gallery) -> tuple[Ranks, dict[str, float]]:
-            scores = of.score(encoder, queries.ids)[:, -clips:]
+        def told(scores: Tensor) -> tuple[Ranks, dict[str, float]]:
             t2v = text_to_video_ranks(scores, queries.target)
             return t2v, video_to_text_ranks(scores, queries.target).summary()
 
-        (ranks, v2t), (before, v2t_before) = (
-            own(method, gallery), own(method.pretrained, self.untrained)
-        )  # fmt: skip
+        untrained = self.untrained.newest()
+        before, v2t_before = told(untrained)
+        ranks, v2t = (
+            (before, v2t_before)
+            if method.is_pretrained
+            else told(gallery.score(method, queries.ids)[:, -clips:])
+        )
         t2v = ranks.summary()
         unmeasured = [None] * (len(self.queries) - 1)
         return {
@@ -253,15 +258,15 @@ class StageEvaluator:
                     raise
         return found
 
-    def _meet(self, number: int, method: Method, untrained: Block | None) -> tuple[Queries, Block]:
+    def _meet(self, number: int, method: Method, untrained: Block | None) -> Queries:
         """Take up a task: its captions, and its clips by the pre-trained towers."""
         queries = self.run.stream.queries(number, method.tokenize)
         block = untrained or self.run.untrained_block(number)
         if block is None:  # a run of an older version did not keep them
             block = encode_clips(self.run.stream, number, number, method.pretrained)
         self.queries.append(queries)
-        self.untrained.add(block)
-        return queries, block
+        self.untrained.add(method.pretrained, queries, block)
+        return queries
 
     def _overall(self, scores: Tensor, gallery: Gallery) -> Record:
         """Figures over all tasks seen."""

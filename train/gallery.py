@@ -26,6 +26,25 @@ class Block:
     embeddings: Tensor
     pages: mmap.mmap | None = None
 
+    def rows(self, rows: Tensor) -> Tensor:
+        """Embeddings of some clips, in ascending order [C, N, D]; of a map all are read at once."""
+        if self.pages is not None and hasattr(mmap, "MADV_WILLNEED"):
+            size = self.embeddings[:1].numel() * self.embeddings.element_size()
+            start = max(0, len(self.pages) - size * len(self.embeddings))
+            self.pages.madvise(mmap.MADV_RANDOM)
+            for row in rows.tolist():
+                begin = (start + row * size) // mmap.PAGESIZE * mmap.PAGESIZE
+                end = start + (row + 1) * size
+                self.pages.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+        return self.embeddings[rows]
+
+    def chunks(self, clips: int) -> Iterator[Tensor]:
+        """All embeddings in order, so many clips at a time; a map's pages are given back."""
+        if self.pages is not None and hasattr(mmap, "MADV_SEQUENTIAL"):
+            self.pages.madvise(mmap.MADV_SEQUENTIAL)
+        yield from self.embeddings.split(clips)
+        self.release()
+
     def release(self) -> None:
         """Give mapped pages back to the system; they are read again when touched."""
         if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):

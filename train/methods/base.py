@@ -71,6 +71,8 @@ class Method(nn.Module):
     Options: ClassVar[type[Any]] = NoOptions
     pads_together: bool = False
     """Whether captions of different lengths are encoded in one padded batch."""
+    is_pretrained: ClassVar[bool] = False
+    """Whether it stays as the pre-trained towers are: its figures are theirs, measured once."""
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__()

@@ -5,3 +5,5 @@ from .base import Method
 
 class ZeroShot(Method):
     """Learns nothing."""
+
+    is_pretrained = True

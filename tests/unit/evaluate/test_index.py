@@ -9,14 +9,7 @@ from helpers.cli import QUICK, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.cache.runtime.errors import StructAlignError
 from structalign.cache.shared.tensors import load_tensors, map_tensor, save_tensors
-from structalign.evaluate.index import (
-    CANDIDATES,
-    FLAT,
-    BlockIndex,
-    Shortlist,
-    StoredBlock,
-    whole_clips,
-)
+from structalign.evaluate.index import COUNTS, FLAT, BlockIndex, Shortlist, StoredBlock, whole_clips
 from structalign.evaluate.search_results import Where
 from structalign.evaluate.searcher import Searcher
 from structalign.train.gallery import Block
@@ -35,8 +28,8 @@ def clustered(clips: int, seed: int = 0, dim: int = 32) -> torch.Tensor:
 
 @pytest.mark.parametrize("clips", [300, FLAT + 1000])
 def test_candidates_hold_the_nearest_clips(clips: int) -> None:
-    embeddings = clustered(clips)
-    index, whole = BlockIndex.build(embeddings), whole_clips(embeddings)
+    block = Block(1, tuple(map(str, range(clips))), clustered(clips))
+    index, whole = BlockIndex.build(block), whole_clips(block.embeddings)
     for query in whole_clips(clustered(20, 1)):
         wanted = (whole @ query).topk(10).indices
         scores, rows = index.candidates(query, 200, 1.0)
@@ -53,7 +46,7 @@ def test_the_best_of_all_blocks_are_kept(tmp_path: Path) -> None:
     shortlist.share = 1.0
     query = whole_clips(clustered(1, 5))[0]
     rows = shortlist.rows([query] * 3, None)
-    assert sum(map(len, rows)) == CANDIDATES
+    assert sum(map(len, rows)) == COUNTS[-1]
     scores = torch.cat([whole_clips(block.embeddings) @ query for block in blocks])
     kept = torch.cat([own + 1500 * n for n, own in enumerate(rows)])
     assert torch.isin(scores.topk(100).indices, kept).all()
