@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structalign.cache.clip.backbone import load_backbone
 from structalign.evaluate.protocol import stage_scores
+from structalign.evaluate.zero_shot import ZeroShotScores
 from structalign.train.gallery import Block, Gallery
 from structalign.train.methods import base
 from structalign.train.methods.adapted import AdaptedMethod
@@ -131,3 +132,36 @@ def test_a_pair_scores_the_same_in_any_company(
         )
         < 3e-5
     )
+
+
+def test_zero_shot_scores_that_grow_are_the_scores_of_each_stage(learnt: AdaptedMethod) -> None:
+    gallery, queries = tasks(learnt)
+    growing, untrained = ZeroShotScores(), learnt.pretrained
+    for count, (block, own) in enumerate(zip(gallery.blocks, queries, strict=True), 1):
+        growing.add(untrained, own, block)
+        wanted = stage_scores(untrained, Gallery(gallery.blocks[:count]), queries[:count])
+        assert torch.allclose(growing.all(), wanted.stored, atol=1e-5)
+        assert torch.allclose(growing.texts(), wanted.text, atol=1e-5)
+        rows, columns = len(own.ids), len(block.clips)
+        assert torch.allclose(growing.newest(), wanted.stored[-rows:, -columns:], atol=1e-5)
+        alone = stage_scores(untrained, Gallery([block]), [own]).stored
+        assert torch.allclose(growing.alone(), alone, atol=1e-5)
+
+
+def test_zero_shot_encodes_every_caption_once(
+    learnt: AdaptedMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = base.encode_by_length
+
+    def counted(work: object, ids: Tensor, *rest: object, **more: object) -> object:
+        encoded.append(len(ids))
+        return encode(work, ids, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(base, "encode_by_length", counted)
+    gallery, queries = tasks(learnt)
+    growing = ZeroShotScores()
+    for block, own in zip(gallery.blocks, queries, strict=True):
+        growing.add(learnt.pretrained, own, block)
+        growing.all()
+    assert sum(encoded) == len(TEXTS)
