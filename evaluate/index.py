@@ -29,6 +29,7 @@ from ..train.seeds import generator
 COUNTS = (250, 500, 1_000, 2_000)  # clips whose exact score is computed
 SAMPLE = 2_048  # evaluated clips that the score's statistics are taken from
 FLAT = 5_000  # clips below which lists do not pay
+LEARNT_FROM = 40  # clips of each list's centre, at least
 CHUNK = 4_096  # clips read at a time
 SHARES = (1 / 16, 1 / 4, 1.0)  # of the lists that are looked into
 ENOUGH, TRIED = 0.99, 16  # recall@10 against the exact search, over so many captions
@@ -55,7 +56,7 @@ class BlockIndex:
         import faiss
 
         clips, dim = len(block.clips), block.embeddings.shape[-1]
-        lists = int(4 * math.sqrt(clips))
+        lists = max(1, min(int(4 * math.sqrt(clips)), clips // LEARNT_FROM))
         kind = "SQ8" if clips < FLAT else f"IVF{lists},SQ8"
         index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
         chosen = torch.arange(clips)
