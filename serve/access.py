@@ -10,6 +10,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp
 
 COOKIE = "structalign"
+LARGEST_UPLOAD = 256 * 2**20  # bytes
 OPEN_PATHS = {"/", "/favicon.ico", "/page.css", "/page.js", "/api/health", "/api/login"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -56,6 +57,8 @@ class Access(BaseHTTPMiddleware):
     def _refusal(self, request: Request) -> Response | None:
         if self.is_local and not is_loopback((request.url.hostname or "").strip("[]")):
             return _error(421, "this server answers to its own address alone")
+        if request.method == "POST" and (told := _refused_size(request)) is not None:
+            return told
         if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
             return _error(403, "another site may not ask this server")
         if self.token is None or request.url.path in OPEN_PATHS:
@@ -63,6 +66,16 @@ class Access(BaseHTTPMiddleware):
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         given = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
         return None if is_right(given, self.token) else _error(401, "a token is needed")
+
+
+def _refused_size(request: Request) -> Response | None:
+    """Why a body is not read: before any of it is, since it would be kept on disk."""
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        return _error(411, "say how long the upload is")
+    if int(length) > LARGEST_UPLOAD:
+        return _error(413, f"larger than {LARGEST_UPLOAD // 2**20} MB")
+    return None
 
 
 def _error(status: int, told: str) -> JSONResponse:

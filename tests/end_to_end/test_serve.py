@@ -99,6 +99,16 @@ def test_a_video_finds_itself_and_a_picture_is_a_video(server: Server, videos: P
     assert refused.status == 422 and refused.json["detail"].startswith("no.mp4: unreadable")
 
 
+def test_an_upload_that_is_too_large_is_refused_before_it_is_read(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    for header, status in (("Content-Length: 300000000", b"413"),
+                           ("Transfer-Encoding: chunked", b"411")):  # fmt: skip
+        with socket.create_connection((host, int(port))) as connection:
+            head = f"POST /api/search HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(65536).split()[1] == status
+
+
 @pytest.mark.parametrize(
     ("path", "status", "told"),
     [
