@@ -27,6 +27,7 @@ OPTIONS = {
     "cache rm": "reference",
 }
 FROZEN = {verb: set(f"{options} {COMMON}".split()) for verb, options in OPTIONS.items()}
+FROZEN["serve"] -= {"--json"}  # it answers by HTTP
 
 
 def names(command: click.Command) -> set[str]:
