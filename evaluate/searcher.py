@@ -313,18 +313,17 @@ class Searcher:
         )  # fmt: skip
 
 
-def prepare_search(run: Run, note: Note) -> None:
-    """Build and check the index of a run whose gallery is large; ``note`` says why there is none.
+def prepare_search(run: Run, note: Note, exact: int = EXACT) -> None:
+    """Build and check the index of a run of more than ``exact`` clips; ``note`` says why not.
 
     A search builds it too, where it is missing.
     """
-    splits = {None, "train"}
-    clips = sum(len(b.clips) for split in splits
-                for b in run.gallery(run.finished, split, is_mapped=True).blocks)  # fmt: skip
-    if clips <= EXACT:
+    galleries = (run.gallery(run.finished, split, is_mapped=True) for split in (None, "train"))
+    clips = sum(len(gallery.clips) for gallery in galleries)
+    if clips <= exact:
         return
     try:
-        Searcher(run)
+        Searcher(run, exact=exact)
     except StructAlignError as error:
         note(f"no index for search was built: {error}")
 

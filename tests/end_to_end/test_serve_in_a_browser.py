@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.cli import QUICK, Cli
+from helpers.cli import EXTRACT, QUICK, Cli
 from helpers.server import Server, serving
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here")
@@ -147,4 +147,32 @@ def test_the_token_is_asked_for_and_videos_play_after_it(
         page.wait_for_selector("#query", state="visible")
         search(page, "a red circle")
         until(page, "document.querySelector('video').readyState >= 2")
+        page.close()
+
+
+def test_a_part_of_a_video_is_shown_from_its_start_to_its_end(
+    browser: sync_api.Browser, cli: Cli, videos: Path
+) -> None:
+    files = sorted(videos.glob("*.mp4"))[:4]
+    rows = [f"{f.stem},{f},0.4,1.2,shapes,{s},a red circle moves" for f in files
+            for s in (["train"] if f in files[:2] else ["test"])]  # fmt: skip
+    (cli.home / "manifest.csv").write_text(
+        "\n".join(["clip_id,path,start,end,category,split,caption", *rows]) + "\n"
+    )
+    cli.json(*EXTRACT, "--root", videos, "--splits", cli.home, "--cut", "4", "--name", "parts")
+    cli.json("train", "--method", "zeroshot", "--tasks", "1", "--out", cli.home / "run")
+    with serving(cli, cli.home / "run") as server:
+        hits = server.ask("/api/search?q=a+red+circle").json["results"]
+        assert [(hit["start"], hit["end"]) for hit in hits] == [(0.4, 1.2)] * 4
+        page = browser.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#query", state="visible")
+        search(page, "a red circle")
+        until(page, "[...document.querySelectorAll('video')].every(v => v.currentTime > 0)")
+        times = page.evaluate("[...document.querySelectorAll('video')].map(v => v.currentTime)")
+        assert all(0.4 < time < 1.2 for time in times)
+        page.evaluate("document.querySelector('video').playbackRate = 4")
+        page.evaluate("document.querySelector('video').play()")
+        until(page, "document.querySelector('video').paused")
+        assert page.evaluate("document.querySelector('video').currentTime") == pytest.approx(0.4)
         page.close()

@@ -1,6 +1,7 @@
 """The index of large galleries: as good as the exact search, kept, checked, and made again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from structalign.cache.runtime.errors import StructAlignError
 from structalign.cache.shared.tensors import load_tensors, map_tensor, save_tensors
 from structalign.evaluate.index import COUNTS, FLAT, BlockIndex, Shortlist, StoredBlock, whole_clips
 from structalign.evaluate.search_results import Where
-from structalign.evaluate.searcher import Searcher
+from structalign.evaluate.searcher import Searcher, prepare_search
 from structalign.train.gallery import Block
 from structalign.train.runs.run import Run
 
@@ -101,6 +102,15 @@ def test_it_is_kept_checked_and_made_again_when_missing_or_changed(shared: Cli, 
     with pytest.raises(StructAlignError, match="is damaged; remove it"):
         Searcher(opened(shared, run), exact=0)
     (folder / "02-train.faiss").unlink()
+
+
+def test_a_large_run_gets_its_index_when_it_ends(shared: Cli, run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("index"))
+    told: list[str] = []
+    prepare_search(opened(shared, copy), told.append)
+    assert not (copy / "index").exists(), "32 clips need none"
+    prepare_search(opened(shared, copy), told.append, exact=20)
+    assert (copy / "index" / "index.json").is_file() and told == []
 
 
 def test_mapped_tensors_are_the_loaded_ones(tmp_path: Path) -> None:
