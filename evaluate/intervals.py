@@ -16,6 +16,7 @@ from ..cache.runtime.errors import StructAlignError
 from .answers import Answer, read_answers
 
 DRAWS, LEVEL = 2000, 0.95
+COUNTS = 40_000_000  # draws times queries that are kept at once: 320 MB
 FIGURES = ("R@1", "R@10", "BWF")
 
 
@@ -101,7 +102,7 @@ class PairedBootstrap:
     Args:
         runs: outcomes by method, cache and seed; every method has the same caches, seeds, queries.
         generator: draws the samples.
-        draws: how many samples.
+        draws: how many samples; fewer, but 200, where there are very many queries.
 
     Raises:
         StructAlignError: methods were not run on the same caches, seeds and queries.
@@ -120,6 +121,8 @@ class PairedBootstrap:
                     f"{method} has not the runs and queries of {next(iter(runs))}: "
                     "paired intervals compare the same ones"
                 )
+        queries = max(len(outcomes.queries) for outcomes in first.values())
+        draws = min(draws, max(200, COUNTS // queries))
         self.runs = runs
         self.caches: dict[str, list[str]] = {}
         for cache, seed in first:

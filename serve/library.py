@@ -28,8 +28,8 @@ class ServedRun:
     def describe(self) -> dict[str, Any]:
         """Plain values: what can be searched and filtered by."""
         parts = self.searcher.searched
-        caches = {part.cache.fingerprint: part.cache.catalog.dataset for part in parts}
-        names = {clip.category for part in parts for clip in part.cache.catalog}
+        catalogs = {part.cache.fingerprint: part.cache.catalog for part in parts}
+        names = {name for catalog in catalogs.values() for name in catalog.categories}
         return {
             "name": self.name,
             "method": self.run.config["method"],
@@ -37,7 +37,10 @@ class ServedRun:
             "frames": parts[0].cache.spec.frames,
             "tasks": [list(c) for c in self.run.stream.categories[: self.run.finished]],
             "categories": sorted(names),
-            "caches": [{"fingerprint": key, "dataset": name} for key, name in caches.items()],
+            "caches": [
+                {"fingerprint": key, "dataset": catalog.dataset}
+                for key, catalog in catalogs.items()
+            ],
         }
 
 
