@@ -37,11 +37,8 @@ FILE, VERSION = "index.json", 1
 
 
 def whole_clips(embeddings: Tensor) -> Tensor:
-    """Unit mean frames [V, D] of stored frame embeddings [V, N, D], read chunk by chunk."""
-    parts = [
-        F.normalize(F.normalize(chunk, dim=-1).mean(1), dim=-1) for chunk in embeddings.split(CHUNK)
-    ]
-    return torch.cat(parts) if parts else embeddings.new_zeros(0, embeddings.shape[-1])
+    """Unit mean frames [V, D] of stored frame embeddings [V, N, D]."""
+    return F.normalize(F.normalize(embeddings, dim=-1).mean(1), dim=-1)
 
 
 class BlockIndex:
@@ -125,11 +122,14 @@ class StoredBlock:
 
     @property
     def state(self) -> list[int] | None:
-        """Size and modification time of the file."""
+        """Size, modification time and inode of the file.
+
+        The inode differs in a copy: faiss does not guard itself against a stranger's index.
+        """
         if self.file is None:
             return None
         stat = self.file.stat()
-        return [stat.st_size, stat.st_mtime_ns]
+        return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
 class Shortlist:
@@ -150,14 +150,8 @@ class Shortlist:
         written.
 
         Raises:
-            StructAlignError: faiss is not installed, or a file is damaged.
+            StructAlignError: an index's file is damaged.
         """
-        try:
-            import faiss  # noqa: F401
-        except ImportError as error:
-            raise StructAlignError(
-                "this many clips need an index; pip install 'structalign[serve]'"
-            ) from error
         known, candidates, share = _read(folder)
         indexes = []
         for stored in blocks:

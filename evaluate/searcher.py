@@ -7,6 +7,7 @@ is searched besides.
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import accumulate
 
 import torch
@@ -90,7 +91,16 @@ class Searcher:
         self.statistics = self.gallery if self.shortlist is None else self._sampled()
 
     def _open_shortlist(self) -> Shortlist | None:
-        """The run's index, checked against the exact search; None where it finds too little."""
+        """The run's index, checked against the exact search; None where it finds too little.
+
+        None, too, without faiss: the exact search is slow for so many clips, but right.
+        """
+        if find_spec("faiss") is None:
+            note_on_stderr(
+                f"{len(self)} clips are compared one by one; "
+                "pip install 'structalign[serve]' for an index"
+            )
+            return None
         names = {id(part): "evaluated" for part in self.gallery}
         folder, blocks = self.run.path / "index", []
         for part in self.searched:

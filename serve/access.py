@@ -37,7 +37,7 @@ def is_right(given: str | None, token: str) -> bool:
 
 
 class Access(BaseHTTPMiddleware):
-    """Refuses foreign host names on loopback, and whoever has not the token.
+    """Refuses whoever has not the token; without one on loopback, foreign host names.
 
     On loopback a page elsewhere could otherwise reach this server by a name of its own that it
     points here (DNS rebinding).
@@ -55,7 +55,7 @@ class Access(BaseHTTPMiddleware):
         return response
 
     def _refusal(self, request: Request) -> Response | None:
-        if self.is_local and not is_loopback((request.url.hostname or "").strip("[]")):
+        if self.is_local and self.token is None and not is_loopback(_host_of(request)):
             return _error(421, "this server answers to its own address alone")
         if request.method == "POST" and (told := _refused_size(request)) is not None:
             return told
@@ -66,6 +66,14 @@ class Access(BaseHTTPMiddleware):
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         given = bearer if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
         return None if is_right(given, self.token) else _error(401, "a token is needed")
+
+
+def _host_of(request: Request) -> str:
+    """The name that a request calls this server by, without its port."""
+    name = request.headers.get("host", "")
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]
 
 
 def _refused_size(request: Request) -> Response | None:

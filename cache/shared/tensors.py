@@ -1,6 +1,5 @@
 """Tensors in safetensors files: loading them executes nothing."""
 
-import json
 import math
 import mmap
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..runtime.errors import StructAlignError
-from .files import share_mode
+from .files import is_plain_file, parse_json, share_mode
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -42,9 +41,13 @@ def map_tensor(path: Path, name: str) -> tuple[Tensor, mmap.mmap]:
     Raises StructAlignError as ``load_tensors``.
     """
     try:
+        if not is_plain_file(path):
+            raise ValueError("not a file")
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))[name]
+            if size > path.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = parse_json(file.read(size).decode())[name]
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         begin, end = header["data_offsets"]
         shape = tuple(map(int, header["shape"]))

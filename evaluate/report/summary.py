@@ -21,7 +21,9 @@ def paired_bootstrap(groups: Groups) -> tuple[PairedBootstrap | None, str]:
     try:
         outcomes = {
             method: {
-                ("", str(run.config["seed"])): read_outcomes(run.path, run.results["categories"])
+                (run.identity["cache"], str(run.config["seed"])): read_outcomes(
+                    run.path, run.results["categories"]
+                )
                 for run in runs
                 if run.config["seed"] in shared
             }

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,11 @@ class Server:
 
     url: str
     process: subprocess.Popen[str]
-    headers: dict[str, str] = field(default_factory=dict)
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> Reply:
         """One request; header names with _ for -. An error status is an answer too."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, body, {**self.headers, **named})
+        request = urllib.request.Request(self.url + path, body, named)
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
                 return Reply(reply.status, reply.headers, reply.read())

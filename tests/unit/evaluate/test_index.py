@@ -1,6 +1,7 @@
 """The index of large galleries: as good as the exact search, kept, checked, and made again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -125,6 +126,12 @@ def test_mapped_tensors_are_the_loaded_ones(tmp_path: Path) -> None:
     for name in ("b", "c"):
         with pytest.raises(StructAlignError, match="missing or damaged"):
             map_tensor(tmp_path / "x.safetensors", name)
-    (tmp_path / "x.safetensors").write_bytes(b"\xff" * 20)
-    with pytest.raises(StructAlignError, match="missing or damaged"):
-        map_tensor(tmp_path / "x.safetensors", "a")
+    file = tmp_path / "x.safetensors"
+    for body in (b"\xff" * 20, (1 << 40).to_bytes(8, "little") + b"{}", b"", b"[" * 5000):
+        file.write_bytes(body)
+        with pytest.raises(StructAlignError, match="missing or damaged"):
+            map_tensor(file, "a")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(StructAlignError, match="not a file"):
+        map_tensor(file, "a")
