@@ -25,6 +25,7 @@ import torch
 
 from ..cache.clip.backbone import load_backbone
 from ..evaluate.report.line_chart import line_chart
+from ..evaluate.report.svg import standalone
 from ..evaluate.stages import train_and_measure
 from ..train.gallery import Block, Gallery
 from ..train.methods.adapted import AdaptedMethod
@@ -41,7 +42,6 @@ from .videos import make_videos, write_manifest
 CLIPS, WORKERS, FRAMES, VIEWS = (32, 128, 512), (1, 2), (4, 8, 16), (1, 2, 4)
 BATCHES, TASKS, TASK_CLIPS = (8, 16, 32, 64), (1, 5, 10, 20), (16, 64, 256)
 CAPTIONS, GALLERY = (250, 500, 1000, 2000), (500, 2000, 8000)
-STYLE = "<style>text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}</style>"
 
 
 def extract(folder: str, clips: int, workers: int, frames: int, views: int) -> float:
@@ -166,7 +166,7 @@ def figure(
 ) -> None:
     """Draw one chart."""
     svg = line_chart(title, series, [str(x) for x in xs], x_label, "seconds")
-    (out / f"{name}.svg").write_text(svg.replace("</svg>", f"{STYLE}</svg>"))
+    (out / f"{name}.svg").write_text(standalone(svg))
 
 
 def main() -> None:

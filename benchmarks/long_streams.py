@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 
 from ..evaluate.report.line_chart import line_chart
+from ..evaluate.report.svg import standalone
 from ..evaluate.searcher import Searcher
 from ..evaluate.stages import StageEvaluator, train_and_measure
 from ..train.gallery import Block, Gallery
 from ..train.runs.create import create_run
 from ..train.runs.run import Run
-from .growth import STYLE
 from .synthetic import make_cache
 
 NEAR = 5  # tasks that a training figure is the mean of
@@ -93,7 +93,7 @@ def main() -> None:
             "a long stream", {name: [row[name] for row in rows] for name in shown}, xs,
             "tasks so far", "seconds",
         )  # fmt: skip
-        (given.out / "growth-stream.svg").write_text(svg.replace("</svg>", f"{STYLE}</svg>"))
+        (given.out / "growth-stream.svg").write_text(standalone(svg))
 
 
 if __name__ == "__main__":

@@ -97,10 +97,11 @@ def sweep(
         cache: FeatureCache, method: str, row: str, seed: int, order: str | None, folder: Path,
         values: Mapping[str, Any],
     ) -> PlannedRun:  # fmt: skip
-        spec = cache.spec
-        name = load_method(method, spec.dataset, spec.backbone, values).name
+        name, shown = (
+            load_method(one, cache.spec.dataset, cache.spec.backbone, values).name
+            for one in (method, row)
+        )
         at = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
-        shown = row if row != method else name
         return PlannedRun(cache.reference, method, shown, tasks, order, seed, device, at, values)
 
     rows = [(method + change, method + change) for method in methods for change in changes]

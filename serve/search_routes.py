@@ -1,11 +1,12 @@
 """Searching by words, and by a video or picture that is sent along."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, File, HTTPException, Query, UploadFile
+from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 
 from ..cache.runtime.errors import StructAlignError
 from ..evaluate.search_results import SearchResults, Where
@@ -14,6 +15,22 @@ from .library import Library
 from .turns import Turn
 
 LONGEST_QUERY, MOST_CLIPS = 500, 100  # characters; of one answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every search may say: how many clips, of which run, and which of its clips."""
+
+    top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12
+    run: str | None = None
+    task: Annotated[int | None, Query(ge=1)] = None
+    category: str | None = None
+    cache: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """The clips that are searched."""
+        return Where(self.task, self.category, self.cache)
 
 
 def search_routes(library: Library, turn: Turn) -> APIRouter:
@@ -28,29 +45,20 @@ def search_routes(library: Library, turn: Turn) -> APIRouter:
     @routes.get("/search")
     async def search(
         q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY)],
-        top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12,
-        run: str | None = None,
-        task: Annotated[int | None, Query(ge=1)] = None,
-        category: str | None = None,
-        cache: str | None = None,
+        asked: Annotated[Asked, Depends()],
     ) -> Answer:
         """The clips that fit some words best."""
-        one, where = library.run(run), Where(task, category, cache)
+        one = library.run(asked.run)
         async with turn():
-            found = await anyio.to_thread.run_sync(one.searcher.search, q, top, where)
+            found = await anyio.to_thread.run_sync(one.searcher.search, q, asked.top, asked.where)
         return make_answer(found, one.name)
 
     @routes.post("/search")
     async def search_alike(
-        file: Annotated[UploadFile, File()],
-        top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12,
-        run: str | None = None,
-        task: Annotated[int | None, Query(ge=1)] = None,
-        category: str | None = None,
-        cache: str | None = None,
+        file: Annotated[UploadFile, File()], asked: Annotated[Asked, Depends()]
     ) -> Answer:
         """The clips most like a video or a picture that is sent along."""
-        one, where = library.run(run), Where(task, category, cache)
+        one = library.run(asked.run)
         name = Path(file.filename or "upload").name
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload"
@@ -59,7 +67,7 @@ def search_routes(library: Library, turn: Turn) -> APIRouter:
             def compute() -> SearchResults:
                 with library.encoding:
                     video = one.run.encode_video(path)
-                return one.searcher.search_alike(video, name, top, where)
+                return one.searcher.search_alike(video, name, asked.top, asked.where)
 
             async with turn():
                 try:

@@ -21,6 +21,7 @@ import torch
 from ..cache.shared.files import write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.line_chart import line_chart
+from ..evaluate.report.svg import standalone
 from ..evaluate.results import read_results
 from ..evaluate.sweep import sweep
 from ..extract import extract
@@ -35,7 +36,6 @@ REFERENCE = "finetune"
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
 TASKS = 10
-STYLE = "<style>text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}</style>"
 
 Cells = dict[float, dict[str, dict[str, Interval]]]
 
@@ -143,8 +143,7 @@ def figure(cells: Cells, name: str, label: str) -> str:
         and not (method == "joint" and name == "BWF")
     }
     names = [f"{conflict:g}" for conflict in cells]
-    svg = line_chart(f"{name} over conflict", series, names, "conflict", label)
-    return svg.replace("</svg>", f"{STYLE}</svg>")
+    return standalone(line_chart(f"{name} over conflict", series, names, "conflict", label))
 
 
 def main() -> None:

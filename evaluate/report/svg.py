@@ -25,6 +25,12 @@ def drawing(label: str, width: float, height: float, parts: Sequence[str]) -> st
     )
 
 
+def standalone(svg: str) -> str:
+    """A picture for a file of its own, where no page gives it a style."""
+    style = "<style>text{font:12px sans-serif;fill:#222}.grid{stroke:#ccc}</style>"
+    return svg.replace("</svg>", f"{style}</svg>")
+
+
 def text(x: float, y: float, words: str, anchor: str = "start", turn: float = 0) -> str:
     """Words at a point, turned by degrees."""
     turned = f' transform="rotate({turn:g} {x:.1f} {y:.1f})"' if turn else ""
