@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import Stem, load_backbone
+from ..cache.clip.backbone import load_backbone
 from ..cache.spec import CacheSpec
 from ..cache.tokens import RowTable, create_tokens, write_tokens
 from ..cache.writer import CacheWriter
@@ -47,7 +47,7 @@ def views_of(n: int) -> int:
 def prepare(tokens: Path) -> None:
     """In each worker, before anything is timed."""
     torch.set_num_threads(1)
-    _ready["stem"] = Stem(load_backbone(*BACKBONE), CUT).to(DEVICE)
+    _ready["stem"] = load_backbone(*BACKBONE).stem(CUT).to(DEVICE)
     _ready["array"] = CacheWriter(tokens).open_tokens()
     _ready["pixels"] = torch.randn(VIEWS, FRAMES, 3, 224, 224, device=DEVICE)
     _ready["tokens"] = (

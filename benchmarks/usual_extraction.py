@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import Backbone, Stem, load_backbone
+from ..cache.clip.backbone import Backbone, load_backbone
 from ..cache.runtime.device import prepare_cpu
 from ..cache.spec import CacheSpec
 from ..cache.tokens import RowTable, create_tokens
@@ -66,10 +66,10 @@ def main() -> None:
         work = WorkerConfig(
             folder, folder, "", CUT, FRAMES, Augmentation(1, 0, 1.0, False), "cpu", 60
         )
-        runner = ClipWorker(work, Stem(backbone, CUT), backbone.preprocessing, RowTable(catalog, 1))
+        runner = ClipWorker(work, backbone.stem(CUT), RowTable(catalog, 1))
 
         def ours() -> None:
-            runner.run(0, clips)
+            assert list(runner.run([(0, clips)]))
             assert all(outcome.reason is None for outcome in runner.writer.batch_record(0) or ())
 
         usual_embeddings = []

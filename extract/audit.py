@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..cache.clip.backbone import Stem
 from ..cache.reader import FeatureCache
 from ..cache.runtime.errors import StructAlignError
 from .settings import Augmentation
@@ -41,8 +40,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
         raise StructAlignError(
             f"the videos of this cache are not under {root}; name their folder with --root"
         )
-    backbone = load_cache_backbone(cache)
-    stem = Stem(backbone, spec.cut)
+    stem = load_cache_backbone(cache).stem(spec.cut)
     rule = Augmentation(spec.views, spec.view_seed, spec.view_scale, spec.view_flip)
     smallest, differing = 1.0, []
     with Decoder(timeout) as decoder:
@@ -53,7 +51,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
             except ClipError:
                 differing.append(clip.id)
                 continue
-            pixels = make_views(video.frames, clip.id, views, rule, backbone.preprocessing)
+            pixels = make_views(video.frames, clip.id, views, rule, stem.preprocessing)
             fresh = torch.from_numpy(encode(stem, pixels)).float()
             stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
             cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)

@@ -24,7 +24,8 @@ from .settings import ExtractOptions, ExtractSettings, resolve_settings
 
 if TYPE_CHECKING:
     from ..cache.clip.backbone import Backbone
-    from .executors import Batch
+    from ..cache.clip.stem import Stem
+    from .worker import Batch
 
 
 @dataclass(frozen=True)
@@ -144,14 +145,15 @@ class Extraction:
                 f"the weights '{self.settings.pretrained}' changed while this cache was planned; "
                 "run extract again"
             )
+        stem = backbone.stem(spec.cut)
         writer = self.root.writer(spec.fingerprint())
         if writer.is_finalized:  # interrupted between the last check and the rename
             return self.root.publish(writer, spec.fingerprint())
         writer.prepare(
-            spec, catalog, self.plan.sources, _token_shape(backbone, spec.cut),
+            spec, catalog, self.plan.sources, _token_shape(stem),
             lambda folder: save_frozen(backbone, spec.cut, folder),
         )  # fmt: skip
-        outcomes = self._write_tokens(writer, backbone, device)
+        outcomes = self._write_tokens(writer, stem, device)
         self._refuse_too_many(outcomes)
         self._tell_ends(outcomes)
         if self.root.file_hashes(self.dataset.root).of(self.plan.sources) != self.plan.sources:
@@ -164,9 +166,7 @@ class Extraction:
         writer.finalize(spec, outcomes, self._provenance(backbone, device))
         return self.root.publish(writer, spec.fingerprint())
 
-    def _write_tokens(
-        self, writer: CacheWriter, backbone: "Backbone", device: str
-    ) -> list[ClipOutcome]:
+    def _write_tokens(self, writer: CacheWriter, stem: "Stem", device: str) -> list[ClipOutcome]:
         """Run every batch that is not finished; how each clip ended."""
         catalog, retry_bad = self.dataset.catalog, self.options.retry_bad
         batches = _batches(catalog)
@@ -181,16 +181,18 @@ class Extraction:
                 todo.append((number, left))
         done = len(catalog) - sum(len(clips) for _, clips in todo)
         self.progress(done, len(catalog), _bad_so_far(outcomes))
-        for number, clips_done in self._execute(writer, backbone, device, todo):
+        for number, clips_done in self._execute(writer, stem, device, todo):
             done += clips_done
             outcomes[number] = writer.batch_record(number) or []
             self.progress(done, len(catalog), _bad_so_far(outcomes))
         return [outcome for number, _ in batches for outcome in outcomes[number]]
 
     def _execute(
-        self, writer: CacheWriter, backbone: "Backbone", device: str, batches: "list[Batch]"
+        self, writer: CacheWriter, stem: "Stem", device: str, batches: "list[Batch]"
     ) -> Iterable[tuple[int, int]]:
-        from .executors import run_inline, run_ray
+        from .engines.auto import run_auto
+        from .engines.inline import run_inline
+        from .engines.ray_data import run_ray
         from .worker import WorkerConfig
 
         if not batches:
@@ -207,8 +209,10 @@ class Extraction:
             options.decode_timeout,
         )
         if options.engine == "inline":
-            return run_inline(config, backbone, self.dataset.catalog, batches)
-        return run_ray(config, backbone, batches, options.workers, options.ray_address)
+            return run_inline(config, stem, self.dataset.catalog, batches)
+        if options.engine == "ray" or options.is_for_ray:
+            return run_ray(config, stem, batches, options.workers, options.ray_address)
+        return run_auto(config, stem, self.dataset.catalog, batches, self.note)
 
     def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
         bad, max_bad = [one for one in outcomes if one.reason], self.options.max_bad
@@ -254,13 +258,11 @@ class Extraction:
         }
 
 
-def _token_shape(backbone: "Backbone", cut: int) -> tuple[int, int]:
+def _token_shape(stem: "Stem") -> tuple[int, int]:
     import torch
 
-    from ..cache.clip.backbone import Stem
-
-    size = backbone.preprocessing.size
-    tokens = Stem(backbone, cut)(torch.zeros(1, 3, size, size))
+    size = stem.preprocessing.size
+    tokens = stem(torch.zeros(1, 3, size, size))
     return tokens.shape[1], tokens.shape[2]
 
 

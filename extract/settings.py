@@ -1,5 +1,6 @@
 """What an extraction is asked to do: the user's options over the dataset's and the backbone's."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,8 @@ class ExtractOptions:
         device: where to compute.
         workers: Ray workers; one a core by default.
         ray_address: join this Ray cluster instead of starting one.
-        engine: Ray, or this process alone.
+        engine: Ray, this process alone, or (auto) this process as long as that is faster; with
+            ``workers`` or a Ray address, auto is Ray.
         limit: at most so many clips, dealt over categories and splits.
         max_bad: share of bad clips above which nothing is published.
         retry_bad: try quarantined clips again.
@@ -53,12 +55,17 @@ class ExtractOptions:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = None
     ray_address: str | None = None
-    engine: Literal["ray", "inline"] = "ray"
+    engine: Literal["auto", "ray", "inline"] = "auto"
     limit: int | None = None
     max_bad: float = 0.01
     retry_bad: bool = False
     decode_timeout: float = 60.0
     cache_root: str | Path | None = None
+
+    @property
+    def is_for_ray(self) -> bool:
+        """Whether workers or a cluster are named."""
+        return bool(self.workers or self.ray_address or os.environ.get("RAY_ADDRESS"))
 
 
 @dataclass(frozen=True)

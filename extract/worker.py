@@ -1,6 +1,9 @@
 """One batch of clips: decode, make views, run the stem, write. All that an executor runs."""
 
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from ..cache.catalog import Clip
-from ..cache.clip.backbone import Stem
-from ..cache.clip.identity import Preprocessing
+from ..cache.clip.stem import Stem
 from ..cache.tokens import RowTable, all_finite, write_tokens
 from ..cache.writer import CacheWriter, ClipOutcome
 from .settings import Augmentation
-from .video.decoder import Decoder
+from .video.decoder import Decoded, Decoder
 from .video.errors import ClipError
 from .video.views import make_views
 
+Batch = tuple[int, list[Clip]]
 BATCH = 16  # clips that one worker takes at a time
 
 
@@ -35,34 +38,74 @@ class WorkerConfig:
     decode_timeout: float
 
 
-class ClipWorker:
-    """Runs batches of clips with one stem, one decoder process and one open token array."""
+@dataclass
+class Work:
+    """What was done so far: clips, and the seconds that decoding and the rest took."""
 
-    def __init__(
-        self, config: WorkerConfig, stem: Stem, preprocessing: Preprocessing, rows: RowTable
-    ) -> None:
+    clips: int = 0
+    decoding: float = 0.0
+    encoding: float = 0.0
+
+
+class ClipWorker:
+    """Extracts clips with one stem, one decoder process and one open token array.
+
+    The next clip is decoded while this one is encoded.
+    """
+
+    def __init__(self, config: WorkerConfig, stem: Stem, rows: RowTable) -> None:
         self.config = config
         self.stem = stem.to(config.device)
-        self.preprocessing = preprocessing
         self.rows = rows
         self.writer = CacheWriter(config.folder)
         self.array = self.writer.open_tokens()
         self.decoder = Decoder(config.decode_timeout)
+        self.work = Work()
 
-    def run(self, batch: int, clips: list[Clip]) -> None:
-        """Do clips of a batch and write its record; its other clips' earlier outcomes are kept."""
-        outcomes = {outcome.clip: outcome for outcome in self.writer.batch_record(batch) or ()}
-        outcomes |= {clip.id: self._extract(clip) for clip in clips}
-        self.writer.write_batch_record(batch, list(outcomes.values()))
+    def run(self, batches: Sequence[Batch]) -> Iterator[tuple[int, int]]:
+        """Do batches, or parts of them, one after another. Yields (batch, clips done).
 
-    def _extract(self, clip: Clip) -> ClipOutcome:
+        A batch's record keeps the outcomes of its other clips.
+        """
+        done = self._extract([clip for _, clips in batches for clip in clips])
+        for number, clips in batches:
+            outcomes = {outcome.clip: outcome for outcome in self.writer.batch_record(number) or ()}
+            outcomes |= {outcome.clip: outcome for outcome in islice(done, len(clips))}
+            self.writer.write_batch_record(number, list(outcomes.values()))
+            yield number, len(clips)
+
+    def _extract(self, clips: list[Clip]) -> Iterator[ClipOutcome]:
+        if clips:
+            self._ask(clips[0])
+        for clip, following in zip_longest(clips, clips[1:]):
+            decoded = self._decoded()
+            if following:
+                self._ask(following)
+            began = time.monotonic()
+            outcome = self._encode(clip, decoded)
+            self.work.clips += 1
+            self.work.encoding += time.monotonic() - began
+            yield outcome
+
+    def _ask(self, clip: Clip) -> None:
+        path = self.config.root / clip.path
+        self.decoder.ask(path, clip.start, clip.end, self.config.frames)
+
+    def _decoded(self) -> Decoded | ClipError:
+        try:
+            decoded = self.decoder.answer()
+        except ClipError as error:
+            return error
+        self.work.decoding += decoded.took
+        return decoded
+
+    def _encode(self, clip: Clip, decoded: Decoded | ClipError) -> ClipOutcome:
         config, views = self.config, self.rows.views(clip.id)
         try:
-            decoded = self.decoder.decode(
-                config.root / clip.path, clip.start, clip.end, config.frames
-            )
+            if isinstance(decoded, ClipError):
+                raise decoded
             pixels = make_views(
-                decoded.frames, clip.id, views, config.views, self.preprocessing, config.device
+                decoded.frames, clip.id, views, config.views, self.stem.preprocessing, config.device
             )
             tokens = encode(self.stem, pixels)
             if not all_finite(tokens):

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..cache.clip.backbone import Backbone, Stem, load_backbone
+from ..cache.clip.backbone import load_backbone
+from ..cache.clip.stem import Stem
 from ..extract.datasets.demo.scene import render
 from ..extract.settings import Augmentation
 from ..extract.video.views import make_views
@@ -34,7 +35,7 @@ PAIRS = {
 
 
 def tokens_of(
-    rng: np.random.Generator, stem: Stem, backbone: Backbone, pair: tuple[str, str], count: int
+    rng: np.random.Generator, stem: Stem, pair: tuple[str, str], count: int
 ) -> tuple[Tensor, Tensor]:
     """``count`` twins: tokens [2 count, FRAMES, P, C] and labels [2 count]."""
     times = (np.arange(FRAMES, dtype=np.float32) + np.float32(0.5)) / np.float32(FRAMES)
@@ -44,7 +45,7 @@ def tokens_of(
         scene = replace(random_scene(rng), motion=pair[0])
         for label, motion in enumerate(pair):
             frames = render(replace(scene, motion=motion), times)
-            pixels.append(make_views(frames, "probe", 1, rule, backbone.preprocessing)[0])
+            pixels.append(make_views(frames, "probe", 1, rule, stem.preprocessing)[0])
             labels.append(label)
     stacked = torch.stack(pixels)
     tokens = stem(stacked.flatten(0, 1)).unflatten(0, (len(pixels), FRAMES))
@@ -62,7 +63,7 @@ def tokens_of(
 def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fusion: bool) -> None:
     """Train the probe and print accuracy on unseen clips."""
     backbone = load_backbone("demo", "demo")
-    stem = Stem(backbone, cut)
+    stem = backbone.stem(cut)
     config = make_config("probe", "finetune", {"frame_fusion": fusion})
     method = Finetune(replace(backbone, cut=cut), config, seed=0)
     fusion_adapters, tail = method.frame_fusion, method.frames
@@ -71,9 +72,7 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
             parameter.data.fill_(gate)
     head = nn.Linear(int(backbone.config["embed_dim"]), 1)
     optimizer = torch.optim.Adam([*fusion_adapters.parameters(), *head.parameters()], lr=lr)
-    held_tokens, held_labels = tokens_of(
-        np.random.default_rng(99), stem, backbone, PAIRS[pair], 200
-    )
+    held_tokens, held_labels = tokens_of(np.random.default_rng(99), stem, PAIRS[pair], 200)
     rng, began = np.random.default_rng(1), time.monotonic()
 
     def score(tokens: Tensor) -> Tensor:
@@ -93,7 +92,7 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
                 f"{gates}, {seconds:.0f} s",
                 flush=True,
             )
-        tokens, labels = tokens_of(rng, stem, backbone, PAIRS[pair], batch)
+        tokens, labels = tokens_of(rng, stem, PAIRS[pair], batch)
         loss = F.binary_cross_entropy_with_logits(score(tokens), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -1,6 +1,5 @@
-"""A CLIP backbone from open_clip, and its stem: the part before the cut, which makes tokens."""
+"""A CLIP backbone from open_clip: its weights, its configuration, and whether it can be cut."""
 
-import hashlib
 import json
 import logging
 import re
@@ -13,16 +12,16 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..runtime.errors import StructAlignError, unknown
 from ..runtime.progress import note_on_stderr
-from ..shared.files import sha256_of
 from .identity import BackboneIdentity, Preprocessing
+from .stem import KNOWN, Stem
+from .weight_hashes import hash_digests, weight_digests
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
 BPE_FILE, HUB_FILE = "bpe.txt.gz", "open_clip_model.safetensors"
-CONFIG_DIGEST, BPE_DIGEST = "configuration", "tokenizer"
 RANDOM = re.compile(r"random:(\d+)")
 
 
@@ -60,6 +59,11 @@ class Backbone:
         """Whether the weights were never trained."""
         return RANDOM.fullmatch(self.pretrained) is not None
 
+    def stem(self, cut: int) -> Stem:
+        """The part before a cut. Raises StructAlignError for a cut that leaves no block."""
+        check_cut(self, cut)
+        return Stem(self.config, self.preprocessing, cut, self.model.visual.state_dict())
+
     def tokenizer(self) -> SimpleTokenizer:
         """Captions to ids [n, context]: start, words, end (the highest id), zeros."""
         text = self.config["text_cfg"]
@@ -67,24 +71,6 @@ class Backbone:
         if self.bpe is None:
             return SimpleTokenizer(context_length=length)
         return SimpleTokenizer(str(self.bpe), context_length=length)
-
-
-class Stem(nn.Module):
-    """The frozen part before the cut: embedding and blocks 0 .. cut-1."""
-
-    def __init__(self, backbone: Backbone, cut: int) -> None:
-        super().__init__()
-        check_cut(backbone, cut)
-        self.visual = backbone.model.visual
-        self.cut = cut
-
-    @torch.inference_mode()
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width], class token first."""
-        x = self.visual._embeds(pixels)
-        for block in self.visual.transformer.resblocks[: self.cut]:
-            x = block(x)
-        return x
 
 
 def check_cut(backbone: Backbone, cut: int) -> None:
@@ -166,6 +152,8 @@ def _foreign(config: dict[str, Any]) -> str:
         return "its text tower is not CLIP's"
     if vision.get("timm_model_name") or not isinstance(vision.get("layers"), int):
         return "its vision tower is not a ViT"
+    if others := sorted(vision.keys() - KNOWN):
+        return f"its vision tower has '{others[0]}'"
     return ""
 
 
@@ -227,31 +215,3 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         ) from error
     tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-
-
-def weight_digests(
-    state: dict[str, Tensor], config: dict[str, Any], bpe: Path | None
-) -> dict[str, str]:
-    """sha256 of every tensor by name, and of the configuration and the tokenizer's merges."""
-    digests = {name: hash_weights({name: value}) for name, value in state.items()}
-    text = json.dumps(config, sort_keys=True)
-    return {
-        **digests,
-        CONFIG_DIGEST: hashlib.sha256(text.encode()).hexdigest(),
-        BPE_DIGEST: sha256_of(bpe) if bpe else "",
-    }
-
-
-def hash_digests(digests: dict[str, str]) -> str:
-    """sha256 over ``weight_digests``: what a cache's specification says of its weights."""
-    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
-
-
-def hash_weights(state: dict[str, Tensor]) -> str:
-    """sha256 over names, shapes and float32 values, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().float().contiguous()
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(value.numpy().tobytes())
-    return digest.hexdigest()

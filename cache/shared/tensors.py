@@ -26,6 +26,15 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     share_mode(path)
 
 
+def halve_where_exact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as float16 where that loses nothing, so that ``float`` gives them back."""
+    short = {name: value.half() for name, value in tensors.items()}
+    return {
+        name: short[name] if short[name].float().equal(value) else value
+        for name, value in tensors.items()
+    }
+
+
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Read tensors. Raises StructAlignError when the file is missing or damaged."""
     try:

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,20 +26,28 @@ STARTS = 3  # tries; a machine short of memory may kill any process
 
 @dataclass(frozen=True)
 class Decoded:
-    """Frames of a clip, uint8 [count, height, width, 3], and for how long its video shows."""
+    """Frames of a clip, uint8 [count, height, width, 3], and for how long its video shows.
+
+    ``took``: seconds of decoding.
+    """
 
     frames: NDArray[np.uint8]
     seconds: float
+    took: float
 
 
 class Decoder:
-    """Decodes clips one at a time in a child process that is replaced when it hangs or dies."""
+    """Decodes clips one at a time in a child process that is replaced when it hangs or dies.
+
+    Between ``ask`` and ``answer`` the caller is free for other work.
+    """
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._served = 0
+        self._deadline = 0.0
 
     def __enter__(self) -> "Decoder":
         return self
@@ -52,10 +62,26 @@ class Decoder:
             ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
             StructAlignError: the decoder does not start at all.
         """
+        self.ask(path, start, end, count)
+        return self.answer()
+
+    def ask(self, path: Path, start: float | None, end: float | None, count: int) -> None:
+        """Begin to decode ``count`` frames of a clip; its time limit begins too.
+
+        Raises:
+            StructAlignError: the decoder does not start at all.
+        """
         connection = self._ready()
-        try:
+        self._deadline = time.monotonic() + self.timeout
+        with suppress(ConnectionError):  # it died: ``answer`` says so
             connection.send((str(path), start, end, count))
-            if not connection.poll(self.timeout):
+
+    def answer(self) -> Decoded:
+        """The frames that were asked for. Raises ClipError, as ``decode``."""
+        connection = self._connection
+        assert connection is not None
+        try:
+            if not connection.poll(max(0.0, self._deadline - time.monotonic())):
                 self.close()
                 raise ClipError("timeout", f"no frames within {self.timeout:g} s")
             answer = connection.recv()
@@ -63,7 +89,7 @@ class Decoder:
                 raise ClipError(answer[1], answer[2])
             frames = np.empty(answer[1], np.uint8)
             connection.recv_bytes_into(frames.reshape(-1).data)
-            return Decoded(frames, answer[2])
+            return Decoded(frames, answer[2], answer[3])
         except (EOFError, ConnectionError) as error:
             code = self._child.wait() if self._child else None
             self.close()

@@ -5,6 +5,7 @@ decord may hang or crash on a bad file; a process of its own can be killed. Run 
 
 import resource
 import sys
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def _from_start(
 def serve(connection: Connection, log: DecoderLog) -> None:
     """Report readiness, then answer requests until the parent closes the connection.
 
-    An answer is ("frames", shape, seconds) followed by the bytes, or ("error", reason, message).
+    An answer is ("frames", shape, seconds of the video, seconds of decoding) followed by the bytes,
+    or ("error", reason, message).
     """
     connection.send("ready")
     while True:
@@ -91,6 +93,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
             request: Request = connection.recv()
         except EOFError:
             return
+        began = time.monotonic()
         try:
             frames, seconds = decode(*request, log)
         except ClipError as error:
@@ -101,7 +104,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except (ValueError, OSError, av.FFmpegError) as error:
             connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
         else:
-            connection.send(("frames", frames.shape, seconds))
+            connection.send(("frames", frames.shape, seconds, time.monotonic() - began))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)
 
 

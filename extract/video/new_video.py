@@ -5,7 +5,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...cache.clip.backbone import Backbone, Stem, hash_weights, load_backbone
+from ...cache.clip.backbone import Backbone, load_backbone
+from ...cache.clip.weight_hashes import hash_weights
 from ...cache.reader import FeatureCache
 from ...cache.runtime.errors import StructAlignError
 from ..settings import Augmentation
@@ -25,15 +26,16 @@ def new_video_tokens(
     Raises:
         StructAlignError: it does not decode, or the weights are not those of the cache.
     """
-    backbone, spec = load_cache_backbone(cache), cache.spec
+    spec = cache.spec
+    stem = load_cache_backbone(cache).stem(spec.cut)
     with Decoder(TIMEOUT) as decoder:
         try:
             frames = decoder.decode(video, start, end, spec.frames).frames
         except ClipError as error:
             raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
     rule = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)
-    pixels = make_views(frames, video.stem, 1, rule, backbone.preprocessing)
-    return encode(Stem(backbone, spec.cut), pixels)[0]
+    pixels = make_views(frames, video.stem, 1, rule, stem.preprocessing)
+    return encode(stem, pixels)[0]
 
 
 def load_cache_backbone(cache: FeatureCache) -> Backbone:

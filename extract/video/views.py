@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as V
+from torch.nn import functional as F
 
 from ...cache.clip.identity import Preprocessing
 from ..settings import Augmentation
@@ -39,20 +38,31 @@ def make_views(
 
 
 def _test_view(stack: Tensor, preprocessing: Preprocessing) -> Tensor:
-    resized = V.resize(
-        stack, [preprocessing.size], interpolation=_mode(preprocessing), antialias=True
-    )
-    return V.center_crop(resized, [preprocessing.size])
+    """The shorter side to ``size``, then the centre, as torchvision's Resize and CenterCrop."""
+    size, (height, width) = preprocessing.size, stack.shape[-2:]
+    long = int(size * max(height, width) / min(height, width))
+    tall, wide = (long, size) if height >= width else (size, long)
+    resized = _resize(stack, tall, wide, preprocessing.interpolation)
+    top, left = round((tall - size) / 2), round((wide - size) / 2)
+    return resized[..., top : top + size, left : left + size]
 
 
 def _train_view(
     stack: Tensor, rng: np.random.Generator, rule: Augmentation, preprocessing: Preprocessing
 ) -> Tensor:
     top, left, height, width = _crop(stack.shape[-2], stack.shape[-1], rng, rule.scale)
-    size = [preprocessing.size, preprocessing.size]
-    bilinear = InterpolationMode.BILINEAR
-    view = V.resized_crop(stack, top, left, height, width, size, bilinear, antialias=True)
-    return V.horizontal_flip(view) if rule.flip and rng.random() < 0.5 else view
+    size = preprocessing.size
+    view = _resize(stack[..., top : top + height, left : left + width], size, size, "bilinear")
+    return view.flip(-1) if rule.flip and rng.random() < 0.5 else view
+
+
+def _resize(stack: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """torchvision's resize of floats; without importing it, which takes as long as torch."""
+    if stack.shape[-2:] == (height, width):
+        return stack
+    return F.interpolate(
+        stack, (height, width), mode=interpolation, align_corners=False, antialias=True
+    )
 
 
 def _crop(
@@ -77,7 +87,3 @@ def _generator(seed: int, clip_id: str, view: int) -> np.random.Generator:
     """Keyed by (seed, clip, view): independent of order, worker and other clips."""
     digest = hashlib.sha256(f"{seed}/{clip_id}/{view}".encode()).digest()
     return np.random.default_rng(list(digest))
-
-
-def _mode(preprocessing: Preprocessing) -> InterpolationMode:
-    return InterpolationMode(preprocessing.interpolation)

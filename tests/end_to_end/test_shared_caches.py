@@ -39,7 +39,7 @@ def test_asking_again_reads_nothing_and_imports_no_model(shared: Cli, videos: Pa
         "open_clip",
         "ray",
         "decord",
-        "structalign.extract.executors",
+        "structalign.extract.worker",
     }
 
 

@@ -6,7 +6,6 @@ The two-task protocol with its stored database: task and overall scores, re-enco
 import pytest
 import torch
 from helpers.golden import Golden, close, released_order
-from structalign.cache.clip.backbone import Stem
 from structalign.evaluate.matrix import backward_forgetting
 from structalign.evaluate.metrics import text_to_video_ranks
 from structalign.evaluate.protocol import StageScores, stage_scores
@@ -50,7 +49,8 @@ class TwoTasks:
     def _tokens(golden: Golden, pixels: Tensor) -> Tensor:
         cut = golden.method().towers.video.cut
         return (
-            Stem(golden.backbone(golden.weights, cut), cut)(pixels.flatten(0, 1))
+            golden.backbone(golden.weights, cut)
+            .stem(cut)(pixels.flatten(0, 1))
             .clone()
             .unflatten(0, pixels.shape[:2])
         )

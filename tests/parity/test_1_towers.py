@@ -5,7 +5,6 @@ import re
 import pytest
 import torch
 from helpers.golden import SLOTS, Golden, RecordedNoise, close
-from structalign.cache.clip.backbone import Stem
 from structalign.train.methods.structalign.released import released_words
 from torch.nn import functional as F
 
@@ -31,7 +30,7 @@ def test_stem_gives_the_tokens_of_every_frozen_cut(golden: Golden) -> None:
     pixels, hidden = golden.get(IO, "pixel_values"), golden.get(IO, "vision.hidden_states")
     first = golden.config["vision"]["num_hidden_layers"] - golden.config["adapter_applied_layer"]
     for cut in range(first + 1):
-        tokens = Stem(golden.backbone(golden.weights, cut), cut)(pixels.flatten(0, 1))
+        tokens = golden.backbone(golden.weights, cut).stem(cut)(pixels.flatten(0, 1))
         close(tokens.unflatten(0, pixels.shape[:2]).flatten(1, 2), hidden[cut])
 
 

@@ -5,7 +5,6 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, released_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Stem
 from structalign.train.losses import contrastive
 from structalign.train.methods.clip4clip import CLIP4Clip
 from structalign.train.model.similarity import global_similarity
@@ -56,7 +55,7 @@ def test_the_stem_gives_the_recorded_tokens(file: dict[str, Tensor]) -> None:
     weights = {k: v for k, v in file.items() if k.startswith("w.")}
     pixels = file["pixels"]
     for cut in (0, 1):
-        made = Stem(backbone(weights, "w.", cut), cut)(pixels.flatten(0, 1))
+        made = backbone(weights, "w.", cut).stem(cut)(pixels.flatten(0, 1))
         close(made.unflatten(0, pixels.shape[:2]), file[f"tokens.{cut}"])
 
 

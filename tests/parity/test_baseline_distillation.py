@@ -7,7 +7,7 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, released_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Stem
+from structalign.cache.clip.stem import Stem
 from structalign.train.losses import contrastive
 from structalign.train.methods import lwf
 from structalign.train.methods.clip4clip import CLIP4Clip
@@ -43,7 +43,7 @@ def step(recorded: Files, name: str, cut: int) -> tuple[CLIP4Clip, dict[str, Ten
         return of(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]).clone()
 
     def taught(pixels: Tensor) -> Tensor:
-        return method.gallery_embeddings(teacher.video(tokens(pixels, Stem(whole, 0)))).squeeze(1)
+        return method.gallery_embeddings(teacher.video(tokens(pixels, whole.stem(0)))).squeeze(1)
 
     ids, every = towers["ids"], torch.arange(len(towers["ids"]))
     with torch.no_grad():
@@ -54,10 +54,10 @@ def step(recorded: Files, name: str, cut: int) -> tuple[CLIP4Clip, dict[str, Ten
             close(method.taught_texts, recorded["vr_lwf"]["teacher_text"])
         else:
             assert isinstance(method, ZSCL)
-            method.images = tokens(towers["ref_pixels"], Stem(made, cut))
+            method.images = tokens(towers["ref_pixels"], made.stem(cut))
             method.taught_images = taught(towers["ref_pixels"])
             method.taught_texts = F.normalize(teacher.text_features(towers["ref_ids"]).text, dim=-1)
-        batch = Batch(tokens(towers["pixels"], Stem(made, cut)), every, ids, every, every, every, 0)
+        batch = Batch(tokens(towers["pixels"], made.stem(cut)), every, ids, every, every, every, 0)
     losses = method.losses(batch)
     torch.stack(list(losses.values())).sum().backward()
     return method, losses

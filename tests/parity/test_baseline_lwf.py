@@ -7,7 +7,6 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, released_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Stem
 from structalign.train.losses import contrastive
 from structalign.train.methods import lwf
 from structalign.train.methods.lwf import LwF, distillation
@@ -37,10 +36,10 @@ def step(recorded: dict[str, dict[str, Tensor]], cut: int) -> tuple[LwF, dict[st
     pixels, ids = towers["pixels"], towers["ids"]
     shape = pixels.shape[:2]
     with torch.no_grad():
-        whole = Stem(backbone(taught, "t.", 0), 0)(pixels.flatten(0, 1)).unflatten(0, shape)
+        whole = backbone(taught, "t.", 0).stem(0)(pixels.flatten(0, 1)).unflatten(0, shape)
         method.taught_videos = method.gallery_embeddings(teacher.video(whole)).squeeze(1)[None]
         method.taught_texts = F.normalize(teacher.text_features(ids).text, dim=-1)
-        tokens = Stem(made, cut)(pixels.flatten(0, 1)).unflatten(0, shape).clone()
+        tokens = made.stem(cut)(pixels.flatten(0, 1)).unflatten(0, shape).clone()
     every = torch.arange(len(ids))
     losses = method.losses(Batch(tokens, every, ids, every, every, every, 0))
     torch.stack(list(losses.values())).sum().backward()
@@ -76,7 +75,7 @@ def test_distillation_gives_the_text_tower_no_gradient(
     towers = recorded["distillation_towers"]
     pixels, ids = towers["pixels"], towers["ids"]
     made = {k: v for k, v in recorded["clip4clip"].items() if k.startswith("w.")}
-    tokens = Stem(backbone(made, "w.", 0), 0)(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+    tokens = backbone(made, "w.", 0).stem(0)(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
     every = torch.arange(len(ids))
     losses = method.losses(Batch(tokens.clone(), every, ids, every, every, every, 0))
     losses["contrastive"].backward()

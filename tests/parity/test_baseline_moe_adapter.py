@@ -9,7 +9,6 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Stem
 from structalign.train.methods import moe_adapter
 from structalign.train.methods.moe_adapter import AdapterMixture, MoEAdapter
 from structalign.train.stream import Batch
@@ -61,7 +60,7 @@ def made(file: dict[str, Tensor]) -> tuple[MoEAdapter, Tensor]:
                 mixture.routers[task].copy_(file[f"w.{theirs}.router_list.{task}"])
                 mixture.noises[task].copy_(file[f"w.{theirs}.w_noise_list.{task}"])
     pixels = file["pixels"]
-    tokens = Stem(bare, 0)(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+    tokens = bare.stem(0)(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
     return method, tokens.clone()
 
 

@@ -1,10 +1,12 @@
 """Views: the test view is fixed, training views are seeded by clip and view alone."""
 
 import numpy as np
+import pytest
 import torch
 from structalign.cache.clip.identity import Preprocessing
 from structalign.extract.settings import Augmentation
 from structalign.extract.video.views import make_views
+from torchvision.transforms import v2
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
@@ -52,3 +54,15 @@ def test_one_crop_for_all_frames_of_a_clip() -> None:
     same = np.repeat(FRAMES[:1], 3, axis=0)
     views = make_views(same, "a", 3, rule(), PREPROCESSING)
     assert torch.equal(views[:, 0], views[:, 1]) and torch.equal(views[:, 0], views[:, 2])
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 40), (33, 47), (32, 32), (32, 55), (20, 31)])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_the_test_view_is_torchvisions(size: tuple[int, int], interpolation: str) -> None:
+    """Its functions are not called since importing them takes as long as importing torch."""
+    frames = np.random.default_rng(1).integers(0, 256, (3, *size, 3), dtype=np.uint8)
+    preprocessing = Preprocessing(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), interpolation)
+    mode = v2.InterpolationMode(interpolation)
+    theirs = v2.Compose([v2.Resize(32, mode, antialias=True), v2.CenterCrop(32)])
+    planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    assert torch.equal(make_views(frames, "a", 1, rule(1), preprocessing)[0], theirs(planes))

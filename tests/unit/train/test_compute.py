@@ -12,7 +12,8 @@ import torch
 from helpers.cli import QUICK, Cli, without_seconds
 from helpers.methods import learn_something
 from open_clip.transformer import QuickGELU
-from structalign.cache.clip.backbone import Backbone, Stem, build_model, hash_weights, load_backbone
+from structalign.cache.clip.backbone import Backbone, build_model, load_backbone
+from structalign.cache.clip.weight_hashes import hash_weights
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.method import StructAlign, Teacher
 from structalign.train.methods.structalign.simplex import simplex_etf
@@ -46,7 +47,7 @@ def tokens(backbone: Backbone) -> Tensor:
         torch.randn(len(CAPTIONS) * FRAMES, 3, 6, 6, generator=generator(0, "pixels")),
         size=(size, size),
     )
-    return Stem(backbone, CUT)(pixels).unflatten(0, (len(CAPTIONS), FRAMES)).half().clone()
+    return backbone.stem(CUT)(pixels).unflatten(0, (len(CAPTIONS), FRAMES)).half().clone()
 
 
 def step(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Backbone, Stem, load_backbone
+from structalign.cache.clip.backbone import Backbone, load_backbone
 from structalign.cache.clip.split_weights import load_frozen, save_frozen
 from structalign.train.methods.adapted import AdaptedMethod
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ def test_tail_of_stem_is_the_uncut_tower(backbone: Backbone) -> None:
         tail = adapted_tail(backbone, cut, backbone.blocks - cut)
         expected = UncutTower(backbone, tail.frame_fusion)(pixels)
         plain = UncutTower(backbone, nn.ModuleDict())(pixels)
-        tokens = Stem(backbone, cut)(pixels.flatten(0, 1)).unflatten(0, (2, FRAMES))
+        tokens = backbone.stem(cut)(pixels.flatten(0, 1)).unflatten(0, (2, FRAMES))
         with torch.no_grad():
             exact, cached = tail.frames(tokens), tail.frames(tokens.half())
         assert torch.allclose(exact, expected, rtol=1e-4, atol=2e-5 * float(expected.abs().max()))
@@ -102,7 +102,7 @@ def test_fewer_adapted_blocks_than_the_cut_allows(backbone: Backbone) -> None:
     size = backbone.preprocessing.size
     pixels = torch.randn(1, FRAMES, 3, size, size, generator=torch.Generator().manual_seed(2))
     tail = adapted_tail(backbone, 1, 2)
-    tokens = Stem(backbone, 1)(pixels.flatten(0, 1)).unflatten(0, (1, FRAMES))
+    tokens = backbone.stem(1)(pixels.flatten(0, 1)).unflatten(0, (1, FRAMES))
     with torch.no_grad():
         assert torch.allclose(
             tail.frames(tokens),
@@ -116,7 +116,7 @@ def test_frozen_part_survives_the_cache_folder(backbone: Backbone, tmp_path: Pat
     cut = 2
     size = backbone.preprocessing.size
     pixels = torch.randn(1, FRAMES, 3, size, size, generator=torch.Generator().manual_seed(4))
-    tokens = Stem(backbone, cut)(pixels.flatten(0, 1)).unflatten(0, (1, FRAMES))
+    tokens = backbone.stem(cut)(pixels.flatten(0, 1)).unflatten(0, (1, FRAMES))
     save_frozen(backbone, cut, tmp_path)
     loaded = load_frozen(tmp_path)
     first = make_method("finetune", replace(backbone, cut=cut), rank=4, experts=2)
@@ -131,7 +131,7 @@ def test_without_adapters_it_is_open_clip(backbone: Backbone) -> None:
     """Frame embeddings and captions equal open_clip's own encode_image and encode_text."""
     size = backbone.preprocessing.size
     pixels = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(7))
-    tokens = Stem(backbone, 2)(pixels)
+    tokens = backbone.stem(2)(pixels)
     model = make_method("finetune", replace(backbone, cut=2), tasks=2, rank=4, experts=2)
     ids = backbone.tokenizer()(["a small red circle at the left", "there is a star"])
     with torch.no_grad():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers.cli import INLINE, RAY, Cli, digest
 from structalign.cache import FeatureCache, StructAlignError
-from structalign.extract.executors import WorkerPool, worker_pool
+from structalign.extract.engines.ray_data import WorkerPool, worker_pool
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Two ways to run the same batches: in this process, or streamed through Ray Data."""
+"""Batches streamed through Ray Data: a worker for every core of a machine or a cluster."""
 
 import logging
 import math
@@ -11,49 +11,26 @@ from typing import Any
 
 import torch
 
-from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import Backbone, Stem
-from ..cache.clip.split_weights import load_stem, save_stem
-from ..cache.runtime.device import prepare_cpu
-from ..cache.runtime.errors import StructAlignError
-from ..cache.runtime.ray_session import ray_session
-from ..cache.shared.permissions import open_to_group
-from ..cache.tokens import RowTable
-from ..cache.writer import CacheWriter
-from .video.rule import decoder_rule
-from .worker import ClipWorker, WorkerConfig
+from ...cache.catalog import Catalog, Clip
+from ...cache.clip.stem import Stem, load_stem, save_stem
+from ...cache.runtime.device import prepare_cpu
+from ...cache.runtime.errors import StructAlignError
+from ...cache.runtime.ray_session import ray_session
+from ...cache.shared.permissions import open_to_group
+from ...cache.tokens import RowTable
+from ...cache.writer import CacheWriter
+from ..video.rule import decoder_rule
+from ..worker import Batch, ClipWorker, WorkerConfig
 
-Batch = tuple[int, list[Clip]]
 ATTEMPTS = 3  # tries of a batch whose worker died, and starts of Ray Data when that does not help
 GPU_WORKERS = 16  # workers that share a GPU by default: each takes some hundred MB of it
 GPU_PARTS = 10_000  # Ray counts shares of a GPU in so many parts
 
 
-def run_inline(
-    config: WorkerConfig, backbone: Backbone, catalog: Catalog, batches: list[Batch]
-) -> Iterator[tuple[int, int]]:
-    """Batches one after another on one thread, so with the bytes of a Ray worker.
-
-    Yields (batch, clips done).
-    """
-    prepare_cpu()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    rows = RowTable(catalog, config.views.count)
-    worker = ClipWorker(config, Stem(backbone, config.cut), backbone.preprocessing, rows)
-    try:
-        for number, clips in batches:
-            worker.run(number, clips)
-            yield number, len(clips)
-    finally:
-        worker.close()
-        torch.set_num_threads(threads)
-
-
 class RayWorker:
     """A Ray Data actor: makes its worker once, then does one batch a row."""
 
-    def __init__(self, config: WorkerConfig, stem: str) -> None:
+    def __init__(self, config: WorkerConfig, weights: str) -> None:
         torch.set_num_threads(1)
         prepare_cpu()
         open_to_group(config.folder)
@@ -62,24 +39,19 @@ class RayWorker:
                 f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
                 "install the same on all Ray nodes"
             )
-        backbone = load_stem(config.folder, stem)
         self.catalog = Catalog.load(config.folder / "catalog.json")
         rows = RowTable(self.catalog, config.views.count)
-        self.worker = ClipWorker(config, Stem(backbone, config.cut), backbone.preprocessing, rows)
+        self.worker = ClipWorker(config, load_stem(config.folder, weights), rows)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Do one batch."""
         clips = [self.catalog[str(clip)] for clip in row["clips"]]
-        self.worker.run(int(row["batch"]), clips)
-        return {"batch": row["batch"], "clips": len(clips)}
+        [(batch, count)] = self.worker.run([(int(row["batch"]), clips)])
+        return {"batch": batch, "clips": count}
 
 
 def run_ray(
-    config: WorkerConfig,
-    backbone: Backbone,
-    batches: list[Batch],
-    workers: int | None,
-    address: str | None,
+    config: WorkerConfig, stem: Stem, batches: list[Batch], workers: int | None, address: str | None
 ) -> Iterator[tuple[int, int]]:
     """Batches through Ray Data. Yields (batch, clips done).
 
@@ -91,7 +63,7 @@ def run_ray(
         StructAlignError: no such cluster, no GPU in it, an error in a worker, or workers lost
             ``ATTEMPTS`` times.
     """
-    stem = save_stem(backbone, config.cut, config.folder)
+    weights = save_stem(stem, config.folder)
     with ray_session(address, workers) as ray:
         from ray.exceptions import RayError, RayTaskError
 
@@ -99,7 +71,7 @@ def run_ray(
         left = dict(batches)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                for number, count in _stream(config, stem, left, pool):
+                for number, count in _stream(config, weights, left, pool):
                     del left[number]
                     yield number, count
                 return
@@ -144,7 +116,7 @@ def worker_pool(
 
 
 def _stream(
-    config: WorkerConfig, stem: str, batches: dict[int, list[Clip]], pool: WorkerPool
+    config: WorkerConfig, weights: str, batches: dict[int, list[Clip]], pool: WorkerPool
 ) -> Iterator[tuple[int, int]]:
     import ray.data as ray_data
 
@@ -159,7 +131,7 @@ def _stream(
         warnings.filterwarnings("ignore", message=".*ray_remote_args", category=DeprecationWarning)
         stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
             RayWorker,
-            fn_constructor_args=[config, stem],
+            fn_constructor_args=[config, weights],
             compute=ray_data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
             num_cpus=1,
             num_gpus=pool.gpus,

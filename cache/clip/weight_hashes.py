@@ -1,0 +1,41 @@
+"""Hashes of weights: by tensor, and over all that a cache's specification says of them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..shared.files import sha256_of
+
+CONFIG_DIGEST, BPE_DIGEST = "configuration", "tokenizer"
+
+
+def weight_digests(
+    state: Mapping[str, Tensor], config: dict[str, Any], bpe: Path | None
+) -> dict[str, str]:
+    """sha256 of every tensor by name, and of the configuration and the tokenizer's merges."""
+    digests = {name: hash_weights({name: value}) for name, value in state.items()}
+    text = json.dumps(config, sort_keys=True)
+    return {
+        **digests,
+        CONFIG_DIGEST: hashlib.sha256(text.encode()).hexdigest(),
+        BPE_DIGEST: sha256_of(bpe) if bpe else "",
+    }
+
+
+def hash_digests(digests: dict[str, str]) -> str:
+    """sha256 over ``weight_digests``: what a cache's specification says of its weights."""
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+def hash_weights(state: Mapping[str, Tensor]) -> str:
+    """sha256 over names, shapes and float32 values, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().float().contiguous()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""The faster engine: begin in this process, go on through Ray where that pays for its start."""
+
+import os
+from collections.abc import Iterator
+
+from ...cache.catalog import Catalog, Clip
+from ...cache.clip.stem import Stem
+from ...cache.runtime.progress import Note
+from ..worker import Batch, Work, WorkerConfig
+from .inline import inline_worker
+from .ray_data import run_ray
+
+RAY_START = 9.0  # seconds that Ray takes longer until its first clip: benchmarks/first_clip.py
+PART = 4  # clips between two decisions
+MEASURED = 2.0  # seconds of work before the first; the first part, which warms up, does not count
+
+
+def run_auto(
+    config: WorkerConfig, stem: Stem, catalog: Catalog, batches: list[Batch], note: Note
+) -> Iterator[tuple[int, int]]:
+    """Every batch, or part of one. Yields (batch, clips done)."""
+    parts = [
+        (number, clips[at : at + PART])
+        for number, clips in batches
+        for at in range(0, len(clips), PART)
+    ]
+    note("extracting in this process as long as that is faster than starting Ray")
+    workers, left = os.cpu_count() or 1, sum(len(clips) for _, clips in parts)
+    with inline_worker(config, stem, catalog) as worker:
+        for count, done in enumerate(worker.run(parts), 1):
+            yield done
+            left -= done[1]
+            if count == 1:
+                worker.work = Work()
+            elif (saved := seconds_saved(worker.work, left, workers)) > 0:
+                break
+        else:
+            return
+    note(
+        f"going on through Ray, {workers} workers: about {saved:.0f} s less for the {left} clips "
+        "that are left"
+    )
+    rest: dict[int, list[Clip]] = {}
+    for number, clips in parts[count:]:
+        rest.setdefault(number, []).extend(clips)
+    yield from run_ray(config, stem, list(rest.items()), None, None)
+
+
+def seconds_saved(work: Work, left: int, workers: int) -> float:
+    """What Ray would save on ``left`` clips, its start included, by what was measured here.
+
+    In this process the slower of decoding and encoding counts, since they overlap; a Ray worker
+    is promised one core for both. 0 until enough was measured.
+    """
+    if work.decoding + work.encoding < MEASURED:
+        return 0
+    here = max(work.decoding, work.encoding) / work.clips
+    there = (work.decoding + work.encoding) / work.clips / workers
+    return left * (here - there) - RAY_START

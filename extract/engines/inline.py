@@ -1,0 +1,34 @@
+"""Batches one after another in this process."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ...cache.catalog import Catalog
+from ...cache.clip.stem import Stem
+from ...cache.runtime.device import prepare_cpu
+from ...cache.tokens import RowTable
+from ..worker import Batch, ClipWorker, WorkerConfig
+
+
+def run_inline(
+    config: WorkerConfig, stem: Stem, catalog: Catalog, batches: list[Batch]
+) -> Iterator[tuple[int, int]]:
+    """Every batch. Yields (batch, clips done)."""
+    with inline_worker(config, stem, catalog) as worker:
+        yield from worker.run(batches)
+
+
+@contextmanager
+def inline_worker(config: WorkerConfig, stem: Stem, catalog: Catalog) -> Iterator[ClipWorker]:
+    """A worker on one thread of this process, so with the bytes of a Ray worker."""
+    prepare_cpu()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    worker = ClipWorker(config, stem, RowTable(catalog, config.views.count))
+    try:
+        yield worker
+    finally:
+        worker.close()
+        torch.set_num_threads(threads)
