@@ -16,6 +16,7 @@ from .table import Row, table
 
 NAMES = (
     "startup",
+    "first_clip",
     "similarity",
     "evaluation",
     "loading",

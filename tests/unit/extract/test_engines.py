@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from helpers.cli import INLINE, RAY, Cli, digest
 from structalign.cache import FeatureCache, StructAlignError
+from structalign.extract import extract
+from structalign.extract.engines import auto
+from structalign.extract.engines.auto import RAY_START, seconds_saved
 from structalign.extract.engines.ray_data import WorkerPool, worker_pool
+from structalign.extract.worker import Work
 
 
 @pytest.mark.slow
@@ -36,6 +40,46 @@ def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
     }
     assert not second["reused"] and second["fingerprint"] == first["fingerprint"]
     assert digest(Path(first["path"])) == digest(Path(second["path"]))
+
+
+@pytest.mark.slow
+def test_going_on_through_ray_gives_the_same_bytes(
+    shared: Cli, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would after the first clips, were the rest of a size that pays."""
+    first = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    monkeypatch.setattr(auto, "RAY_START", -1e9)
+    monkeypatch.setattr(auto, "MEASURED", 0.0)
+    notes: list[str] = []
+    cache = extract(
+        "manifest", name="manifest", root=videos, backbone="demo", frames=4, views=2, cut=4,
+        cache_root=tmp_path, progress=lambda *_: None, note=notes.append,
+    )  # fmt: skip
+    assert notes[0] == "extracting in this process as long as that is faster than starting Ray"
+    assert notes[1].startswith("going on through Ray, ") and "24 clips that are left" in notes[1]
+    assert cache.fingerprint == first["fingerprint"] and not cache.quarantine
+    assert digest(cache.path) == digest(Path(first["path"]))
+
+
+@pytest.mark.parametrize(
+    ("work", "left", "workers", "expected"),
+    [
+        (Work(10, 0.5, 1.0), 10**6, 64, 0),  # too little was measured
+        (Work(10, 10.0, 10.0), 1000, 2, -RAY_START),  # both cores are busy here too
+        (Work(10, 0.0, 10.0), 1000, 2, 500 - RAY_START),
+        (Work(10, 10.0, 1.0), 1000, 11, 900 - RAY_START),
+        (Work(10, 10.0, 1.0), 5, 11, 4.5 - RAY_START),
+    ],
+)
+def test_what_ray_would_save(work: Work, left: int, workers: int, expected: float) -> None:
+    assert seconds_saved(work, left, workers) == pytest.approx(expected)
+
+
+def test_small_work_stays_in_this_process(cli: Cli, videos: Path) -> None:
+    line = [part for part in INLINE if part not in ("--engine", "inline")]
+    done = cli(*line, "--root", videos, "--cut", "4")
+    assert done.returncode == 0
+    assert "extracting in this process" in done.stderr and "through Ray" not in done.stderr
 
 
 @pytest.mark.slow
