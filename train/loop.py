@@ -123,16 +123,13 @@ def learn(
         if best is not None and not best.should_continue:
             break
         began, sums = time.monotonic(), dict[str, Tensor]()
+        is_finite = torch.ones((), dtype=torch.bool, device=run.device)
         method.train()
         for batch in task.batches(epoch):
             losses = method.losses(batch)
             torch.stack(list(losses.values())).sum().backward()
             norm = clip_gradients(list(method.parameters()), settings.clip_norm)
-            if not torch.isfinite(norm):
-                raise StructAlignError(
-                    f"task {task.number}, epoch {epoch + 1}: the loss is no longer a number; "
-                    "lower the learning rates"
-                )
+            is_finite &= torch.isfinite(norm)
             optimizer.step(learning_rate_factor(step, total, warmup, settings.schedule))
             optimizer.zero_grad()
             method.after_step(step)
@@ -140,6 +137,11 @@ def learn(
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         method.eval()
+        if not is_finite:  # asked once an epoch: every answer waits for the device
+            raise StructAlignError(
+                f"task {task.number}, epoch {epoch + 1}: the loss is no longer a number; "
+                "lower the learning rates"
+            )
         measured = {name: float(value) / task.steps for name, value in sums.items()}
         if best is not None and score is not None:
             measured["score"] = score()

@@ -39,14 +39,15 @@ class Queries:
 
 @dataclass(frozen=True)
 class Task:
-    """One task's training set, on the device."""
+    """One task's training set, on the device but for what the batches are chosen by."""
 
     number: int  # 1-based
     categories: tuple[str, ...]
     tokens: Tensor  # float16 [views, M, N, P, C]
     clip_labels: Tensor  # int64 [M]
     ids: Tensor  # int64 [Q, L]
-    caption_clip: Tensor  # int64 [Q]
+    caption_clip: Tensor  # int64 [Q], on the CPU
+    caption_lengths: Tensor  # int64 [Q], ids up to and with the end, on the CPU
     first_class: int  # global class number of its first category
     classes: int  # known by now, its own among them
     eval_tokens: Callable[[], Tensor]  # of the clips that it is evaluated on
@@ -59,21 +60,27 @@ class Task:
         return len(self._order(0))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: every caption once; view ``epoch mod views``."""
+        """The batches of an epoch: every caption once; view ``epoch mod views``.
+
+        They are put together on the CPU, so that nothing waits for the device.
+        """
         view = epoch % len(self.tokens)
         for order in self._order(epoch):
-            captions = order.to(self.tokens.device)
-            clips = self.caption_clip[captions]
-            distinct, place = clips.unique(return_inverse=True)
-            tokens, labels = self.tokens[view, distinct], self.clip_labels[clips]
-            yield Batch(tokens, place, self.ids[captions], labels, clips, captions, view)
+            distinct, place = self.caption_clip[order].unique(return_inverse=True)
+            longest = int(self.caption_lengths[order].max())
+            chosen = torch.cat([order, self.caption_clip[order], place, distinct])
+            captions, clips, place, distinct = chosen.to(self.tokens.device).split(
+                [len(order)] * 3 + [len(distinct)]
+            )
+            ids, labels = self.ids[captions, :longest], self.clip_labels[clips]
+            yield Batch(self.tokens[view, distinct], place, ids, labels, clips, captions, view)
 
     def _order(self, epoch: int) -> list[Tensor]:
         rng = generator(self.seed, f"batches/{epoch}", self.number)
         shuffled = torch.randperm(len(self.ids), generator=rng)
         if self.settings.batches == "pairs":
             return list(shuffled.split(self.settings.batch))
-        return _distinct_batches(shuffled, self.caption_clip.cpu(), self.settings.batch)
+        return _distinct_batches(shuffled, self.caption_clip, self.settings.batch)
 
 
 def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Tensor]:
@@ -152,13 +159,15 @@ class TaskStream:
         tokens = torch.from_numpy(self._cache(number).all_views([clip.id for clip in clips]))
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         labels = [self.class_number[clip.category] for clip in clips]
+        ids = tokenize([text for _, text in captions])
         return Task(
             number,
             self.categories[number - 1],
             tokens.to(self.device),
             torch.tensor(labels, device=self.device),
-            tokenize([text for _, text in captions]).to(self.device),
-            torch.tensor([row for row, _ in captions], device=self.device),
+            ids.to(self.device),
+            torch.tensor([row for row, _ in captions]),
+            ids.argmax(-1) + 1,
             self.class_number[self.categories[number - 1][0]],
             len({name for names in self.categories[:number] for name in names}),
             lambda: self.tokens(number, self.eval_clips(number)),

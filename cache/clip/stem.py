@@ -62,7 +62,7 @@ class Stem(nn.Module):
         self.load_state_dict({name: weights[name] for name in wanted}, assign=True)
         self.requires_grad_(False).eval()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
         """Preprocessed frames [B, 3, S, S] to tokens [B, 1 + patches, width], class token first."""
         x = self.conv1(pixels).flatten(2).transpose(1, 2)

@@ -13,7 +13,7 @@ from ...cache.clip.backbone import Backbone
 from ...cache.runtime.errors import StructAlignError
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
-from ..model.towers import TextFeatures
+from ..model.towers import TextFeatures, cut_to_longest
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..settings import MethodConfig
@@ -140,10 +140,11 @@ class AdaptedMethod(Method):
     def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption by the paths of some tasks, the routed ones together in batches."""
         found = {1: self.encode_texts(ids, 1)} if 1 in tasks else {}
+        ids = cut_to_longest(ids).to(self.device)
         routed = sorted({task for task in tasks if task > 1})
         for some in (routed[n : n + QUERY_PATHS] for n in range(0, len(routed), QUERY_PATHS)):
             prototypes = torch.stack([self.task_prototypes[task - 1] for task in some])
-            text = self.by_route(ids.to(self.device).expand(len(some), -1), Route(True, prototypes))
+            text = self.by_route(ids.expand(len(some), -1), Route(True, prototypes))
             found |= {
                 task: TextFeatures(text.words[n, None], text.lengths[n, None], text.text[n, None])
                 for n, task in enumerate(some)

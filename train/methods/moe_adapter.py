@@ -197,7 +197,6 @@ class MoEAdapter(Method):
         """Captions [B, L] by the routers of ``task``."""
         tower, noise = self.towers.text, self.noise()
         end = ids.argmax(-1)
-        ids = ids[:, : int(end.max()) + 1]
         x = tower.token_embedding(ids) + tower.positional_embedding[: ids.shape[1]]
         with autocast(tower.compute, x):
             for index, module in enumerate(tower.blocks):
@@ -208,7 +207,7 @@ class MoEAdapter(Method):
                 x = y + block.mlp(block.ln_2(y)) + mixture(y, gates, noise)
         x = tower.ln_final(x) @ tower.projection
         text = x[torch.arange(len(x), device=x.device), end]
-        return TextFeatures(x[:, 1:], end - 1, text)
+        return TextFeatures(x[:, 1 : max(2, ids.shape[1] - 1)], end - 1, text)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """The unit mean frame [V, 1, D]."""

@@ -27,29 +27,44 @@ class Noise(Protocol):
 class GeneratorNoise:
     """Noise from an explicit generator on the CPU.
 
-    On another device each draw is made there, seeded by the CPU's generator, whose state is then
-    all that a checkpoint needs.
+    On a device with generators of its own each draw is made there, seeded by the CPU's generator,
+    whose state is then all that a checkpoint needs; on another one draws come from the CPU.
     """
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
-        self._elsewhere: dict[torch.device, Generator] = {}
+        self._elsewhere: dict[torch.device, Generator | None] = {}
 
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Standard normal draws."""
-        generator = self._on(like.device)
-        return torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
+        rng = self._on(like.device)
+        return torch.randn(shape, generator=rng, device=rng.device, dtype=like.dtype).to(
+            like.device
+        )
 
     def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
         """Dropout's factors."""
-        draws = torch.rand(shape, generator=self._on(like.device), device=like.device)
+        rng = self._on(like.device)
+        draws = torch.rand(shape, generator=rng, device=rng.device).to(like.device)
         return (draws >= dropout).to(like.dtype) / (1 - dropout)
 
     def _on(self, device: torch.device) -> Generator:
         if device.type == self.generator.device.type:
             return self.generator
+        if device not in self._elsewhere:
+            self._elsewhere[device] = _generator_on(device)
+        if (elsewhere := self._elsewhere[device]) is None:
+            return self.generator
         seed = int(torch.randint(2**62, (), generator=self.generator))
-        return self._elsewhere.setdefault(device, Generator(device)).manual_seed(seed)
+        return elsewhere.manual_seed(seed)
+
+
+def _generator_on(device: torch.device) -> Generator | None:
+    """A generator on a device; None where the device has none."""
+    try:
+        return Generator(device)
+    except RuntimeError:
+        return None
 
 
 class FrameFusion(nn.Module):

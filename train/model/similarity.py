@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Scores of one tile: on a CPU they should stay in its cache.
-TILE_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
-TILE_TEXTS = 32
+# Texts and bytes of the scores of one tile: on a CPU they should stay in its cache.
+CPU_TILE = (32, 2 * 2**20)
+DEVICE_TILE = (128, 256 * 2**20)
 SLAB_VIDEOS = 1024  # normalised at a time
 
 
@@ -43,17 +43,19 @@ def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tup
 
 
 def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Both halves [V, T'] for the texts in the order of their lengths, TILE_TEXTS at a time."""
+    """Both halves [V, T'] for the texts in the order of their lengths, a tile at a time."""
     if not len(frames) or not len(words) or not words.shape[1]:
         nothing = frames.new_zeros(len(frames), len(words), dtype=torch.float32)
         yield nothing, nothing
         return
     frames, lengths, count = _unit(frames), lengths.to(words.device), frames.shape[1]
-    for texts in lengths.argsort(stable=True).split(TILE_TEXTS):
-        packed, share = _packed(words[texts], lengths[texts])
+    tile_texts, tile_bytes = CPU_TILE if frames.device.type == "cpu" else DEVICE_TILE
+    groups = lengths.argsort(stable=True).split(tile_texts)
+    for texts, longest in zip(groups, _longest(words, lengths, groups), strict=True):
+        packed, share = _packed(words[texts], lengths[texts], longest)
         packed = _unit(packed).to(frames.dtype)
         of_video = frames.element_size() * count * packed.shape[0] * packed.shape[1]
-        tile = max(1, TILE_BYTES[frames.device.type] // of_video)
+        tile = max(1, tile_bytes // of_video)
         tiles = [_best(part, packed) for part in frames.split(tile)]
         of_words, of_frames = (torch.cat(best) for best in zip(*tiles, strict=True))
         yield (of_words * share).sum(1), of_frames.mean(1) * (share[0] > 0)
@@ -66,12 +68,21 @@ def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:
     return torch.cat(tuple(columns), dim=1)[:, back].float()
 
 
-def _packed(words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+def _longest(words: Tensor, lengths: Tensor, groups: Sequence[Tensor]) -> list[int]:
+    """Words of each group's longest text; of a single group not asked of a device, to spare a wait.
+
+    Its texts are then computed with their padding.
+    """
+    if len(groups) == 1 and words.device.type != "cpu":
+        return [words.shape[1]]
+    return lengths[torch.stack([texts[-1] for texts in groups])].clamp(min=1).tolist()
+
+
+def _packed(words: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """Words of a tile's texts [L, T, D], and each word's share in its text's mean [L, T].
 
     A text's last word is repeated up to the longest text, which changes no maximum.
     """
-    longest = max(1, int(lengths.max()))
     place = torch.arange(longest, device=words.device)[:, None]
     inside = place < lengths
     last = words[torch.arange(len(words), device=words.device), (lengths - 1).clamp(min=0)]

@@ -88,16 +88,13 @@ class TextTower(nn.Module):
         """Every position in the joint space [B, L, D], and where the end of each caption is [B].
 
         Args:
-            ids: int64 [B, L]: start, words, end (the highest id of the row), anything after. L is
-                cut to the longest caption unless ``visible`` is given.
+            ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
             experts: the text experts of every block.
             route: how the captions go through the experts.
             visible: bool [B, L], the positions that may be attended to; only of interest where
                 positions after the end are read.
         """
         end = ids.argmax(-1)
-        if visible is None:
-            ids = ids[:, : int(end.max()) + 1]
         x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
         mask = None if visible is None else _causal(visible)
         with autocast(self.compute, x):
@@ -136,9 +133,13 @@ class Towers(nn.Module):
     def text_features(
         self, ids: Tensor, experts: nn.ModuleList | None = None, route: Route | None = None
     ) -> TextFeatures:
-        """Captions int64 [B, L] in the joint space; words lie between start and end."""
+        """Captions int64 [B, L] in the joint space; words lie between start and end.
+
+        What L exceeds the longest caption by is computed for nothing: see ``cut_to_longest``.
+        """
         x, end = self.text(ids, experts, route)
-        return TextFeatures(x[:, 1:], end - 1, x[torch.arange(len(x), device=x.device), end])
+        words = x[:, 1 : max(2, ids.shape[1] - 1)]
+        return TextFeatures(words, end - 1, x[torch.arange(len(x), device=x.device), end])
 
 
 def autocast(compute: Compute, like: Tensor) -> torch.autocast:
@@ -241,17 +242,26 @@ def encode_by_length(
     Captions of one length are encoded together, so that nothing is computed for padding, unless
     ``pad_together``.
     """
+    ids = ids.cpu()
     ends, order = ids.argmax(-1).sort(stable=True)
     sizes = [len(ids)]
     if not pad_together:
         sizes = ends.unique_consecutive(return_counts=True)[1].tolist()
-    groups = ids[order].to(device).split(sizes)
-    parts = [encode(part) for group in groups for part in group.split(batch)]
+    parts = [
+        encode(cut_to_longest(part).to(device))
+        for group in ids[order].split(sizes)
+        for part in group.split(batch)
+    ]
     longest = max(part.words.shape[1] for part in parts)
     words = torch.cat([F.pad(p.words, (0, 0, 0, longest - p.words.shape[1])) for p in parts])
     back = order.argsort().to(words.device)
     lengths, text = torch.cat([p.lengths for p in parts]), torch.cat([p.text for p in parts])
     return TextFeatures(words[back], lengths[back], text[back])
+
+
+def cut_to_longest(ids: Tensor) -> Tensor:
+    """Captions int64 [B, L] on the CPU, without the columns after the longest one's end."""
+    return ids[:, : int(ids.argmax(-1).max()) + 1]
 
 
 def _causal(visible: Tensor) -> Tensor:

@@ -55,8 +55,7 @@ def tasks(method: AdaptedMethod) -> tuple[Gallery, list[Queries]]:
 def test_pieces_equal_the_whole(learnt: AdaptedMethod, monkeypatch: pytest.MonkeyPatch) -> None:
     gallery, queries = tasks(learnt)
     whole = stage_scores(learnt, gallery, queries).stored
-    monkeypatch.setattr(similarity, "TILE_TEXTS", 1)
-    monkeypatch.setattr(similarity, "TILE_BYTES", {"cpu": 1})  # one video a tile
+    monkeypatch.setattr(similarity, "CPU_TILE", (1, 1))  # one text, one video
     encode = towers.encode_by_length
     one_by_one = lambda *arguments: encode(*arguments, batch=1)  # noqa: E731
     monkeypatch.setattr(base, "encode_by_length", one_by_one)

@@ -29,9 +29,8 @@ def sample(
 @pytest.mark.parametrize("seed", range(5))
 def test_values_and_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, words, lengths = sample(seed)
-    monkeypatch.setattr(similarity, "TILE_TEXTS", 2)
     monkeypatch.setattr(similarity, "SLAB_VIDEOS", 4)
-    monkeypatch.setattr(similarity, "TILE_BYTES", {"cpu": 4 * 4 * 6 * 2 * 3})  # three videos a tile
+    monkeypatch.setattr(similarity, "CPU_TILE", (2, 4 * 4 * 6 * 2 * 3))  # three videos a tile
     fast = [x.clone().requires_grad_() for x in (frames, words)]
     slow = [x.clone().requires_grad_() for x in (frames, words)]
     a, b = word_frame_similarity(*fast, lengths), word_frame_similarity_reference(*slow, lengths)

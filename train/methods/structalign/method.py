@@ -158,8 +158,9 @@ class StructAlign(AdaptedMethod):
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Class, unit text and unit video feature of every pair, by the trained path, view 0."""
         text = self.encode_texts(task.ids, task.number)
-        video = pooled_unit(self.encode_frames(task.tokens[0]))[task.caption_clip]
-        labels = task.clip_labels[task.caption_clip]
+        of_caption = task.caption_clip.to(self.device)
+        video = pooled_unit(self.encode_frames(task.tokens[0]))[of_caption]
+        labels = task.clip_labels[of_caption]
         return labels, pooled_unit(text.words, text.lengths), video
 
     def doubts(self) -> list[str]:

@@ -113,14 +113,13 @@ class StructAlignWithSlips(StructAlign):
     ) -> TextFeatures:
         end = ids.argmax(-1)
         if visible is None:
-            ids = ids[:, : int(end.max()) + 1]
             visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
         x, end = self.towers.text(ids, experts, route, visible)
         place = torch.arange(ids.shape[1], device=ids.device)
         is_word = released_words(ids)
         order = torch.where(is_word, place, ids.shape[1]).argsort(dim=1, stable=True)
         lengths = is_word.sum(1)
-        words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, int(lengths.max()))]
+        words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, ids.shape[1] - 2)]
         return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
 
     def state(self) -> dict[str, Tensor]:

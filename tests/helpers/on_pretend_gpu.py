@@ -1,0 +1,111 @@
+"""Every public verb with a method, on the pretend accelerator or on the CPU: JSON on stdout.
+
+``on_pretend_gpu DEVICE FOLDER VIDEOS METHOD...``: figures of each method, and on the pretend
+accelerator the lines that waited for it between two steps of one epoch.
+"""
+
+import csv
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from structalign import open_run
+from structalign.cache.reader import FeatureCache
+from structalign.evaluate import evaluate, search
+from structalign.evaluate.searcher import Searcher
+from structalign.extract import extract
+from structalign.train import append, train
+from structalign.train.optimizer import ExpertAdamW
+from structalign.train.runs.run import Run
+
+from helpers import pretend_gpu
+
+SMALL = {
+    "epochs": 1, "batch": 6, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
+    "experts": 3, "rank": 8,
+}  # fmt: skip
+CAPTIONS = 2  # a clip
+WAITED: list[str] = []  # of the method at hand
+
+
+def quiet(*_: object) -> None:
+    """Tell nobody."""
+
+
+def watch_steps() -> None:
+    """Note what waits between two optimizer steps of one epoch."""
+    step, before = ExpertAdamW.step, pretend_gpu.WAITS.copy()
+    last: list[ExpertAdamW] = []
+
+    def watched(self: ExpertAdamW, factor: float) -> None:
+        nonlocal before
+        if last and last[-1] is self:  # an epoch alone, so an optimizer of its own each
+            WAITED.extend(" ".join(one) for one in pretend_gpu.WAITS - before)
+        step(self, factor)
+        last[:] = [self]
+        before = pretend_gpu.WAITS.copy()
+
+    ExpertAdamW.step = watched  # type: ignore[method-assign]
+
+
+def collection(videos: Path, folder: Path, suffix: str) -> Path:
+    """The same videos with at most two captions each, and a suffix to their categories."""
+    folder.mkdir()
+    for film in videos.glob("*.mp4"):
+        shutil.copy(film, folder)
+    with (videos / "manifest.csv").open() as file, (folder / "manifest.csv").open("w") as out:
+        rows = list(csv.DictReader(file))
+        table = csv.DictWriter(out, list(rows[0]))
+        table.writeheader()
+        seen: Counter[str] = Counter()
+        for row in rows:
+            seen[row["clip_id"]] += 1
+            if seen[row["clip_id"]] <= CAPTIONS:
+                table.writerow({**row, "category": row["category"] + suffix})
+    return folder
+
+
+def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> dict[str, Any]:
+    """Train, stop, resume, append, evaluate, search by words and by a video."""
+    WAITED.clear()
+    given = {"tasks": 2, "out": out, "device": device, "progress": quiet, "note": quiet}
+    train(caches[0], method, until=1, **given, **SMALL)  # type: ignore[arg-type]
+    run = train(caches[0], method, **given, **SMALL)  # type: ignore[arg-type]
+    if method != "joint":  # it learns all at once
+        run = append(run, caches[1], progress=quiet, note=quiet)
+    results = evaluate(run).to_json()
+    opened: Run = open_run(out, cache=caches[0], device=device)
+    video = opened.encode_video(min(Path(sys.argv[3]).glob("*.mp4")))
+    found = search(opened, "a red ball", 5)
+    return {
+        "matrix": results["matrix"]["r1"],
+        "t2v": results["final"]["t2v"],
+        "found": [one.clip.id for one in found.results],
+        "alike": [one.clip.id for one in Searcher(opened).search_alike(video, "a", 5).results],
+        "waited": sorted(set(WAITED)),
+    }
+
+
+def main() -> None:
+    """Extract, then every method in turn."""
+    device, folder, videos = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    roots = [collection(videos, folder / f"videos{n}", n * " again") for n in range(2)]
+    caches = [
+        extract(
+            "manifest", root=root, name=f"part{n}", backbone="demo", frames=2, views=2, cut=0,
+            engine="inline", device=device, cache_root=folder / "cache", progress=quiet, note=quiet,
+        )
+        for n, root in enumerate(roots)
+    ]  # fmt: skip
+    watch_steps()
+    body: dict[str, Any] = {"fingerprints": [cache.fingerprint for cache in caches]}
+    body["cache"] = str(caches[0].path)
+    body["methods"] = {m: verbs(m, caches, folder / Path(m).name, device) for m in sys.argv[4:]}
+    json.dump(body, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
