@@ -60,30 +60,18 @@ def done(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[str, di
     return {"gpu": gpu, "cpu": cpu}
 
 
-def test_the_same_cache_comes_from_it(done: dict[str, dict[str, Any]]) -> None:
+def test_every_method_on_a_device_that_is_not_the_cpu(done: dict[str, dict[str, Any]]) -> None:
+    """The CPU's cache, figures and found clips, and no wait inside a step; a real one is noticed.
+
+    One test, since its parts on several test processes would each make all runs again.
+    """
     assert done["gpu"]["fingerprints"] == done["cpu"]["fingerprints"]
     gpu, cpu = (FeatureCache.open(done[device]["cache"]) for device in ("gpu", "cpu"))
     ids = [clip.id for clip in cpu.catalog]
     assert np.allclose(gpu.tokens(ids), cpu.tokens(ids), atol=5e-3)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_gives_the_figures_of_the_cpu(
-    method: str, done: dict[str, dict[str, Any]]
-) -> None:
-    """Trained, stopped, resumed, grown, evaluated, searched by words and by a video."""
-    gpu, cpu = (done[device]["methods"][method] for device in ("gpu", "cpu"))
-    assert gpu["matrix"] == cpu["matrix"]
-    assert gpu["found"] == cpu["found"] and gpu["alike"] == cpu["alike"]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_nothing_waits_for_the_device_inside_a_step(
-    method: str, done: dict[str, dict[str, Any]]
-) -> None:
-    assert done["gpu"]["methods"][method]["waited"] == []
-
-
-def test_a_wait_inside_a_step_would_be_noticed(done: dict[str, dict[str, Any]]) -> None:
-    [waits] = (body for name, body in done["gpu"]["methods"].items() if name.endswith("waits.py"))
-    assert len(waits["waited"]) == 1 and "_local_scalar_dense" in waits["waited"][0]
+    on_gpu, on_cpu = (done[device]["methods"] for device in ("gpu", "cpu"))
+    for name in ("matrix", "found", "alike"):
+        assert {m: on_gpu[m][name] for m in METHODS} == {m: on_cpu[m][name] for m in METHODS}
+    assert not [line for method in METHODS for line in on_gpu[method]["waited"]]
+    [deliberate] = (body["waited"] for name, body in on_gpu.items() if name.endswith("waits.py"))
+    assert len(deliberate) == 1 and "_local_scalar_dense" in deliberate[0]

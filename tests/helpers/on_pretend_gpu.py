@@ -27,7 +27,7 @@ SMALL = {
     "epochs": 1, "batch": 6, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
     "experts": 3, "rank": 8,
 }  # fmt: skip
-CAPTIONS = 2  # a clip
+CAPTIONS = 1  # a clip
 WAITED: list[str] = []  # of the method at hand
 
 
@@ -52,7 +52,7 @@ def watch_steps() -> None:
 
 
 def collection(videos: Path, folder: Path, suffix: str) -> Path:
-    """The same videos with at most two captions each, and a suffix to their categories."""
+    """The same videos with at most CAPTIONS each, and a suffix to their categories."""
     folder.mkdir()
     for film in videos.glob("*.mp4"):
         shutil.copy(film, folder)
