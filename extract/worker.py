@@ -1,4 +1,4 @@
-"""One batch of clips: decode, make views, run the stem, write. All that an executor runs."""
+"""Clips in turn: decode, make views, run the stem, write. All that an engine runs."""
 
 import time
 from collections.abc import Iterator, Sequence

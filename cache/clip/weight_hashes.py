@@ -35,7 +35,7 @@ def hash_weights(state: Mapping[str, Tensor]) -> str:
     """sha256 over names, shapes and float32 values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(state):
-        value = state[name].detach().float().contiguous()
+        value = state[name].detach().cpu().float().contiguous()
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()

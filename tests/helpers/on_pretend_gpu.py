@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from structalign import open_run
+from structalign.cache.clip.backbone import load_backbone
+from structalign.cache.clip.weight_hashes import hash_weights
 from structalign.cache.reader import FeatureCache
 from structalign.evaluate import evaluate, search
 from structalign.evaluate.searcher import Searcher
@@ -48,7 +50,7 @@ def watch_steps() -> None:
         last[:] = [self]
         before = pretend_gpu.WAITS.copy()
 
-    ExpertAdamW.step = watched  # type: ignore[method-assign]
+    ExpertAdamW.step = watched
 
 
 def collection(videos: Path, folder: Path, suffix: str) -> Path:
@@ -72,8 +74,8 @@ def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> di
     """Train, stop, resume, append, evaluate, search by words and by a video."""
     WAITED.clear()
     given = {"tasks": 2, "out": out, "device": device, "progress": quiet, "note": quiet}
-    train(caches[0], method, until=1, **given, **SMALL)  # type: ignore[arg-type]
-    run = train(caches[0], method, **given, **SMALL)  # type: ignore[arg-type]
+    train(caches[0], method, until=1, **given, **SMALL)
+    run = train(caches[0], method, **given, **SMALL)
     if method != "joint":  # it learns all at once
         run = append(run, caches[1], progress=quiet, note=quiet)
     results = evaluate(run).to_json()
@@ -100,8 +102,11 @@ def main() -> None:
         )
         for n, root in enumerate(roots)
     ]  # fmt: skip
+    # As it is handed to Ray's workers after this process has begun with it.
+    stem = load_backbone("demo", "demo").stem(2).to(device)
     watch_steps()
     body: dict[str, Any] = {"fingerprints": [cache.fingerprint for cache in caches]}
+    body["stem"] = hash_weights(stem.state_dict())
     body["cache"] = str(caches[0].path)
     body["methods"] = {m: verbs(m, caches, folder / Path(m).name, device) for m in sys.argv[4:]}
     json.dump(body, sys.stdout)
