@@ -47,7 +47,7 @@ def main() -> None:
                 engine: lambda engine=engine, videos=videos: extract(videos, engine)
                 for engine in ("auto", "inline", "ray")
             }
-            taken = in_turn(3 if count == FEW else 1, engines)  # type: ignore[arg-type]
+            taken = in_turn(3 if count == FEW else 1, engines)
             if count == FEW:
                 rows.append(
                     Row(
@@ -70,7 +70,7 @@ def main() -> None:
                 )
             )  # fmt: skip
     worker, torch = (
-        median(seconds(lambda code=code: run("-c", code)) for _ in range(5))  # type: ignore[misc]
+        median(seconds(lambda code=code: run("-c", code)) for _ in range(5))
         for code in (f"import {WORKER}", "import torch")
     )
     rows.append(

@@ -46,7 +46,7 @@ class Module:
     get_amp_supported_dtype = staticmethod(lambda: [torch.bfloat16, torch.float16])
 
 
-backend_registration._setup_privateuseone_for_python_backend("gpu", backend_module=Module())  # type: ignore[arg-type]
+backend_registration._setup_privateuseone_for_python_backend("gpu", backend_module=Module())
 
 _real: dict[int, tuple[StorageWeakRef, torch.Tensor]] = {}
 _sweep_at = [5000]
