@@ -14,7 +14,7 @@ from .runtime.progress import note_on_stderr
 from .shared.file_hashes import FileHashCache
 from .shared.files import is_plain_file, read_json
 from .shared.lease import Lease
-from .shared.permissions import make_own, make_read_only, make_root, make_writable, open_to_group
+from .shared.permissions import make_read_only, make_root, make_writable, open_to_group, own_copy
 from .tokens import is_remote
 from .writer import CACHE_FILES, CacheWriter
 
@@ -51,7 +51,7 @@ class CacheRoot:
 
     def unfinished(self) -> list[Path]:
         """Folders of caches that are being written, or whose writing was interrupted."""
-        return sorted(file.parent for file in self.path.glob("staging/*/spec.json"))
+        return sorted(file.parent for file in self.path.glob("staging/[!.]*/spec.json"))
 
     def folder(self, fingerprint: str) -> Path:
         """Where the cache with this fingerprint is, or would be."""
@@ -87,16 +87,18 @@ class CacheRoot:
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
         writer.strip()
-        make_own(writer.path)
-        for path in writer.path.iterdir():
+        source = own_copy(writer.path)
+        for path in source.iterdir():
             make_read_only(path)
         if target.exists():
             self._check_is_cache(target)
             os.rename(target, _leaving(target))
-        os.rename(writer.path, target)
+        os.rename(source, target)
         make_read_only(target)
-        for left in target.parent.glob(".*.leaving"):
-            # What another member of the group published is theirs to delete: it waits for them.
+        if source != writer.path:
+            os.rename(writer.path, _leaving(writer.path))
+        for left in (*target.parent.glob(".*.leaving"), *writer.path.parent.glob(".*.leaving")):
+            # What another member of the group made is theirs to delete: it waits for them.
             with suppress(PermissionError):
                 make_writable(left)
                 shutil.rmtree(left)

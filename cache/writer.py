@@ -1,9 +1,9 @@
 """A cache being written: batches of clips with a record each, then one manifest of checksums."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .catalog import Catalog
 from .checksums import MANIFEST, manifest_text
 from .runtime.errors import StructAlignError
-from .shared.files import sha256_of, write_text
+from .shared.files import link_or_copy, sha256_of, write_text
 from .shared.permissions import make_writable
 from .spec import CacheSpec
 from .tokens import RowTable, TokenArray, create_tokens, open_tokens, row_state
@@ -108,12 +108,8 @@ class CacheWriter:
         """Share a published cache's token files; they are only ever replaced, never written to."""
         for chunk in (published / "tokens").glob("c.*"):
             target = self.path / "tokens" / chunk.name
-            try:
-                os.link(chunk, target)
-            except FileExistsError:
-                continue
-            except OSError:  # a file system without links
-                shutil.copyfile(chunk, target)
+            with suppress(FileExistsError):
+                link_or_copy(chunk, target)
 
     def finalize(
         self, spec: CacheSpec, outcomes: list[ClipOutcome], provenance: dict[str, Any]

@@ -1,12 +1,17 @@
 """Permissions of a shared folder: unfinished work is open to the group, the rest read-only."""
 
 import os
+import secrets
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
+
+from .files import link_or_copy
 
 GROUP = stat.S_IRGRP | stat.S_IWGRP
 WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+OWN = ".own"  # how the name of an own copy ends
 
 
 def make_root(root: Path) -> None:
@@ -29,37 +34,43 @@ def make_read_only(folder: Path) -> None:
         path.chmod(_readable(path) & ~WRITE)
 
 
-def make_own(folder: Path) -> None:
-    """Replace what another member of the group made by copies of our own.
+def own_copy(folder: Path) -> Path:
+    """``folder`` if all of it is ours, else a copy of it beside it that is.
 
-    Only its owner may change a file's mode: an unfinished cache that somebody else began could not
-    be made read-only. Folders are made anew, files move into them.
+    Only its owner may change a file's mode: an unfinished cache that another member of the group
+    began could not be made read-only. Nothing is moved, so a kill in here costs the copy alone;
+    what an earlier one left is removed first. Our own files are linked.
     """
-    user = os.geteuid()
-    if user == 0:  # may change any mode
-        return
-    inside = sorted(folder.rglob("*"), reverse=True)
-    for path in (*inside, folder):
-        if path.lstat().st_uid == user:
-            continue
-        own = path.with_name(f".{path.name}.{os.getpid()}.own")
+    for left in folder.parent.glob(f".{folder.name}.*{OWN}"):
+        with suppress(PermissionError):  # another member's: it waits for them
+            make_writable(left)
+            shutil.rmtree(left)
+    user, inside = os.geteuid(), sorted(folder.rglob("*"))
+    # root may change any mode
+    if user == 0 or all(path.lstat().st_uid == user for path in (folder, *inside)):
+        return folder
+    own = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{OWN}")
+    own.mkdir()
+    for path in inside:
+        target = own / path.relative_to(folder)
         if path.is_dir():
-            own.mkdir()
-            for child in path.iterdir():
-                os.rename(child, own / child.name)
-            path.rmdir()
-            os.rename(own, path)
+            target.mkdir()
+        elif path.lstat().st_uid == user:
+            link_or_copy(path, target)
         else:
-            shutil.copyfile(path, own)
-            os.replace(own, path)
+            shutil.copyfile(path, target)
+    return own
 
 
 def make_writable(folder: Path) -> None:
-    """Restore the owner's write permission, so that a folder can be moved or removed."""
+    """Restore the owner's write permission of folders, so that they can be moved or removed.
+
+    Files keep their modes: they may be linked into a published cache.
+    """
     for path in (folder, *folder.rglob("*")):
-        mode = stat.S_IMODE(path.stat().st_mode)
+        mode = stat.S_IMODE(path.lstat().st_mode)
         # What is writable may belong to another member, who alone may change its mode.
-        if not mode & stat.S_IWUSR:
+        if path.is_dir() and not mode & stat.S_IWUSR:
             path.chmod(mode | stat.S_IWUSR)
 
 

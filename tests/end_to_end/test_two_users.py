@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import EXTRACT, ROOT, Cli
+from structalign.cache import FeatureCache
+from structalign.cache.verify import verify
 
 GROUP, FIRST, SECOND = 54001, 54002, 54003
 # May read what only root can (this Python, the test's folder), and write as nobody special.
@@ -49,13 +51,15 @@ class Lab:
         os.chown(self.root, 0, GROUP)
         self.root.chmod(0o2775)
 
-    def start(self, user: int, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, user: int, *arguments: str, program: tuple[str, ...] = (str(ROOT / "cli.py"),)
+    ) -> subprocess.Popen[str]:
         home = self.folder / str(user)
         home.mkdir(exist_ok=True)
         os.chown(home, user, GROUP)
         line = (*EXTRACT, "--root", self.videos, "--cache-root", self.root, *arguments)
         return subprocess.Popen(
-            [*as_user(user), sys.executable, str(ROOT / "cli.py"), *map(str, line)],
+            [*as_user(user), sys.executable, *program, *map(str, line)],
             env={**self.cli.environment, "HOME": str(home)},
             cwd=home,
             umask=0o022,
@@ -90,6 +94,42 @@ def test_an_unfinished_cache_is_taken_over(lab: Lab) -> None:
     assert {path.stat().st_uid for path in (published, *published.rglob("*"))} == {SECOND}
     assert not any(path.stat().st_mode & 0o222 for path in published.rglob("*"))
     assert "already there" in lab.extract(FIRST)
+
+
+KILLS_ITSELF = """
+import os, shutil, signal, sys
+module, name, left = {"os": os, "shutil": shutil}[sys.argv[1]], sys.argv[2], int(sys.argv[3])
+del sys.argv[1:4]
+real = getattr(module, name)
+def until_killed(*arguments):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments)
+setattr(module, name, until_killed)
+from structalign.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment", [("shutil", "copyfile", "3"), ("os", "rename", "0"), ("os", "rename", "1")]
+)
+def test_killed_while_taking_over(lab: Lab, moment: tuple[str, str, str]) -> None:
+    """What had been moved into a folder of its own was removed as foreign by the next try."""
+    begun = lab.start(FIRST)
+    while len(list(lab.root.glob("staging/*/tokens/c.*"))) < 5:
+        assert begun.poll() is None, begun.communicate()
+        time.sleep(0.02)
+    begun.send_signal(signal.SIGKILL)
+    begun.communicate()
+    taking_over = lab.start(SECOND, program=("-c", KILLS_ITSELF, *moment))
+    assert (taking_over.communicate()[0], taking_over.returncode) == ("", -signal.SIGKILL)
+    lab.extract(SECOND)
+    (published,) = (path for path in lab.root.glob("caches/*") if path.name[0] != ".")
+    assert verify(published).ok and len(FeatureCache.open(published)) == 32
+    assert {path.stat().st_uid for path in (published, *published.rglob("*"))} == {SECOND}
 
 
 def test_quarantined_clips_are_tried_again_by_another(lab: Lab) -> None:

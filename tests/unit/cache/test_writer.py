@@ -88,3 +88,17 @@ def test_what_publishing_had_made_read_only_is_emptied_too() -> None:
         [sys.executable, "-c", READ_ONLY], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_discarding_leaves_a_published_cache_read_only(
+    writer: tuple[CacheWriter, FeatureCache], tmp_path: Path
+) -> None:
+    """Its token files are linked where quarantined clips are tried again."""
+    unfinished, cache = writer
+    unfinished.finalize(cache.spec, outcomes(cache), {})
+    published = CacheRoot(tmp_path / "root").publish(unfinished, cache.fingerprint)
+    again = CacheWriter(tmp_path / "again")
+    (again.path / "tokens").mkdir(parents=True)
+    again.link_tokens(published)
+    again.discard()
+    assert not any(file.stat().st_mode & 0o222 for file in published.rglob("*"))
