@@ -1,10 +1,10 @@
-# make demo: from nothing to a task matrix.   make test: lint, types, tests.
+# make demo: from nothing to a task matrix.   make test: lint, types, tests.   make gpu: a report.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint fast soak bench clean
+.PHONY: install demo test lint fast soak bench gpu clean
 
 install: $(STAMP)
 
@@ -33,6 +33,9 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m structalign.benchmarks
+
+gpu: $(STAMP)
+	$(BIN)/python -m structalign.benchmarks.gpu_report
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

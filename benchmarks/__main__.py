@@ -17,6 +17,7 @@ from .table import Row, table
 NAMES = (
     "startup",
     "first_clip",
+    "decoding",
     "similarity",
     "evaluation",
     "loading",
@@ -28,14 +29,11 @@ NAMES = (
 GPU_NAMES = ("full_scale",)
 
 
-def main(names: list[str]) -> int:
-    """Run and print.
-
-    Exit code 1 when a benchmark fails to run (a missed target is told, not punished).
-    """
+def measure(names: list[str]) -> tuple[list[Row], list[str]]:
+    """The rows of some benchmarks, and which did not run, and why."""
     rows: list[Row] = []
     failed = []
-    for name in names or [*NAMES, *(GPU_NAMES if torch.cuda.is_available() else ())]:
+    for name in names:
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", f"structalign.benchmarks.{name}"],
@@ -49,6 +47,20 @@ def main(names: list[str]) -> int:
         else:
             rows += [Row(**row) for row in json.loads(done.stdout.splitlines()[-1])]
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return rows, failed
+
+
+def all_names() -> list[str]:
+    """Every benchmark that this machine can run."""
+    return [*NAMES, *(GPU_NAMES if torch.cuda.is_available() else ())]
+
+
+def main(names: list[str]) -> int:
+    """Run and print.
+
+    Exit code 1 when a benchmark fails to run (a missed target is told, not punished).
+    """
+    rows, failed = measure(names or all_names())
     print(table(rows))
     for line in failed:
         print(f"did not run: {line}")

@@ -1,24 +1,15 @@
 """What can go wrong on a GPU and can be tried without one: mixed devices, generators, waits."""
 
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.cli import ROOT
+from helpers.every_verb import every_verb
+from helpers.methods import WITH_CODE_OF_THEIR_OWN as METHODS
 from structalign.cache import FeatureCache
-from structalign.train.methods.registry import method_names
 
-# Names that differ from another in settings alone.
-SAME_CODE = {
-    "crp-only", "etf-only", "structalign-no-ffa", "structalign-pretrained",
-    "framefusionmoe-released",
-}  # fmt: skip
-METHODS = [name for name in method_names() if name not in SAME_CODE]
 WAITS = """
 from structalign.train.methods.finetune import Finetune
 
@@ -41,14 +32,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[str, di
     own.write_text(WAITS)
 
     def run(device: str) -> dict[str, Any]:
-        (folder / device).mkdir()
-        command = [sys.executable, "-m", "helpers.on_pretend_gpu", device, str(folder / device)]
-        ended = subprocess.run(
-            [*command, str(videos), *METHODS, str(own)], cwd=ROOT / "tests",
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        return dict(json.loads(ended.stdout))
+        return every_verb(device, folder / device, videos, [*METHODS, str(own)])
 
     with ThreadPoolExecutor(2) as pool:
         gpu, cpu = pool.map(run, ("gpu", "cpu"))

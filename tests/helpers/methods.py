@@ -6,10 +6,17 @@ import torch
 from structalign.cache.clip.backbone import Backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
-from structalign.train.methods.registry import make_config, method_class
+from structalign.train.methods.registry import make_config, method_class, method_names
 from structalign.train.model.adapters import FrameFusion, TextExperts
 from structalign.train.seeds import generator
 from structalign.train.settings import MethodConfig
+
+# Names that differ from another in settings alone.
+SAME_CODE = {
+    "crp-only", "etf-only", "structalign-no-ffa", "structalign-pretrained",
+    "framefusionmoe-released",
+}  # fmt: skip
+WITH_CODE_OF_THEIR_OWN = [name for name in method_names() if name not in SAME_CODE]
 
 
 def config_of(source: str, **values: Any) -> MethodConfig:

@@ -1,12 +1,14 @@
-"""Every public verb with a method, on the pretend accelerator or on the CPU: JSON on stdout.
+"""Every public verb with a method, on one device: JSON on stdout.
 
-``on_pretend_gpu DEVICE FOLDER VIDEOS METHOD...``: figures of each method, and on the pretend
-accelerator the lines that waited for it between two steps of one epoch.
+``every_verb DEVICE FOLDER VIDEOS METHOD...``, a device of torch or ``gpu``, the pretend
+accelerator: figures of each method, and there the lines that waited for it between two steps of
+one epoch.
 """
 
 import csv
 import json
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,7 +25,7 @@ from structalign.train import append, train
 from structalign.train.optimizer import ExpertAdamW
 from structalign.train.runs.run import Run
 
-from helpers import pretend_gpu
+from helpers.cli import ROOT
 
 SMALL = {
     "epochs": 1, "batch": 6, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
@@ -37,8 +39,21 @@ def quiet(*_: object) -> None:
     """Tell nobody."""
 
 
+def every_verb(device: str, folder: Path, videos: Path, methods: list[str]) -> dict[str, Any]:
+    """Run this file in a process of its own, in a new folder; what it tells."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "helpers.every_verb", device, str(folder), str(videos)]
+    ended = subprocess.run(
+        [*command, *methods], cwd=ROOT / "tests", capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return dict(json.loads(ended.stdout))
+
+
 def watch_steps() -> None:
-    """Note what waits between two optimizer steps of one epoch."""
+    """Note what waits for the pretend accelerator between two optimizer steps of one epoch."""
+    from helpers import pretend_gpu  # makes the device, for good
+
     step, before = ExpertAdamW.step, pretend_gpu.WAITS.copy()
     last: list[ExpertAdamW] = []
 
@@ -94,6 +109,8 @@ def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> di
 def main() -> None:
     """Extract, then every method in turn."""
     device, folder, videos = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    if device == "gpu":
+        watch_steps()
     roots = [collection(videos, folder / f"videos{n}", n * " again") for n in range(2)]
     caches = [
         extract(
@@ -104,7 +121,6 @@ def main() -> None:
     ]  # fmt: skip
     # As it is handed to Ray's workers after this process has begun with it.
     stem = load_backbone("demo", "demo").stem(2).to(device)
-    watch_steps()
     body: dict[str, Any] = {"fingerprints": [cache.fingerprint for cache in caches]}
     body["stem"] = hash_weights(stem.state_dict())
     body["cache"] = str(caches[0].path)
