@@ -94,7 +94,7 @@ def train_stream(
             if method.parameter_groups():
                 yield from learn(task, method, run, checkpoints)
             method.end_task(task)
-            blocks = {**gallery_blocks(run, method, number), UNTRAINED: untrained}
+            blocks = {**gallery_blocks(run, method, number, untrained), UNTRAINED: untrained}
             run.save_task(number, method, blocks)
             checkpoints.clear()
             yield TaskLearnt(number, method)
@@ -164,16 +164,22 @@ def encode_clips(
     return Block(path, tuple(clip.id for clip in clips), embeddings)
 
 
-def gallery_blocks(run: Run, method: Method, number: int) -> dict[str, Block]:
-    """What the gallery keeps of a finished task: evaluated clips, and all training clips."""
+def gallery_blocks(run: Run, method: Method, number: int, untrained: Block) -> dict[str, Block]:
+    """What the gallery keeps of a finished task: evaluated clips, and all training clips.
+
+    ``untrained``: its evaluated clips by the pre-trained towers, which are those of a method that
+    stays as they are.
+    """
     stream = run.stream
     splits = {str(split): stream.eval_clips(number, split) for split in stream.eval_splits}
     splits["train"] = stream.train_clips(number, with_heldout=True)
-    return {
+    known = {str(run.settings.eval_split): untrained} if method.is_pretrained else {}
+    return known | {
         split: Block(
             number,
             tuple(clip.id for clip in clips),
             method.encode_videos(stream.tokens(number, clips), number).cpu(),
         )
         for split, clips in splits.items()
+        if split not in known
     }
