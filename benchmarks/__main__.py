@@ -20,6 +20,7 @@ NAMES = (
     "decoding",
     "similarity",
     "evaluation",
+    "zero_shot",
     "loading",
     "extraction",
     "usual_extraction",
