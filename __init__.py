@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .cache.reader import FeatureCache
     from .train.runs.run import Run
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["__version__", "open_cache", "open_run"]
 
 

@@ -25,8 +25,7 @@ import torch
 from ..cache.catalog import Catalog, Clip
 from ..cache.clip.backbone import load_backbone
 from ..cache.spec import CacheSpec
-from ..cache.tokens import RowTable, create_tokens, write_tokens
-from ..cache.writer import CacheWriter
+from ..cache.tokens import create_tokens, shard_writer
 from ..extract.video.sampling import sample_frames
 from ..extract.worker import encode
 from .table import Row, tell
@@ -48,7 +47,7 @@ def prepare(tokens: Path) -> None:
     """In each worker, before anything is timed."""
     torch.set_num_threads(1)
     _ready["stem"] = load_backbone(*BACKBONE).stem(CUT).to(DEVICE)
-    _ready["array"] = CacheWriter(tokens).open_tokens()
+    _ready["folder"] = tokens
     _ready["pixels"] = torch.randn(VIEWS, FRAMES, 3, 224, 224, device=DEVICE)
     _ready["tokens"] = (
         np.random.default_rng(0)
@@ -75,8 +74,8 @@ def stem(files: list[tuple[int, str]]) -> None:
 def write(files: list[tuple[int, str]]) -> None:
     """Writing alone."""
     for n, _ in files:
-        for view in range(views_of(n)):
-            write_tokens(_ready["array"], VIEWS * n + view, _ready["tokens"])
+        with shard_writer(_ready["folder"], n, VIEWS) as shard:
+            shard.put(0, VIEWS, _ready["tokens"][None].repeat(views_of(n), 0))
 
 
 def command(folder: Path, count: int) -> float:
@@ -121,7 +120,6 @@ def main() -> None:
         clips = (*(Clip(f"c{n}", "x", "all", "train", ("x",)) for n in range(MANY)),)
         catalog = Catalog("bench", ("all",), clips)
         spec = CacheSpec("bench", "", "", "", "", CUT, FRAMES, VIEWS, 0, 1.0, False, {}, "")
-        assert len(RowTable(catalog, VIEWS)) == VIEWS * MANY
         create_tokens(folder, catalog, spec, (50, 768))
         numbered = [(n, str(file)) for n, file in enumerate(files)][FEW:]
         shares = [numbered[core::CORES] for core in range(CORES)]

@@ -3,6 +3,7 @@
 No video is decoded, everything else is as extraction leaves it.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..cache.clip.split_weights import save_frozen
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import CacheSpec
-from ..cache.tokens import write_tokens
+from ..cache.tokens import SHARD_CLIPS, ViewTable
 from ..cache.writer import ClipOutcome
 from .sentences import sentences
 
@@ -69,12 +70,14 @@ def make_cache(
     root.open_for_writing()
     writer = root.writer(spec.fingerprint())
     writer.prepare(spec, catalog, {}, shape, lambda path: save_frozen(backbone, cut, path))
-    array, rng = writer.open_tokens(), np.random.default_rng(0)
-    drawn = [
-        rng.standard_normal(array.shape[1:], dtype=np.float32).astype(np.float16)
-        for _ in range(min(DISTINCT, array.shape[0]))
-    ]
-    for row in range(array.shape[0]):
-        write_tokens(array, row, drawn[row % len(drawn)])
+    table, rng = ViewTable(catalog, views), np.random.default_rng(0)
+    drawn = itertools.cycle(
+        rng.standard_normal((DISTINCT, frames, *shape), dtype=np.float32).astype(np.float16)
+    )
+    for first in range(0, len(clips), SHARD_CLIPS):
+        with writer.shard(first // SHARD_CLIPS, table) as shard:
+            for place, clip in enumerate(clips[first : first + SHARD_CLIPS]):
+                tokens = np.stack([next(drawn) for _ in range(table.views(clip.id))])
+                shard.put(place * views, views, tokens)
     writer.finalize(spec, [ClipOutcome(clip.id) for clip in catalog], {})
     return FeatureCache.open(root.publish(writer, spec.fingerprint()))

@@ -17,7 +17,7 @@ from ..cache.catalog import Catalog, Clip
 from ..cache.clip.backbone import Backbone, load_backbone
 from ..cache.runtime.device import prepare_cpu
 from ..cache.spec import CacheSpec
-from ..cache.tokens import RowTable, create_tokens
+from ..cache.tokens import ViewTable, create_tokens, open_tokens
 from ..extract.settings import Augmentation
 from ..extract.video.sampling import sample_frames
 from ..extract.worker import ClipWorker, WorkerConfig
@@ -66,7 +66,7 @@ def main() -> None:
         work = WorkerConfig(
             folder, folder, "", CUT, FRAMES, Augmentation(1, 0, 1.0, False), "cpu", 60
         )
-        runner = ClipWorker(work, backbone.stem(CUT), RowTable(catalog, 1))
+        runner = ClipWorker(work, backbone.stem(CUT), ViewTable(catalog, 1))
 
         def ours() -> None:
             assert list(runner.run([(0, clips)]))
@@ -89,7 +89,8 @@ def main() -> None:
 
         taken = in_turn(4, {"ours": ours, "usual": usual})
         runner.close()
-        check_same(backbone, [runner.array[row] for row in range(CLIPS)], usual_embeddings)
+        tokens = open_tokens(folder, catalog, 1).read([(clip.id, 0) for clip in clips])
+        check_same(backbone, list(tokens), usual_embeddings)
     limit = f"PNG files and whole CLIP, {CLIPS / taken['usual']:.2f} clips/s"
     tell(
         [

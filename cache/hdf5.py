@@ -9,7 +9,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from .checksums import MANIFEST
 from .reader import FeatureCache
@@ -17,7 +16,7 @@ from .root import CacheRoot
 from .runtime.errors import StructAlignError
 from .shared.files import read_json, share_mode
 from .spec import CacheSpec
-from .tokens import all_finite, create_tokens, write_tokens
+from .tokens import SHARD_CLIPS, create_tokens
 from .writer import CacheWriter, ClipOutcome
 
 FORMAT = "structalign-cache"
@@ -41,16 +40,16 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
         raise StructAlignError(f"{file} exists; give another name, or remove it first")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     _ = cache.frozen  # verifies the weights' checksums
-    good = [cache.rows.row(*view) for view in cache.published_views()]
+    views = cache.published_views()
     try:
         with h5py.File(temporary, "w") as bundle:
             bundle.attrs["format"], bundle.attrs["fingerprint"] = FORMAT, cache.fingerprint
-            shape = cache.array.shape
+            shape = (len(cache.views), *cache.reader.shape)
             options = {"chunks": (1, *shape[1:]), "fletcher32": True, "fillvalue": np.nan}
             tokens = bundle.create_dataset("tokens", shape, "float16", **options)
-            for first in range(0, len(good), ROWS):
-                rows = good[first : first + ROWS]
-                tokens[rows] = _finite(np.asarray(cache.array.oindex[np.asarray(rows)]), cache)
+            for first in range(0, len(views), ROWS):
+                part = views[first : first + ROWS]
+                tokens[[cache.views.row(view) for view in part]] = cache.read(part)
             for name in (*TEXTS, *BINARIES):
                 if name == MANIFEST or name in cache.manifest["files"]:
                     body = np.frombuffer((cache.path / name).read_bytes(), np.uint8)
@@ -125,7 +124,7 @@ def _unpack(
             "its fingerprint; have it extracted and exported again"
         )
     _check_weights(writer.path, spec, file)
-    expected = (len(described.rows), spec.frames, *_token_shape(writer.path, file))
+    expected = (len(described.views), spec.frames, *_token_shape(writer.path, file))
     if tokens.shape != expected or tokens.dtype != np.dtype(spec.token_dtype):
         raise StructAlignError(
             f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says"
@@ -135,10 +134,14 @@ def _unpack(
     if root.is_published(described.fingerprint):
         return described.fingerprint
     create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
-    array = writer.open_tokens()
-    for view in described.published_views():
-        row = described.rows.row(*view)
-        write_tokens(array, row, tokens[row])
+    table, clips = described.views, list(catalog)
+    for first in range(0, len(clips), SHARD_CLIPS):
+        with writer.shard(first // SHARD_CLIPS, table) as shard:
+            for place, clip in enumerate(clips[first : first + SHARD_CLIPS]):
+                if clip.id not in described.quarantine:
+                    row = table.row((clip.id, 0))
+                    views = tokens[row : row + table.views(clip.id)]
+                    shard.put(place * table.most, table.most, views)
     outcomes = [ClipOutcome.published(described, clip.id) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
     return described.fingerprint
@@ -193,12 +196,3 @@ def _plain(bundle: h5py.File, name: str, file: Path) -> Any:
     if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
         raise StructAlignError(f"{file}: '{name}' is not plain data of the bundle; it is refused")
     return found
-
-
-def _finite(tokens: NDArray[Any], cache: FeatureCache) -> NDArray[Any]:
-    if not all_finite(tokens):
-        raise StructAlignError(
-            f"cache {cache.path} is damaged: tokens are missing or not finite; "
-            "'cache verify' names the clips"
-        )
-    return tokens

@@ -1,6 +1,7 @@
 """A published cache: tokens, a status for each clip, and all that training needs beside them."""
 
 import hashlib
+import math
 import pkgutil
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from .checksums import MANIFEST, read_manifest
 from .runtime.errors import StructAlignError
 from .shared.files import parse_json, read_bytes
 from .spec import CacheSpec
-from .tokens import ChunkError, RowTable, TokenArray, is_remote, open_tokens, read_tokens
+from .tokens import ChunkError, TokenReader, View, ViewTable, is_remote, open_tokens
 
 FROZEN_FILES = ("backbone.json", "frozen.safetensors", "weights.json", "bpe.txt.gz")
 # Resolved by name when a new video is encoded: this room must not import extraction.
@@ -44,7 +45,7 @@ class FeatureCache:
         self.video_ends: dict[str, float] = manifest.get("video_ends", {})
         self.provenance: dict[str, Any] = manifest["provenance"]
         self.fingerprint = spec.fingerprint()
-        self.rows = RowTable(catalog, spec.views)
+        self.views = ViewTable(catalog, spec.views)
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureCache":
@@ -90,15 +91,15 @@ class FeatureCache:
         return cls(folder, spec, catalog, manifest)
 
     @cached_property
-    def array(self) -> TokenArray:
-        """The token array: float16 [rows, frames, 1 + patches, width]."""
+    def reader(self) -> TokenReader:
+        """The token array."""
         try:
-            array = open_tokens(self.path)
+            reader = open_tokens(self.path, self.catalog, self.spec.views)
         except (OSError, ValueError) as error:
             raise _damaged(self.path, f"its tokens cannot be opened ({error})") from error
-        if array.shape[0] != len(self.rows) or array.dtype != np.dtype(self.spec.token_dtype):
-            raise _damaged(self.path, f"its tokens are {array.shape} {array.dtype}")
-        return array
+        if reader.array.dtype != np.dtype(self.spec.token_dtype):
+            raise _damaged(self.path, f"its tokens are {reader.array.dtype}")
+        return reader
 
     @cached_property
     def frozen(self) -> Path:
@@ -125,7 +126,8 @@ class FeatureCache:
     @property
     def bytes(self) -> int:
         """Size of its tokens."""
-        return int(self.array.nbytes)
+        of_view = math.prod(self.reader.shape) * self.reader.array.dtype.itemsize
+        return len(self.published_views()) * int(of_view)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -143,10 +145,10 @@ class FeatureCache:
         """Those of ``clips`` that have tokens, in order."""
         return [clip for clip in clips if clip.id not in self.quarantine]
 
-    def published_views(self) -> list[tuple[str, int]]:
-        """Every (clip, view) that has tokens, in the order of the rows."""
+    def published_views(self) -> list[View]:
+        """Every (clip, view) that has tokens, in catalog order."""
         clips = self.available(list(self.catalog))
-        return [(clip.id, view) for clip in clips for view in range(self.rows.views(clip.id))]
+        return [(clip.id, view) for clip in clips for view in range(self.views.views(clip.id))]
 
     def __len__(self) -> int:
         return len(self.catalog) - len(self.quarantine)
@@ -181,11 +183,11 @@ class FeatureCache:
             StructAlignError: an unknown or quarantined clip, a view it does not have, or a chunk
                 that is damaged or missing.
         """
-        return self._read([(clip, view) for clip in clip_ids])
+        return self.read([(clip, view) for clip in clip_ids])
 
     def all_views(self, clip_ids: Sequence[str]) -> NDArray[np.float16]:
         """Every view of training clips: float16 [views, clips, frames, 1 + patches, width]."""
-        tokens = self._read([(c, view) for view in range(self.spec.views) for c in clip_ids])
+        tokens = self.read([(c, view) for view in range(self.spec.views) for c in clip_ids])
         return tokens.reshape(self.spec.views, len(clip_ids), *tokens.shape[1:])
 
     def check_same_tokens(self, other: "FeatureCache") -> None:
@@ -213,16 +215,16 @@ class FeatureCache:
         make = pkgutil.resolve_name(NEW_VIDEO_TOKENS)
         return np.asarray(make(self, Path(video), start, end))
 
-    def _read(self, wanted: Sequence[tuple[str, int]]) -> NDArray[np.float16]:
+    def read(self, wanted: Sequence[View]) -> NDArray[np.float16]:
+        """Some (clip, view): float16 [wanted, frames, 1 + patches, width]. Raises as ``tokens``."""
         for clip, _ in wanted:
             if clip in self.quarantine:
                 reason, message = self.quarantine[clip]
                 raise StructAlignError(f"clip '{clip}' has no tokens: {reason}, {message}")
-        rows = [self.rows.row(clip, view) for clip, view in wanted]
         try:
-            return read_tokens(self.path, self.array, rows)
+            return self.reader.read([self.views.check(view) for view in wanted])
         except ChunkError as error:
-            clip, view = wanted[rows.index(error.row)]
+            clip, view = error.view
             what = "missing" if error.missing else "not as written"
             raise StructAlignError(
                 f"cache {self.path} is damaged: tokens of clip '{clip}', view {view}, are {what}; "

@@ -10,7 +10,7 @@ from .checksums import MANIFEST
 from .reader import FeatureCache
 from .runtime.errors import StructAlignError
 from .shared.files import sha256_of
-from .tokens import READERS, is_remote, row_state
+from .tokens import READERS, View, is_remote
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,12 @@ def verify(path: str | Path) -> VerifyReport:
         return VerifyReport([], [], [named])
     views = cache.published_views()
     with ThreadPoolExecutor(READERS) as readers:
-        states = list(
-            readers.map(lambda one: row_state(cache.path, cache.array, cache.rows.row(*one)), views)
-        )
+        states = list(readers.map(cache.reader.state, views))
     damaged, missing = (
         [view for view, state in zip(views, states, strict=True) if state == bad]
         for bad in ("damaged", "missing")
     )
-    others = [] if is_remote(path) else _other_files(cache)
+    others = [] if is_remote(path) else _other_files(cache, views)
     return VerifyReport(damaged, missing, others or _foreign_weights(cache))
 
 
@@ -86,7 +84,7 @@ def _foreign_weights(cache: FeatureCache) -> list[str]:
     return []
 
 
-def _other_files(cache: FeatureCache) -> list[str]:
+def _other_files(cache: FeatureCache, views: list[View]) -> list[str]:
     """Files that differ from their checksum, are missing, or do not belong in this cache."""
     folder, expected = cache.path, cache.manifest["files"]
     changed = [
@@ -94,7 +92,7 @@ def _other_files(cache: FeatureCache) -> list[str]:
         for name, digest in expected.items()
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     ]
-    chunks = {f"tokens/c.{cache.rows.row(*view)}.0.0.0" for view in cache.published_views()}
+    chunks = {f"tokens/{name}" for name in cache.reader.files(views)}
     known = {MANIFEST, *expected, *chunks}
     found = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
     return [*changed, *(f"{name} (does not belong here)" for name in found if name not in known)]

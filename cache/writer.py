@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from .catalog import Catalog
 from .checksums import MANIFEST, manifest_text
 from .runtime.errors import StructAlignError
+from .shards import ShardWriter
 from .shared.files import link_or_copy, sha256_of, write_text
 from .shared.permissions import make_writable
 from .spec import CacheSpec
-from .tokens import RowTable, TokenArray, create_tokens, open_tokens, row_state
+from .tokens import SHARD_CLIPS, ShardReader, ViewTable, create_tokens, open_tokens, shard_writer
 
 if TYPE_CHECKING:
     from .reader import FeatureCache
 
+LAYOUT = "shards"  # of the token array in an unfinished folder
 CACHE_FILES = {
     MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json",
     "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens",
@@ -66,8 +68,11 @@ class CacheWriter:
             token_shape: (1 + patches, width).
             save_frozen: writes the frozen weights after the cut into a folder.
         """
-        if (self.path / "prepared").is_file():
+        prepared = self.path / "prepared"
+        if prepared.is_file() and prepared.read_text() == LAYOUT:
             return
+        if prepared.is_file():  # by a version that laid it out otherwise
+            self.make_empty()
         self._record_file(0).parent.mkdir(parents=True, exist_ok=True)
         for name, body in (("spec", asdict(spec)), ("sources", sources)):
             text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=name == "spec")
@@ -75,7 +80,7 @@ class CacheWriter:
         catalog.save(self.path / "catalog.json")
         save_frozen(self.path)
         create_tokens(self.path, catalog, spec, token_shape)
-        write_text(self.path / "prepared", "")
+        write_text(prepared, LAYOUT)
 
     def make_empty(self) -> None:
         """An empty folder, whatever was there."""
@@ -88,9 +93,9 @@ class CacheWriter:
             make_writable(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def open_tokens(self) -> TokenArray:
-        """The token array, for writing."""
-        return open_tokens(self.path, writable=True)
+    def shard(self, batch: int, table: ViewTable) -> ShardWriter:
+        """The shard of a batch's clips, for writing."""
+        return shard_writer(self.path, batch, table.most)
 
     def batch_record(self, batch: int) -> list[ClipOutcome] | None:
         """The outcomes of a finished batch, None while it is not finished."""
@@ -104,12 +109,24 @@ class CacheWriter:
         """Declare a batch finished; its tokens must have been written."""
         write_text(self._record_file(batch), json.dumps([asdict(one) for one in outcomes]))
 
-    def link_tokens(self, published: Path) -> None:
-        """Share a published cache's token files; they are only ever replaced, never written to."""
-        for chunk in (published / "tokens").glob("c.*"):
-            target = self.path / "tokens" / chunk.name
-            with suppress(FileExistsError):
-                link_or_copy(chunk, target)
+    def take_tokens(self, published: "FeatureCache") -> None:
+        """Begin with a published cache's tokens.
+
+        Shards are links, since they are only ever replaced; an older version's files are copied.
+        """
+        if isinstance(published.reader, ShardReader):
+            for file in (published.path / "tokens").glob("c.*"):
+                with suppress(FileExistsError):
+                    link_or_copy(file, self.path / "tokens" / file.name)
+            return
+        clips, table = list(published.catalog), published.views
+        for first in range(0, len(clips), SHARD_CLIPS):
+            with self.shard(first // SHARD_CLIPS, table) as shard:
+                for place, clip in enumerate(clips[first : first + SHARD_CLIPS]):
+                    if clip.id in published.quarantine:
+                        continue
+                    views = [(clip.id, view) for view in range(table.views(clip.id))]
+                    shard.put(place * table.most, table.most, published.reader.read(views))
 
     def finalize(
         self, spec: CacheSpec, outcomes: list[ClipOutcome], provenance: dict[str, Any]
@@ -120,21 +137,21 @@ class CacheWriter:
             StructAlignError: a chunk does not read back.
         """
         catalog = Catalog.load(self.path / "catalog.json")
-        rows, array = RowTable(catalog, spec.views), self.open_tokens()
+        reader = open_tokens(self.path, catalog, spec.views)
         wanted = [
-            (one.clip, rows.row(one.clip, view))
+            (one.clip, view)
             for one in outcomes
             if one.reason is None
-            for view in range(rows.views(one.clip))
+            for view in range(reader.table.views(one.clip))
         ]
-        lost = {clip for clip, row in wanted if row_state(self.path, array, row) != "good"}
+        lost = {view[0] for view in wanted if reader.state(view) != "good"}
         if lost:
             self._forget(lost)
             raise StructAlignError(
                 f"{self.path}: the tokens of {len(lost)} clips did not reach the disk; "
                 "run extract again, only they are redone"
             )
-        chunks = {f"c.{row}.0.0.0" for _, row in wanted}
+        chunks = reader.files(wanted)
         for file in (self.path / "tokens").iterdir():
             if file.name not in chunks and file.name != "zarr.json":
                 file.unlink()

@@ -45,7 +45,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
     smallest, differing = 1.0, []
     with Decoder(timeout) as decoder:
         for clip in chosen:
-            views = cache.rows.views(clip.id)
+            views = cache.views.views(clip.id)
             try:
                 video = decoder.decode(root / clip.path, clip.start, clip.end, spec.frames)
             except ClipError:

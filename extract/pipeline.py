@@ -267,16 +267,16 @@ def _token_shape(stem: "Stem") -> tuple[int, int]:
 
 
 def _batches(catalog: Catalog) -> "list[Batch]":
-    from .worker import BATCH
+    from ..cache.tokens import SHARD_CLIPS
 
     clips = list(catalog)
-    starts = range(0, len(clips), BATCH)
-    return [(start // BATCH, clips[start : start + BATCH]) for start in starts]
+    starts = range(0, len(clips), SHARD_CLIPS)
+    return [(start // SHARD_CLIPS, clips[start : start + SHARD_CLIPS]) for start in starts]
 
 
 def _take_over(writer: CacheWriter, published: FeatureCache, batches: "list[Batch]") -> None:
     """Begin where a published cache is: its tokens, and its quarantine as batch records."""
-    writer.link_tokens(published.path)
+    writer.take_tokens(published)
     for number, clips in batches:
         outcomes = [ClipOutcome.published(published, clip.id) for clip in clips]
         writer.write_batch_record(number, outcomes)

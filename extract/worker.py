@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cache.catalog import Clip
 from ..cache.clip.stem import Stem
-from ..cache.tokens import RowTable, all_finite, write_tokens
+from ..cache.tokens import SHARD_CLIPS, ViewTable, all_finite
 from ..cache.writer import CacheWriter, ClipOutcome
 from .settings import Augmentation
 from .video.decoder import Decoded, Decoder
@@ -21,7 +21,7 @@ from .video.errors import ClipError
 from .video.views import make_views
 
 Batch = tuple[int, list[Clip]]
-BATCH = 16  # clips that one worker takes at a time
+Extracted = tuple[ClipOutcome, NDArray[np.float16] | None]
 
 
 @dataclass(frozen=True)
@@ -48,33 +48,36 @@ class Work:
 
 
 class ClipWorker:
-    """Extracts clips with one stem, one decoder process and one open token array.
+    """Extracts clips with one stem and one decoder process.
 
     The next clip is decoded while this one is encoded.
     """
 
-    def __init__(self, config: WorkerConfig, stem: Stem, rows: RowTable) -> None:
+    def __init__(self, config: WorkerConfig, stem: Stem, table: ViewTable) -> None:
         self.config = config
         self.stem = stem.to(config.device)
-        self.rows = rows
+        self.table = table
         self.writer = CacheWriter(config.folder)
-        self.array = self.writer.open_tokens()
         self.decoder = Decoder(config.decode_timeout)
         self.work = Work()
 
     def run(self, batches: Sequence[Batch]) -> Iterator[tuple[int, int]]:
         """Do batches, or parts of them, one after another. Yields (batch, clips done).
 
-        A batch's record keeps the outcomes of its other clips.
+        A batch's record keeps the outcomes of its other clips, its shard their tokens.
         """
         done = self._extract([clip for _, clips in batches for clip in clips])
         for number, clips in batches:
             outcomes = {outcome.clip: outcome for outcome in self.writer.batch_record(number) or ()}
-            outcomes |= {outcome.clip: outcome for outcome in islice(done, len(clips))}
+            with self.writer.shard(number, self.table) as shard:
+                for outcome, tokens in islice(done, len(clips)):
+                    outcomes[outcome.clip] = outcome
+                    slot = self.table.place(outcome.clip) % SHARD_CLIPS * self.table.most
+                    shard.put(slot, self.table.most, tokens)
             self.writer.write_batch_record(number, list(outcomes.values()))
             yield number, len(clips)
 
-    def _extract(self, clips: list[Clip]) -> Iterator[ClipOutcome]:
+    def _extract(self, clips: list[Clip]) -> Iterator[Extracted]:
         if clips:
             self._ask(clips[0])
         for clip, following in zip_longest(clips, clips[1:]):
@@ -82,10 +85,10 @@ class ClipWorker:
             if following:
                 self._ask(following)
             began = time.monotonic()
-            outcome = self._encode(clip, decoded)
+            extracted = self._encode(clip, decoded)
             self.work.clips += 1
             self.work.encoding += time.monotonic() - began
-            yield outcome
+            yield extracted
 
     def _ask(self, clip: Clip) -> None:
         path = self.config.root / clip.path
@@ -99,8 +102,8 @@ class ClipWorker:
         self.work.decoding += decoded.took
         return decoded
 
-    def _encode(self, clip: Clip, decoded: Decoded | ClipError) -> ClipOutcome:
-        config, views = self.config, self.rows.views(clip.id)
+    def _encode(self, clip: Clip, decoded: Decoded | ClipError) -> Extracted:
+        config, views = self.config, self.table.views(clip.id)
         try:
             if isinstance(decoded, ClipError):
                 raise decoded
@@ -111,16 +114,15 @@ class ClipWorker:
             if not all_finite(tokens):
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
         except ClipError as error:
-            return ClipOutcome(clip.id, error.reason, error.message)
+            return ClipOutcome(clip.id, error.reason, error.message), None
         except (MemoryError, torch.OutOfMemoryError) as error:
-            return ClipOutcome(clip.id, "too_large", _one_line(error))
+            return ClipOutcome(clip.id, "too_large", _one_line(error)), None
         except (RuntimeError, ValueError) as error:
             large = "alloc" in str(error).lower() or "out of memory" in str(error).lower()
-            return ClipOutcome(clip.id, "too_large" if large else "decode_error", _one_line(error))
-        for view, of_view in enumerate(tokens):
-            write_tokens(self.array, self.rows.row(clip.id, view), of_view)
+            reason = "too_large" if large else "decode_error"
+            return ClipOutcome(clip.id, reason, _one_line(error)), None
         is_beyond = clip.end is not None and clip.end > decoded.seconds
-        return ClipOutcome(clip.id, video_ends=decoded.seconds if is_beyond else None)
+        return ClipOutcome(clip.id, video_ends=decoded.seconds if is_beyond else None), tokens
 
     def close(self) -> None:
         """End the decoder's process."""

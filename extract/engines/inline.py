@@ -8,7 +8,7 @@ import torch
 from ...cache.catalog import Catalog
 from ...cache.clip.stem import Stem
 from ...cache.runtime.device import prepare_cpu
-from ...cache.tokens import RowTable
+from ...cache.tokens import ViewTable
 from ..worker import Batch, ClipWorker, WorkerConfig
 
 
@@ -26,7 +26,7 @@ def inline_worker(config: WorkerConfig, stem: Stem, catalog: Catalog) -> Iterato
     prepare_cpu()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    worker = ClipWorker(config, stem, RowTable(catalog, config.views.count))
+    worker = ClipWorker(config, stem, ViewTable(catalog, config.views.count))
     try:
         yield worker
     finally:

@@ -17,7 +17,7 @@ from ...cache.runtime.device import prepare_cpu
 from ...cache.runtime.errors import StructAlignError
 from ...cache.runtime.ray_session import ray_session
 from ...cache.shared.permissions import open_to_group
-from ...cache.tokens import RowTable
+from ...cache.tokens import ViewTable
 from ...cache.writer import CacheWriter
 from ..video.rule import decoder_rule
 from ..worker import Batch, ClipWorker, WorkerConfig
@@ -40,8 +40,8 @@ class RayWorker:
                 "install the same on all Ray nodes"
             )
         self.catalog = Catalog.load(config.folder / "catalog.json")
-        rows = RowTable(self.catalog, config.views.count)
-        self.worker = ClipWorker(config, load_stem(config.folder, weights), rows)
+        table = ViewTable(self.catalog, config.views.count)
+        self.worker = ClipWorker(config, load_stem(config.folder, weights), table)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Do one batch."""

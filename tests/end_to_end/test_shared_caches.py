@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.chunks import drop, flip
 from helpers.cli import EXTRACT, Cli
 from structalign.cache import CacheRoot, FeatureCache
 from structalign.cache.shared.permissions import make_writable
@@ -198,14 +199,8 @@ def test_verify_tells_what_is_damaged(cli: Cli, videos: Path) -> None:
         next(clip.id for clip in cache.catalog if clip.split == side) for side in ("train", "test")
     )
     make_writable(path)
-    flipped, gone = (
-        path / "tokens" / f"c.{cache.rows.row(clip, view)}.0.0.0"
-        for clip, view in ((train, 1), (test, 0))
-    )
-    body = bytearray(flipped.read_bytes())
-    body[777] ^= 32
-    flipped.write_bytes(body)
-    gone.unlink()
+    flip(cache, train, 1)
+    drop(cache, test, 0)
     found = cli.json("cache", "verify", path, code=4)
     assert (
         found["damaged"] == [{"clip": train, "view": 1}]

@@ -50,7 +50,7 @@ def test_round_trip(cache: FeatureCache, bundle: Path, tmp_path: Path) -> None:
     again = import_hdf5(bundle, root, print)
     assert again.fingerprint == cache.fingerprint and verify(again.path).ok
     for clip in cache.catalog:
-        for view in range(cache.rows.views(clip.id)):
+        for view in range(cache.views.views(clip.id)):
             assert np.array_equal(again.tokens([clip.id], view), cache.tokens([clip.id], view))
     assert again.catalog.clips == cache.catalog.clips and again.sources == cache.sources
     assert (again.frozen / "frozen.safetensors").read_bytes() == (
@@ -65,7 +65,7 @@ def test_round_trip(cache: FeatureCache, bundle: Path, tmp_path: Path) -> None:
 def test_reads_in_parts(cache: FeatureCache, bundle: Path) -> None:
     with h5py.File(bundle) as file:
         clip = cache.catalog.clips[3].id
-        assert np.array_equal(file["tokens"][cache.rows.row(clip, 0)], cache.tokens([clip])[0])
+        assert np.array_equal(file["tokens"][cache.views.row((clip, 0))], cache.tokens([clip])[0])
 
 
 def corrupted(bundle: Path, change: Callable[[h5py.File], None]) -> Path:
@@ -217,9 +217,10 @@ DIES_IN_THE_MIDDLE = """
 import itertools, os, sys
 from pathlib import Path
 from structalign.cache import CacheRoot, hdf5
-rows, write = itertools.count(), hdf5.write_tokens
+from structalign.cache.shards import ShardWriter
+clips, put = itertools.count(), ShardWriter.put
 die = lambda: os.kill(os.getpid(), 9)
-hdf5.write_tokens = lambda *given: write(*given) if next(rows) < 5 else die()
+ShardWriter.put = lambda *given: put(*given) if next(clips) < 20 else die()
 root = CacheRoot(Path(sys.argv[2]))
 root.open_for_writing()
 hdf5.import_hdf5(Path(sys.argv[1]), root, print)
@@ -228,7 +229,7 @@ hdf5.import_hdf5(Path(sys.argv[1]), root, print)
 
 @pytest.fixture
 def killed(bundle: Path, tmp_path: Path) -> CacheRoot:
-    """A root in which an import was killed after five chunks."""
+    """A root in which an import was killed in the second shard."""
     done = subprocess.run(
         [sys.executable, "-c", DIES_IN_THE_MIDDLE, bundle, tmp_path / "root"],
         check=False,
@@ -243,7 +244,7 @@ def test_a_killed_import_is_begun_anew(
 ) -> None:
     assert [entry["complete"] for entry in inventory(killed)] == [False] and len(
         list(killed.path.glob("staging/*/tokens/c.*"))
-    ) == 5
+    ) == 1
     said: list[str] = []
     assert verify(import_hdf5(bundle, killed, said.append).path).ok and said == []
     assert [entry["fingerprint"] for entry in inventory(killed)] == [cache.fingerprint]
@@ -300,5 +301,5 @@ def test_an_import_that_stood_still_and_lost_its_lease_publishes_nothing(
     with pytest.raises(StructAlignError, match="another process took over"):
         import_hdf5(bundle, root, print)
     assert (
-        root.published() == [] and len(list(root.path.glob("staging/import.*/tokens/c.*"))) > 5
+        root.published() == [] and len(list(root.path.glob("staging/import.*/tokens/c.*"))) == 2
     ), "what is there is the other's now"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.chunks import drop
 from helpers.cli import Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache import tokens as token_array
@@ -31,8 +32,8 @@ def test_chunks_are_what_zarr_reads(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     train = [clip.id for clip in cache.catalog if clip.split == "train"]
     order = [train[5], train[0], train[5], train[9]]
-    rows = [cache.rows.row(clip, 1) for clip in order]
-    assert np.array_equal(cache.tokens(order, view=1), cache.array.oindex[np.asarray(rows)])
+    array, places = cache.reader.array, [cache.views.place(clip) for clip in order]
+    assert np.array_equal(cache.tokens(order, view=1), array.oindex[np.asarray(places), 1])
     both = cache.all_views(order)
     assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
     assert np.array_equal(both[0], cache.tokens(order, view=0))
@@ -44,17 +45,17 @@ def test_however_many_read_the_first_bad_clip_is_named(
 ) -> None:
     cache = FeatureCache.open(copy)
     clips = [clip.id for clip in cache.catalog if clip.split == "train"]
-    rows = [cache.rows.row(clip, 0) for clip in clips]
+    places = [cache.views.place(clip) for clip in clips]
     monkeypatch.setattr(token_array, "READERS", readers)
-    assert np.array_equal(cache.tokens(clips), cache.array.oindex[np.asarray(rows)])
+    assert np.array_equal(cache.tokens(clips), cache.reader.array.oindex[np.asarray(places), 0])
     for bad in (clips[-1], clips[-2]):
-        (copy / "tokens" / f"c.{cache.rows.row(bad, 0)}.0.0.0").unlink()
+        drop(cache, bad, 0)
         with pytest.raises(StructAlignError, match=f"clip '{bad}', view 0, are missing"):
             cache.tokens(clips)
 
 
 def test_a_chunk_of_another_length_is_an_error(copy: Path) -> None:
-    file = copy / "tokens" / "c.0.0.0.0"
+    file = copy / "tokens" / "c.0.0.0.0.0"
     body = file.read_bytes()
     file.chmod(0o644)
     for other in (body[:-1], body + b"x", b"", body[:2]):
@@ -76,7 +77,7 @@ def test_a_flipped_byte_is_an_error_on_read(
     copy: Path, damage: Callable[[Path, int], None]
 ) -> None:
     for at in (0, 999, 37_000):
-        file = copy / "tokens" / "c.0.0.0.0"
+        file = copy / "tokens" / "c.0.0.0.0.0"
         damage(file, at)
         with pytest.raises(StructAlignError, match="damaged"):
             FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
@@ -84,7 +85,7 @@ def test_a_flipped_byte_is_an_error_on_read(
 
 
 def test_a_missing_chunk_is_an_error_on_read(copy: Path) -> None:
-    (copy / "tokens" / "c.0.0.0.0").unlink()
+    (copy / "tokens" / "c.0.0.0.0.0").unlink()
     with pytest.raises(StructAlignError, match="view 0, are missing"):
         FeatureCache.open(copy).tokens([FeatureCache.open(copy).catalog.clips[0].id])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
+from helpers.chunks import shard_of
 from helpers.cli import QUICK, Cli, without_seconds
 from moto.server import ThreadedMotoServer
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
@@ -84,15 +85,15 @@ def test_s3(cache: FeatureCache, s3: str) -> None:
     assert verify(s3).ok
     client = boto3.client("s3")
     clip = cache.catalog.clips[0].id
-    key = f"caches/one/tokens/c.{cache.rows.row(clip, 0)}.0.0.0"
-    body = bytearray((cache.path / "tokens" / Path(key).name).read_bytes())
+    key = f"caches/one/tokens/{shard_of(cache, clip).name}"
+    body = bytearray(shard_of(cache, clip).read_bytes())
     body[100] ^= 1
     client.put_object(Bucket="lab", Key=key, Body=bytes(body))
     with pytest.raises(StructAlignError, match="is damaged"):
         FeatureCache.open(s3).tokens([clip])
     assert verify(s3).damaged == [(clip, 0)]
     client.delete_object(Bucket="lab", Key=key)
-    assert verify(s3).missing == [(clip, 0)]
+    assert (clip, 0) in verify(s3).missing
     client.put_object(Bucket="lab", Key="caches/one/frozen.safetensors", Body=b"other weights")
     with pytest.raises(StructAlignError, match=r"frozen\.safetensors is not as it was written"):
         _ = FeatureCache.open(s3).frozen

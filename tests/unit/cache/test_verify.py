@@ -3,13 +3,16 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.chunks import drop, flip, shard_of, slot_of
 from helpers.cli import Cli
 from helpers.damage import damage_all_over
 from helpers.resealed import other_weights, reseal_folder, schema_2
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.clip.split_weights import load_frozen
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
+from structalign.cache.shards import ShardWriter
 from structalign.cache.shared.permissions import make_writable
 from structalign.cache.verify import verify
 
@@ -31,13 +34,30 @@ def test_flips_and_truncations_everywhere(copy: Path) -> None:
 def test_names_the_clip_and_view(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     first, second = cache.catalog.clips[:2]
-    (copy / "tokens" / f"c.{cache.rows.row(first.id, 1)}.0.0.0").unlink()
-    file = copy / "tokens" / f"c.{cache.rows.row(second.id, 0)}.0.0.0"
-    file.write_bytes(file.read_bytes()[:-7])
-    (copy / "tokens" / "c.9999.0.0.0").write_bytes(b"x")
+    drop(cache, first.id, 1)
+    flip(cache, second.id, 0)
+    (copy / "tokens" / "c.9999.0.0.0.0").write_bytes(b"x")
     found = verify(copy)
     assert (found.damaged, found.missing) == ([(second.id, 0)], [(first.id, 1)])
-    assert found.files == ["tokens/c.9999.0.0.0 (does not belong here)"]
+    assert found.files == ["tokens/c.9999.0.0.0.0 (does not belong here)"]
+
+
+def test_a_shard_without_its_index_is_damage_to_all_its_clips(copy: Path) -> None:
+    cache = FeatureCache.open(copy)
+    inside = [clip.id for clip in cache.catalog.clips[:16]]
+    shard_of(cache, inside[0]).write_bytes(shard_of(cache, inside[0]).read_bytes()[:-7])
+    found = verify(copy)
+    assert {clip for clip, _ in found.damaged} == set(inside) and not found.missing
+
+
+def test_a_chunk_that_nobody_asked_for_does_not_belong(copy: Path) -> None:
+    """A test clip has one view; a shard has room for more."""
+    cache = FeatureCache.open(copy)
+    clip = next(clip.id for clip in cache.catalog if clip.split == "test")
+    tokens = np.repeat(cache.tokens([clip]), 2, axis=0)
+    with ShardWriter(shard_of(cache, clip), 16 * cache.views.most) as shard:
+        shard.put(slot_of(cache, clip, 0), 2, tokens)
+    assert verify(copy).files == [f"tokens/{shard_of(cache, clip).name} (does not belong here)"]
 
 
 def test_training_refuses_damaged_weights(copy: Path) -> None:

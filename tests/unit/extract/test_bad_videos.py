@@ -123,5 +123,5 @@ def test_good_clips_do_not_notice_bad_neighbours(
         FeatureCache.open(report["path"]),
     )
     for clip in rest.available(list(rest.catalog)):
-        for view in range(rest.rows.views(clip.id)):
+        for view in range(rest.views.views(clip.id)):
             assert np.array_equal(rest.tokens([clip.id], view), whole.tokens([clip.id], view))

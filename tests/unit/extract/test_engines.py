@@ -153,10 +153,10 @@ def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) 
         for row in json.loads(file.read_text())
     }
     assert 0 < len(done) < 32
-    kept = (writer / "tokens" / "c.0.0.0.0").stat().st_mtime_ns
+    kept = (writer / "tokens" / "c.0.0.0.0.0").stat().st_mtime_ns
     again = cli.json(*INLINE, "--root", videos, "--cut", "4")
     assert not again["reused"] and digest(Path(again["path"])) == digest(Path(whole["path"]))
-    assert (Path(again["path"]) / "tokens" / "c.0.0.0.0").stat().st_mtime_ns == kept
+    assert (Path(again["path"]) / "tokens" / "c.0.0.0.0.0").stat().st_mtime_ns == kept
 
 
 @pytest.mark.parametrize(
