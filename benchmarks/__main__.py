@@ -22,6 +22,7 @@ NAMES = (
     "evaluation",
     "zero_shot",
     "loading",
+    "catalog",
     "extraction",
     "usual_extraction",
     "training",

@@ -5,14 +5,12 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, get_args
 
 from .runtime.errors import StructAlignError
-from .shared.files import parse_json, write_text
 
 Split = Literal["train", "test"]
 LONGEST = 200  # characters of a category
@@ -37,7 +35,6 @@ class Clip:
     twin: str | None = None
 
 
-@dataclass(frozen=True)
 class Catalog:
     """Clips of one dataset. ``categories`` is the order in which categories arrive.
 
@@ -46,11 +43,70 @@ class Catalog:
             empty caption, an unknown split or category, or a time that is not a time.
     """
 
-    dataset: str
-    categories: tuple[str, ...]
-    clips: tuple[Clip, ...]
+    clips: Sequence[Clip]
 
-    def __post_init__(self) -> None:
+    def __init__(self, dataset: str, categories: tuple[str, ...], clips: Iterable[Clip]) -> None:
+        self.dataset, self.categories, self.clips = dataset, categories, tuple(clips)
+        self._check_names()
+        for clip in self.clips:
+            self._check(clip)
+        _ = self._places
+
+    @property
+    def ids(self) -> list[str]:
+        """The clips' ids, in order."""
+        return [clip.id for clip in self.clips]
+
+    def place(self, clip_id: str) -> int:
+        """A clip's place in the order. Raises KeyError."""
+        return self._places[clip_id]
+
+    def count(self, split: Split) -> int:
+        """How many clips a split has."""
+        return sum(clip.split == split for clip in self.clips)
+
+    @property
+    def captions(self) -> int:
+        """How many captions all clips have."""
+        return sum(len(clip.captions) for clip in self.clips)
+
+    def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
+        """Clips of a split and some categories, in those categories' order."""
+        place = {name: index for index, name in enumerate(categories)}
+        chosen = [clip for clip in self.clips if clip.split == split and clip.category in place]
+        return sorted(chosen, key=lambda clip: place[clip.category])
+
+    def hash(self) -> str:
+        """sha256 over everything but the clips' paths and order."""
+        rows = sorted(
+            [c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin] for c in self
+        )
+        body = [self.dataset, self.categories, rows]
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def __iter__(self) -> Iterator[Clip]:
+        return iter(self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, clip_id: str) -> Clip:
+        return self.clips[self._places[clip_id]]
+
+    def __contains__(self, clip_id: str) -> bool:
+        return clip_id in self._places
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        ids = self.ids
+        places = {clip_id: place for place, clip_id in enumerate(ids)}
+        if len(places) != len(ids):
+            doubled = next(name for place, name in enumerate(ids) if places[name] != place)
+            raise StructAlignError(f"two clips are called '{doubled}'; ids must differ")
+        return places
+
+    def _check_names(self) -> None:
         if not self.clips:
             raise StructAlignError(
                 f"dataset '{self.dataset}' has no clips; check --root and the annotation files"
@@ -66,73 +122,18 @@ class Catalog:
                     f"dataset '{self.dataset}': category {str(name)[:40]!r} is no name; "
                     f"use at most {LONGEST} printable characters"
                 )
-        known, ids = set(self.categories), set()
-        if len(known) != len(self.categories):
+        if len(self._known) != len(self.categories):
             raise StructAlignError(f"dataset '{self.dataset}' names a category twice in its order")
-        for clip in self.clips:
-            if problem := next(_problems(clip, known), None):
-                raise StructAlignError(problem)
-            if clip.id in ids:
-                raise StructAlignError(f"two clips are called '{clip.id}'; ids must differ")
-            ids.add(clip.id)
 
-    def __iter__(self) -> Iterator[Clip]:
-        return iter(self.clips)
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, clip_id: str) -> Clip:
-        return self._by_id[clip_id]
-
-    def __contains__(self, clip_id: str) -> bool:
-        return clip_id in self._by_id
+    def _check(self, clip: Clip) -> Clip:
+        """The same."""
+        if problem := next(_problems(clip, self._known), None):
+            raise StructAlignError(problem)
+        return clip
 
     @cached_property
-    def _by_id(self) -> dict[str, Clip]:
-        return {clip.id: clip for clip in self.clips}
-
-    def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
-        """Clips of a split and some categories, in those categories' order."""
-        place = {name: index for index, name in enumerate(categories)}
-        chosen = [clip for clip in self.clips if clip.split == split and clip.category in place]
-        return sorted(chosen, key=lambda clip: place[clip.category])
-
-    def hash(self) -> str:
-        """sha256 over everything but the clips' paths and order."""
-        rows = sorted(
-            [c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin]
-            for c in self.clips
-        )
-        body = [self.dataset, self.categories, rows]
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def save(self, path: Path) -> None:
-        """Write the catalog as JSON."""
-        clips = [asdict(clip) for clip in self.clips]
-        body = {"dataset": self.dataset, "categories": self.categories, "clips": clips}
-        write_text(path, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Catalog":
-        """Read what ``save`` wrote. Raises StructAlignError for a file that is not a catalog."""
-        try:
-            return cls.parse(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise StructAlignError(f"{path} is not a catalog: {error}") from error
-
-    @classmethod
-    def parse(cls, text: str, where: str) -> "Catalog":
-        """The catalog in a text from ``where``. Raises StructAlignError when it holds none."""
-        try:
-            body = parse_json(text)
-            if any(not isinstance(row.get("twin"), str | None) for row in body["clips"]):
-                raise TypeError("a twin is no clip id")
-            clips = [Clip(**{**row, "captions": _texts(row["captions"])}) for row in body["clips"]]
-            return cls(body["dataset"], _texts(body["categories"]), tuple(clips))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StructAlignError(f"{where} is not a catalog: {error}") from error
+    def _known(self) -> set[str]:
+        return set(self.categories)
 
 
 def shared_captions(clips: Sequence[Clip]) -> str | None:
@@ -150,12 +151,6 @@ def shared_captions(clips: Sequence[Clip]) -> str | None:
         f"{several} of {len(queries)} test captions describe more than one clip: "
         f"R@1 cannot exceed {bound:.3g}"
     )
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise TypeError(f"{str(value)[:40]!r} is no list of texts")
-    return tuple(value)
 
 
 def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:

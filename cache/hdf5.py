@@ -10,7 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .checksums import MANIFEST
+from .catalog_file import ARROW, JSON, as_json, write_catalog
+from .checksums import MANIFEST, manifest_text
 from .reader import FeatureCache
 from .root import CacheRoot
 from .runtime.errors import StructAlignError
@@ -21,7 +22,7 @@ from .writer import CacheWriter, ClipOutcome
 
 FORMAT = "structalign-cache"
 TEXTS = (
-    MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json", "weights.json",
+    MANIFEST, "spec.json", JSON, "sources.json", "backbone.json", "weights.json",
 )  # fmt: skip
 BINARIES = ("frozen.safetensors", "bpe.txt.gz")
 ROWS = 64  # rows copied at a time
@@ -50,15 +51,24 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
             for first in range(0, len(views), ROWS):
                 part = views[first : first + ROWS]
                 tokens[[cache.views.row(view) for view in part]] = cache.read(part)
-            for name in (*TEXTS, *BINARIES):
-                if name == MANIFEST or name in cache.manifest["files"]:
-                    body = np.frombuffer((cache.path / name).read_bytes(), np.uint8)
-                    bundle.create_dataset(f"files/{name}", data=body, fletcher32=True)
+            for name, body in _bundled(cache).items():
+                data = np.frombuffer(body, np.uint8)
+                bundle.create_dataset(f"files/{name}", data=data, fletcher32=True)
         share_mode(temporary)
         os.replace(temporary, file)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _bundled(cache: FeatureCache) -> dict[str, bytes]:
+    """The files that lie in a bundle: the cache's own, but for a catalog in JSON."""
+    names = [name for name in (*TEXTS, *BINARIES) if name in cache.manifest["files"]]
+    bodies = {name: (cache.path / name).read_bytes() for name in names}
+    bodies[JSON] = as_json(cache.catalog)
+    files = {**cache.manifest["files"], JSON: hashlib.sha256(bodies[JSON]).hexdigest()}
+    files.pop(ARROW, None)
+    return {MANIFEST: manifest_text({**cache.manifest, "files": files}).encode(), **bodies}
 
 
 def import_hdf5(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
@@ -117,6 +127,7 @@ def _unpack(
         (writer.path / name).write_bytes(body)
     described = FeatureCache.describe(writer.path)
     spec, catalog = described.spec, described.catalog
+    described.check_catalog()
     _ = described.frozen  # verifies the weights' checksums
     if spec.weights_of_parts is None:
         raise StructAlignError(
@@ -133,6 +144,8 @@ def _unpack(
     _refuse_inflating(tokens, held, file)
     if root.is_published(described.fingerprint):
         return described.fingerprint
+    (writer.path / JSON).unlink()
+    write_catalog(writer.path, catalog)
     create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
     table, clips = described.views, list(catalog)
     for first in range(0, len(clips), SHARD_CLIPS):

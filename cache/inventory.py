@@ -3,9 +3,9 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from .catalog import Catalog, Split
+from .catalog import Catalog
 from .checksums import MANIFEST
 from .reader import FeatureCache
 from .root import CacheRoot
@@ -110,11 +110,10 @@ def _record(file: Path) -> list[dict[str, Any]]:
 
 
 def _contents(catalog: Catalog) -> dict[str, Any]:
-    train, test = (catalog.select(split, catalog.categories) for split in get_args(Split))
     return {
-        "train_clips": len(train),
-        "test_clips": len(test),
-        "captions": sum(len(clip.captions) for clip in catalog),
+        "train_clips": catalog.count("train"),
+        "test_clips": catalog.count("test"),
+        "captions": catalog.captions,
         "categories": list(catalog.categories),
     }
 

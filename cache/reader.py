@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalog import Catalog, Clip, Split
+from .catalog_file import ARROW, JSON, LARGE, parse_catalog
 from .checksums import MANIFEST, read_manifest
 from .runtime.errors import StructAlignError
 from .shared.files import parse_json, read_bytes
@@ -78,17 +79,32 @@ class FeatureCache:
             # Another schema may have another manifest: then say so.
             CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
             raise
-        for name in ("spec.json", "catalog.json", "sources.json"):
+        for name in ("spec.json", "sources.json"):
             _checked(folder, name, manifest)
         spec = CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
         if manifest["fingerprint"] != spec.fingerprint():
             raise _damaged(folder, "its specification does not give its fingerprint")
-        catalog = Catalog.parse(_read(folder, "catalog.json") or "", f"{folder}/catalog.json")
-        if catalog.hash() != spec.catalog:
-            raise _damaged(folder, "its catalog is not the one it was made with")
-        if foreign := sorted(manifest["quarantine"].keys() - {clip.id for clip in catalog}):
+        name = ARROW if ARROW in manifest["files"] else JSON
+        catalog = parse_catalog(name, _checked(folder, name, manifest), folder, LARGE)
+        cache = cls(folder, spec, catalog, manifest)
+        if len(catalog) < LARGE:
+            cache.check_catalog()
+        if foreign := sorted(clip for clip in cache.quarantine if clip not in catalog):
             raise _damaged(folder, f"its quarantine names '{foreign[0]}', which is no clip of it")
-        return cls(folder, spec, catalog, manifest)
+        return cache
+
+    def check_catalog(self) -> None:
+        """Check the catalog against the fingerprint; a large one before the first token is read.
+
+        Raises:
+            StructAlignError: it is another catalog than the cache was made with.
+        """
+        if self._catalog_hash != self.spec.catalog:
+            raise _damaged(self.path, "its catalog is not the one it was made with")
+
+    @cached_property
+    def _catalog_hash(self) -> str:
+        return self.catalog.hash()
 
     @cached_property
     def reader(self) -> TokenReader:
@@ -127,7 +143,8 @@ class FeatureCache:
     def bytes(self) -> int:
         """Size of its tokens."""
         of_view = math.prod(self.reader.shape) * self.reader.array.dtype.itemsize
-        return len(self.published_views()) * int(of_view)
+        missing = sum(self.views.views(clip) for clip in self.quarantine)
+        return (len(self.views) - missing) * int(of_view)
 
     @property
     def sources(self) -> dict[str, str]:
@@ -217,6 +234,7 @@ class FeatureCache:
 
     def read(self, wanted: Sequence[View]) -> NDArray[np.float16]:
         """Some (clip, view): float16 [wanted, frames, 1 + patches, width]. Raises as ``tokens``."""
+        self.check_catalog()
         for clip, _ in wanted:
             if clip in self.quarantine:
                 reason, message = self.quarantine[clip]

@@ -51,17 +51,9 @@ class ViewTable:
     def __init__(self, catalog: Catalog, views: int) -> None:
         self.catalog, self.most = catalog, views
 
-    @cached_property
-    def _place(self) -> dict[str, int]:
-        return {clip.id: place for place, clip in enumerate(self.catalog)}
-
     def views(self, clip_id: str) -> int:
         """How many views a clip has."""
         return self.most if self.catalog[clip_id].split == "train" else 1
-
-    def place(self, clip_id: str) -> int:
-        """The clip's place in the catalog."""
-        return self._place[clip_id]
 
     def check(self, view: View) -> View:
         """The same. Raises StructAlignError for a clip or view that is not there."""
@@ -82,7 +74,7 @@ class ViewTable:
         return self._rows[view]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self.catalog.count("train") * self.most + self.catalog.count("test")
 
 
 class ChunkError(Exception):
@@ -262,7 +254,7 @@ class ShardReader(TokenReader):
         return file, known[1]
 
     def _where(self, view: View) -> tuple[int, int]:
-        shard, place = divmod(self.table.place(view[0]), SHARD_CLIPS)
+        shard, place = divmod(self.table.catalog.place(view[0]), SHARD_CLIPS)
         return shard, place * self.table.most + view[1]
 
     @property

@@ -39,14 +39,15 @@ def verify(path: str | Path) -> VerifyReport:
         raise StructAlignError(f"{path} is not a complete cache; name another")
     try:
         cache = FeatureCache.open(path)
+        cache.check_catalog()
+        views, reader = cache.published_views(), cache.reader
     except StructAlignError as error:
         if "is damaged" not in str(error):
             raise
         named = str(error).rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
         return VerifyReport([], [], [named])
-    views = cache.published_views()
     with ThreadPoolExecutor(READERS) as readers:
-        states = list(readers.map(cache.reader.state, views))
+        states = list(readers.map(reader.state, views))
     damaged, missing = (
         [view for view, state in zip(views, states, strict=True) if state == bad]
         for bad in ("damaged", "missing")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalog import Catalog
+from .catalog_file import ARROW, JSON, read_catalog, write_catalog
 from .checksums import MANIFEST, manifest_text
 from .runtime.errors import StructAlignError
 from .shards import ShardWriter
@@ -20,9 +21,9 @@ from .tokens import SHARD_CLIPS, ShardReader, ViewTable, create_tokens, open_tok
 if TYPE_CHECKING:
     from .reader import FeatureCache
 
-LAYOUT = "shards"  # of the token array in an unfinished folder
-CACHE_FILES = {
-    MANIFEST, "spec.json", "catalog.json", "sources.json", "backbone.json",
+LAYOUT = "shards, columns"  # of an unfinished folder
+CACHE_FILES = {  # of this version and of older ones
+    MANIFEST, "spec.json", ARROW, JSON, "sources.json", "backbone.json",
     "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens",
 }  # fmt: skip
 
@@ -77,7 +78,7 @@ class CacheWriter:
         for name, body in (("spec", asdict(spec)), ("sources", sources)):
             text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=name == "spec")
             write_text(self.path / f"{name}.json", text + "\n")
-        catalog.save(self.path / "catalog.json")
+        write_catalog(self.path, catalog)
         save_frozen(self.path)
         create_tokens(self.path, catalog, spec, token_shape)
         write_text(prepared, LAYOUT)
@@ -136,7 +137,7 @@ class CacheWriter:
         Raises:
             StructAlignError: a chunk does not read back.
         """
-        catalog = Catalog.load(self.path / "catalog.json")
+        catalog = read_catalog(self.path)
         reader = open_tokens(self.path, catalog, spec.views)
         wanted = [
             (one.clip, view)

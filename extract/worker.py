@@ -72,7 +72,7 @@ class ClipWorker:
             with self.writer.shard(number, self.table) as shard:
                 for outcome, tokens in islice(done, len(clips)):
                     outcomes[outcome.clip] = outcome
-                    slot = self.table.place(outcome.clip) % SHARD_CLIPS * self.table.most
+                    slot = self.table.catalog.place(outcome.clip) % SHARD_CLIPS * self.table.most
                     shard.put(slot, self.table.most, tokens)
             self.writer.write_batch_record(number, list(outcomes.values()))
             yield number, len(clips)

@@ -10,10 +10,15 @@ from typing import Any
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file atomically, safe against a power cut."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, body: bytes) -> None:
+    """Write a file atomically, safe against a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(body)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ...cache.catalog import Catalog, Clip
+from ...cache.catalog import Clip
+from ...cache.catalog_file import read_catalog
 from ...cache.clip.stem import Stem, load_stem, save_stem
 from ...cache.runtime.device import prepare_cpu
 from ...cache.runtime.errors import StructAlignError
@@ -39,7 +40,7 @@ class RayWorker:
                 f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
                 "install the same on all Ray nodes"
             )
-        self.catalog = Catalog.load(config.folder / "catalog.json")
+        self.catalog = read_catalog(config.folder)
         table = ViewTable(self.catalog, config.views.count)
         self.worker = ClipWorker(config, load_stem(config.folder, weights), table)
 

@@ -59,7 +59,7 @@ def test_one_bad_file_stops_nobody(
     assert callable(make)
     whole = cli.json(*INLINE, "--root", videos, "--cut", "4")
     root = cli.home / "cache"
-    for name in ("complete.json", "spec.json", "catalog.json"):
+    for name in ("complete.json", "spec.json", "catalog.arrow"):
         bad = root / "caches" / f"bad-{name}"
         shutil.copytree(whole["path"], bad)
         for path in (bad, *bad.rglob("*")):
@@ -74,7 +74,7 @@ def test_one_bad_file_stops_nobody(
     listed = cli.json("cache", "ls")["caches"]
     errors = {Path(entry["path"]).name: entry.get("error") for entry in listed}
     assert errors.pop(Path(whole["path"]).name) is None
-    assert sorted(errors) == ["bad-catalog.json", "bad-complete.json", "bad-spec.json"]
+    assert sorted(errors) == ["bad-catalog.arrow", "bad-complete.json", "bad-spec.json"]
     assert all(errors.values())
     assert cli.json("cache", "info")["fingerprint"] == whole["fingerprint"]
     again = cli.json(*INLINE, "--root", videos, "--cut", "4")

@@ -1,4 +1,4 @@
-"""A cache as versions before 0.3 laid out its tokens: a file for every view of a clip."""
+"""A cache as versions before 0.3 laid it out: a file a view, the catalog in JSON."""
 
 import hashlib
 import json
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import zarr
 from structalign.cache import FeatureCache
+from structalign.cache.catalog_file import ARROW, JSON, as_json
 from structalign.cache.checksums import MANIFEST, manifest_text, read_manifest
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 
-def lay_out_as_rows(folder: Path) -> None:
-    """Write the array of a cache in a writable folder again, and its checksum."""
+def lay_out_as_before(folder: Path) -> None:
+    """Write array and catalog of a cache in a writable folder again, and their checksums."""
     cache = FeatureCache.open(folder)
     views = cache.published_views()
     tokens = cache.read(views)
@@ -31,6 +32,9 @@ def lay_out_as_rows(folder: Path) -> None:
     for view, of_view in zip(views, tokens, strict=True):
         array[cache.views.row(view)] = of_view
     body = read_manifest((folder / MANIFEST).read_text(), str(folder))
-    digest = hashlib.sha256((folder / "tokens" / "zarr.json").read_bytes()).hexdigest()
-    body["files"]["tokens/zarr.json"] = digest
+    (folder / JSON).write_bytes(as_json(cache.catalog))
+    (folder / ARROW).unlink()
+    del body["files"][ARROW]
+    for name in (JSON, "tokens/zarr.json"):
+        body["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / MANIFEST).write_text(manifest_text(json.loads(json.dumps(body))))

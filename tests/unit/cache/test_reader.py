@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.chunks import drop
 from helpers.cli import Cli
-from structalign.cache import CacheRoot, FeatureCache, StructAlignError
+from helpers.resealed import reseal_folder
+from structalign.cache import CacheRoot, Catalog, FeatureCache, StructAlignError
 from structalign.cache import tokens as token_array
+from structalign.cache.catalog_file import write_catalog
+from structalign.cache.verify import verify
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def test_chunks_are_what_zarr_reads(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     train = [clip.id for clip in cache.catalog if clip.split == "train"]
     order = [train[5], train[0], train[5], train[9]]
-    array, places = cache.reader.array, [cache.views.place(clip) for clip in order]
+    array, places = cache.reader.array, [cache.catalog.place(clip) for clip in order]
     assert np.array_equal(cache.tokens(order, view=1), array.oindex[np.asarray(places), 1])
     both = cache.all_views(order)
     assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
@@ -45,7 +49,7 @@ def test_however_many_read_the_first_bad_clip_is_named(
 ) -> None:
     cache = FeatureCache.open(copy)
     clips = [clip.id for clip in cache.catalog if clip.split == "train"]
-    places = [cache.views.place(clip) for clip in clips]
+    places = [cache.catalog.place(clip) for clip in clips]
     monkeypatch.setattr(token_array, "READERS", readers)
     assert np.array_equal(cache.tokens(clips), cache.reader.array.oindex[np.asarray(places), 0])
     for bad in (clips[-1], clips[-2]):
@@ -91,13 +95,45 @@ def test_a_missing_chunk_is_an_error_on_read(copy: Path) -> None:
 
 
 def test_incomplete_or_changed(copy: Path) -> None:
-    catalog = (copy / "catalog.json").read_text()
-    (copy / "catalog.json").write_text(catalog.replace('"split": "train"', '"split": "test"', 1))
-    with pytest.raises(StructAlignError, match=r"catalog\.json is not as it was written"):
+    catalog = (copy / "catalog.arrow").read_bytes()
+    (copy / "catalog.arrow").write_bytes(catalog.replace(b"train", b"tests", 1))
+    with pytest.raises(StructAlignError, match=r"catalog\.arrow is not as it was written"):
         FeatureCache.open(copy)
     (copy / "complete.json").unlink()
     with pytest.raises(StructAlignError, match="not a complete cache"):
         FeatureCache.open(copy)
+
+
+def other_captions(copy: Path) -> None:
+    """Another catalog, with checksums that fit."""
+    catalog = FeatureCache.open(copy).catalog
+    clips = [replace(clip, captions=("something else",)) for clip in catalog]
+    write_catalog(copy, Catalog(catalog.dataset, catalog.categories, clips))
+    reseal_folder(copy, lambda files: None)
+
+
+def test_another_catalog_than_the_fingerprints(copy: Path) -> None:
+    other_captions(copy)
+    with pytest.raises(StructAlignError, match="its catalog is not the one it was made with"):
+        FeatureCache.open(copy)
+
+
+def test_a_large_catalog_stays_columns(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is as with a small one, but that another one's tokens are refused, not it."""
+    small = FeatureCache.open(copy)
+    monkeypatch.setattr("structalign.cache.reader.LARGE", 1)
+    large = FeatureCache.open(copy)
+    assert not isinstance(large.catalog.clips, tuple)
+    assert list(large.catalog) == list(small.catalog) and large.bytes == small.bytes
+    views = small.published_views()
+    assert large.published_views() == views
+    assert np.array_equal(large.read(views), small.read(views))
+    rows, others = large.dataset(), small.dataset()
+    assert rows.rows == others.rows and np.array_equal(rows[3][0], others[3][0])
+    other_captions(copy)
+    with pytest.raises(StructAlignError, match="its catalog is not the one it was made with"):
+        FeatureCache.open(copy).tokens([views[0][0]])
+    assert verify(copy).files == ["its catalog is not the one it was made with"]
 
 
 def test_finding_one(shared: Cli) -> None:

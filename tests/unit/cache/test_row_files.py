@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.chunks import shard_of
 from helpers.cli import Cli
-from helpers.row_files import lay_out_as_rows
+from helpers.row_files import lay_out_as_before
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.shared.permissions import make_writable
@@ -21,7 +21,7 @@ def caches(shared: Cli, tmp_path: Path) -> tuple[FeatureCache, FeatureCache]:
     today = CacheRoot(shared.home / "cache").find(None)
     copy = Path(shutil.copytree(today.path, tmp_path / "old"))
     make_writable(copy)
-    lay_out_as_rows(copy)
+    lay_out_as_before(copy)
     return today, FeatureCache.open(copy)
 
 

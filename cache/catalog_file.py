@@ -1,0 +1,171 @@
+"""The catalog's file: Arrow columns, uncompressed; JSON in bundles and in caches before 0.3.
+
+A large catalog stays columns: its clips are made, and checked, when they are asked for.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, overload
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .catalog import Catalog, Clip, Split
+from .runtime.errors import StructAlignError
+from .shared.files import parse_json, read_bytes, write_bytes
+
+ARROW, JSON = "catalog.arrow", "catalog.json"
+LARGE = 100_000  # clips: from here on making all of them takes a second
+ROWS = 8192  # clips of a record batch
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field(
+            "captions", pa.list_(pa.field("caption", pa.string(), nullable=False)), nullable=False
+        ),
+        pa.field("start", pa.float64()),
+        pa.field("end", pa.float64()),
+        pa.field("twin", pa.string()),
+    ]
+)
+
+
+def write_catalog(folder: Path, catalog: Catalog) -> None:
+    """Write a catalog into a folder: Arrow's file format, a row a clip."""
+    about = {"dataset": catalog.dataset, "categories": json.dumps(catalog.categories)}
+    schema, sink = SCHEMA.with_metadata(about), pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as file:
+        for first in range(0, len(catalog), ROWS):
+            rows = [asdict(clip) for clip in catalog.clips[first : first + ROWS]]
+            file.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+    write_bytes(folder / ARROW, sink.getvalue().to_pybytes())
+
+
+def read_catalog(folder: Path) -> Catalog:
+    """What ``write_catalog`` wrote. Raises StructAlignError."""
+    try:
+        return parse_catalog(ARROW, read_bytes(folder / ARROW), folder, LARGE)
+    except OSError as error:
+        raise StructAlignError(f"{folder / ARROW} is not a catalog: {error}") from error
+
+
+def parse_catalog(name: str, body: bytes, folder: Path, large: int) -> Catalog:
+    """The catalog in the bytes of the file ``name`` of a folder.
+
+    Args:
+        large: from how many clips on they are made when they are asked for.
+
+    Raises:
+        StructAlignError: it is none. A large catalog's clips are checked one by one, later.
+    """
+    try:
+        if name == JSON:
+            return _parse_json(body.decode("utf-8"))
+        catalog = _ColumnCatalog(body)
+        if len(catalog) >= large:
+            return catalog
+        return Catalog(catalog.dataset, catalog.categories, catalog)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as error:
+        raise StructAlignError(f"{folder}/{name} is not a catalog: {error}") from error
+
+
+def as_json(catalog: Catalog) -> bytes:
+    """A catalog as JSON, which cannot unpack to more than it is."""
+    clips = [asdict(clip) for clip in catalog]
+    body = {"dataset": catalog.dataset, "categories": catalog.categories, "clips": clips}
+    return (json.dumps(body, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+class _ColumnCatalog(Catalog):
+    """A catalog that stays columns."""
+
+    def __init__(self, body: bytes) -> None:
+        with pa.ipc.open_file(pa.py_buffer(body)) as file:
+            schema = file.schema
+            if not schema.equals(SCHEMA):
+                raise ValueError("it has other columns")
+            batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+        for batch in batches:
+            batch.validate(full=True)
+            required = [batch[field.name] for field in SCHEMA if not field.nullable]
+            if any(column.null_count for column in (*required, batch["captions"].flatten())):
+                raise ValueError("it has empty cells")
+        about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+        self.dataset, self.categories = about["dataset"], _texts(parse_json(about["categories"]))
+        self._batches = [batch for batch in batches if batch.num_rows]
+        self.clips = _Clips(self._batches, self._check)
+        self._check_names()
+
+    @property
+    def ids(self) -> list[str]:
+        return [name for batch in self._batches for name in batch["id"].to_pylist()]
+
+    def count(self, split: Split) -> int:
+        return sum(pc.sum(pc.equal(batch["split"], split)).as_py() for batch in self._batches)
+
+    @property
+    def captions(self) -> int:
+        return sum(len(batch["captions"].flatten()) for batch in self._batches)
+
+    def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
+        names = pa.array(categories, pa.string())
+        masks = [
+            pc.and_(pc.equal(batch["split"], split), pc.is_in(batch["category"], names))
+            for batch in self._batches
+        ]
+        parts = [batch.filter(mask) for batch, mask in zip(self._batches, masks, strict=True)]
+        place = {name: index for index, name in enumerate(categories)}
+        return sorted(_Clips(parts, self._check), key=lambda clip: place[clip.category])
+
+
+class _Clips(Sequence[Clip]):
+    """The clips of some record batches, made and checked each time that they are asked for."""
+
+    def __init__(self, batches: list[Any], check: Callable[[Clip], Clip]) -> None:
+        self._batches, self._check = batches, check
+        self._ends = list(accumulate(batch.num_rows for batch in batches))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Clip]: ...
+    def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return [self[place] for place in places]
+        number = bisect_right(self._ends, places)
+        batch = self._batches[number]
+        first = self._ends[number] - batch.num_rows
+        return self._made(batch.slice(places - first, 1))[0]
+
+    def __iter__(self) -> Iterator[Clip]:
+        for batch in self._batches:
+            yield from self._made(batch)
+
+    def _made(self, rows: Any) -> list[Clip]:
+        made = [Clip(**{**row, "captions": tuple(row["captions"])}) for row in rows.to_pylist()]
+        return [self._check(clip) for clip in made]
+
+
+def _parse_json(text: str) -> Catalog:
+    body = parse_json(text)
+    if any(not isinstance(row.get("twin"), str | None) for row in body["clips"]):
+        raise TypeError("a twin is no clip id")
+    clips = [Clip(**{**row, "captions": _texts(row["captions"])}) for row in body["clips"]]
+    return Catalog(body["dataset"], _texts(body["categories"]), clips)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{str(value)[:40]!r} is no list of texts")
+    return tuple(value)

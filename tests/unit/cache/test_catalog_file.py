@@ -1,0 +1,150 @@
+"""A catalog's file gives the same catalog, as columns too, and refuses what it cannot be."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structalign.cache import Catalog, Clip, StructAlignError
+from structalign.cache.catalog_file import (
+    ARROW,
+    JSON,
+    SCHEMA,
+    as_json,
+    parse_catalog,
+    write_catalog,
+)
+
+CATEGORIES = ("music", "news & views", "sports")
+WHERE = Path("a-cache")
+TEXT = st.text(min_size=1).filter(lambda text: text.strip())
+CLIP = st.builds(
+    Clip,
+    id=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]{0,20}", fullmatch=True),
+    path=st.from_regex(r"[a-z]{1,5}/[a-z]{1,5}\.mp4", fullmatch=True),
+    category=st.sampled_from(CATEGORIES),
+    split=st.sampled_from(["train", "test"]),
+    captions=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
+    start=st.none() | st.floats(0, 10),
+    end=st.none() | st.floats(11, 1e9),
+    twin=st.none() | TEXT,
+)
+CATALOG = st.lists(CLIP, min_size=1, max_size=40, unique_by=lambda clip: clip.id).map(
+    lambda clips: Catalog("test", CATEGORIES, clips)
+)
+
+
+def arrow(catalog: Catalog, folder: Path) -> bytes:
+    write_catalog(folder, catalog)
+    return (folder / ARROW).read_bytes()
+
+
+def same(one: Catalog, other: Catalog) -> None:
+    assert (one.dataset, one.categories, list(one)) == (
+        other.dataset,
+        other.categories,
+        list(other),
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(catalog=CATALOG)
+def test_round_trip_of_both_forms(catalog: Catalog, tmp_path_factory: Any) -> None:
+    body = arrow(catalog, tmp_path_factory.mktemp("catalog"))
+    same(parse_catalog(ARROW, body, WHERE, 100), catalog)
+    same(parse_catalog(JSON, as_json(catalog), WHERE, 100), catalog)
+
+
+@settings(deadline=None, max_examples=30)
+@given(catalog=CATALOG, chosen=st.permutations(CATEGORIES), count=st.integers(1, 3))
+def test_columns_answer_as_clips_do(
+    catalog: Catalog, chosen: tuple[str, ...], count: int, tmp_path_factory: Any
+) -> None:
+    body = arrow(catalog, tmp_path_factory.mktemp("catalog"))
+    columns = parse_catalog(ARROW, body, WHERE, 0)
+    assert not isinstance(columns.clips, tuple)
+    same(columns, catalog)
+    names = tuple(chosen[:count])
+    for split in ("train", "test"):
+        assert columns.select(split, names) == catalog.select(split, names)
+        assert columns.count(split) == catalog.count(split)
+    assert [columns[name] for name in columns.ids] == list(catalog.clips)
+    assert [columns.place(clip.id) for clip in catalog] == list(range(len(catalog)))
+    assert "no such clip" not in columns and columns.captions == catalog.captions
+    assert columns.clips[-1] == catalog.clips[-1] and columns.clips[1:] == [*catalog.clips[1:]]
+    assert columns.hash() == catalog.hash()
+
+
+def test_columns_over_several_record_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("structalign.cache.catalog_file.ROWS", 3)
+    clips = [Clip(f"c{n}", "a.mp4", CATEGORIES[n % 3], "train", ("a", "b")) for n in range(10)]
+    catalog = Catalog("test", CATEGORIES, clips)
+    columns = parse_catalog(ARROW, arrow(catalog, tmp_path), WHERE, 0)
+    same(columns, catalog)
+    assert [columns[clip.id] for clip in clips] == clips
+    assert columns.select("train", CATEGORIES) == catalog.select("train", CATEGORIES)
+
+
+@contextmanager
+def refused(why: str) -> Iterator[None]:
+    with pytest.raises(StructAlignError, match=rf"a-cache/\S+ is not a catalog: .*{why}"):
+        yield
+
+
+@pytest.mark.parametrize("large", [0, 100])
+def test_refused(large: int) -> None:
+    one = Clip("a", "a.mp4", "music", "train", ("a song",))
+
+    def parse(rows: list[dict[str, Any]], schema: pa.Schema = SCHEMA, **about: str) -> Catalog:
+        sink = pa.BufferOutputStream()
+        told = {"dataset": "test", "categories": '["music"]', **about}
+        with pa.ipc.new_file(sink, schema.with_metadata(told)) as file:
+            for row in rows:
+                file.write_batch(pa.RecordBatch.from_pylist([row], schema))
+        return parse_catalog(ARROW, sink.getvalue().to_pybytes(), WHERE, large)
+
+    row = asdict(one)
+    assert list(parse([row])) == [one]
+    with refused("other columns"):
+        parse([row], pa.schema([*SCHEMA, pa.field("more", pa.string())]))
+    with refused("JSON|Expecting"):
+        parse([row], categories="[")
+    with refused("no list of texts"):
+        parse([row], categories="[1]")
+    for wrong in (
+        {"id": None}, {"path": None}, {"captions": None}, {"captions": ["a", None]},
+    ):  # fmt: skip
+        with refused("empty cells"):
+            parse([{**row, **wrong}])
+    with pytest.raises(StructAlignError, match="has no clips"):
+        parse([])
+    with pytest.raises(StructAlignError, match="unfit for a file name"):
+        parse([row], dataset="../up")
+    with pytest.raises(StructAlignError, match="must be relative"):
+        list(parse([{**row, "path": "../../secret"}]))
+    with pytest.raises(StructAlignError, match="two clips are called 'a'"):
+        parse([row, row]).place("a")
+
+
+def test_damaged_bytes(tmp_path: Path) -> None:
+    body = arrow(
+        Catalog("test", ("music",), [Clip("a", "a.mp4", "music", "train", ("x",))]), tmp_path
+    )
+    for wrong in (b"", b"{}", body[:100], body[:-20], b"\0" * 500):
+        with refused(""):
+            parse_catalog(ARROW, wrong, WHERE, 100)
+        with refused(""):
+            parse_catalog(JSON, wrong, WHERE, 100)
+    for place in range(0, len(body), 7):  # never more than an error
+        changed = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
+        try:
+            parse_catalog(ARROW, changed, WHERE, 100)
+        except StructAlignError as error:
+            assert "\n" not in str(error)
