@@ -5,26 +5,29 @@ python -m structalign.tools.conflict_study --out FOLDER [--cache-root DIR] [--se
 Three amounts of conflict, two worlds, three seeds, each with a class order of its own. Every method
 first tries the same learning rates at each amount of conflict on the first world; the best by its
 held-out training clips is taken for both worlds. Given again it goes on; runs that are there are
-kept. Leaves ``study.json``, ``study.md``, ``recall.svg`` and ``forgetting.svg``.
+kept. Leaves the tries in ``choices.json``, what every caption found in ``seed-N.parquet``, and
+``study.md``, ``recall.svg`` and ``forgetting.svg``. With the tries and the seeds' files alone it
+goes on too, on another machine as well.
 """
 
 import argparse
-import itertools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..cache.shared.files import write_text
+from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.files import read_json, write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone
 from ..evaluate.results import read_results
 from ..evaluate.sweep import sweep
 from ..extract import extract
+from .study_outcomes import Measured, read_measured, write_measured
 
 METHODS = (
     "zeroshot", "clip4clip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
@@ -38,40 +41,73 @@ RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
 TASKS = 10
 
 Cells = dict[float, dict[str, dict[str, Interval]]]
+Worlds = dict[tuple[float, int], FeatureCache]
 
 
 def run_study(
     out: Path, cache_root: str | None, methods: Sequence[str], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """Extract the worlds, choose, run everything; the choice, and all runs with their conflict."""
-    caches = {
-        (conflict, world): extract("demo", seed=world, conflict=conflict, cache_root=cache_root)
-        for conflict in CONFLICTS
-        for world in WORLDS
-    }
-    chosen: dict[float, dict[str, Any]] = {}
-    for conflict in CONFLICTS:
-        first = caches[conflict, WORLDS[0]]
-        chosen[conflict] = sweep(
-            [first], methods, seeds[:1], TASKS, out / "runs", orders=seeds[:1], grid=RATES,
-            choose_on=first, settings={"eval_every": TASKS},
-        )["choice"]  # fmt: skip
-    found: list[dict[str, Any]] = []
-    for seed, conflict in itertools.product(seeds, CONFLICTS):
-        rows = {method + chosen[conflict]["chosen"][method]: method for method in methods}
+) -> tuple[list[Measured], float]:
+    """Choose, and run the seeds that are missing; all seeds' outcomes, and hours of one core.
+
+    Raises:
+        StructAlignError: the folder's seeds were measured without one of the methods.
+    """
+    files = {seed: out / f"seed-{seed}.parquet" for seed in seeds}
+    if missing := [seed for seed in seeds if not files[seed].exists()]:
+        worlds: Worlds = {
+            (conflict, world): extract("demo", seed=world, conflict=conflict, cache_root=cache_root)
+            for conflict in CONFLICTS
+            for world in WORLDS
+        }
+        chosen = choose(out, worlds, methods, seeds[0])
+        for seed in missing:
+            run_seed(out, files[seed], worlds, chosen, seed)
+    read = [read_measured(file) for file in files.values()]
+    measured = [run for runs, _ in read for run in runs if run.method in methods]
+    if absent := [name for name in methods if not any(run.method == name for run in measured)]:
+        raise StructAlignError(f"the seeds in {out} were measured without {absent[0]}")
+    return measured, sum(facts["seconds"] for _, facts in read) / 3600
+
+
+def choose(
+    out: Path, worlds: Worlds, methods: Sequence[str], seed: int
+) -> dict[float, dict[str, str]]:
+    """By conflict and method: the settings with the highest R@1 over held-out training clips."""
+    path = out / "choices.json"
+    if not path.exists():
+        choices = {}
+        for conflict in CONFLICTS:
+            first = worlds[conflict, WORLDS[0]]
+            choices[str(conflict)] = sweep(
+                [first], methods, [seed], TASKS, out / "runs", orders=[seed], grid=RATES,
+                choose_on=first, settings={"eval_every": TASKS},
+            )["choice"]  # fmt: skip
+        write_text(path, json.dumps(choices, indent=1) + "\n")
+    return {float(conflict): one["chosen"] for conflict, one in read_json(path).items()}
+
+
+def run_seed(
+    out: Path, path: Path, worlds: Worlds, chosen: dict[float, dict[str, str]], seed: int
+) -> None:
+    """Run every method at every amount of conflict with one seed; write what its captions found."""
+    measured: list[Measured] = []
+    seconds = 0.0
+    for conflict, settings in chosen.items():
+        rows = {method + changes: method for method, changes in settings.items()}
         body = sweep(
-            [caches[conflict, world] for world in WORLDS], list(rows), [seed], TASKS,
+            [worlds[conflict, world] for world in WORLDS], list(rows), [seed], TASKS,
             out / "runs", orders=[seed], settings={"eval_every": TASKS},
         )  # fmt: skip
-        found += [
-            {**run, "method": rows[run["method"]], "conflict": conflict} for run in body["runs"]
-        ]
-    return {"choices": chosen, "runs": found, "seconds": sum(map(seconds_of, found))}
+        for run in body["runs"]:
+            folder = Path(run["run"])
+            outcomes = read_outcomes(folder, read_results(folder)["categories"])
+            measured.append(Measured(conflict, run["cache"], seed, rows[run["method"]], outcomes))
+            seconds += seconds_of(folder)
+    write_measured(path, measured, {"seconds": seconds, "chosen": chosen})
 
 
-def seconds_of(row: Mapping[str, Any]) -> float:
+def seconds_of(folder: Path) -> float:
     """Seconds that one core trained and measured a run."""
-    folder = Path(row["run"])
     log = folder / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     stages = read_results(folder)["stages"]
@@ -80,18 +116,15 @@ def seconds_of(row: Mapping[str, Any]) -> float:
     )
 
 
-def intervals(runs: Sequence[Mapping[str, Any]]) -> Cells:
+def intervals(measured: Sequence[Measured]) -> Cells:
     """By conflict, method and figure: 95% intervals, and those of the difference to finetune."""
     cells: Cells = {}
-    for conflict in sorted({run["conflict"] for run in runs}):
-        mine = [run for run in runs if run["conflict"] == conflict]
+    for conflict in sorted({run.conflict for run in measured}):
         outcomes: dict[str, dict[tuple[str, str], Outcomes]] = {}
-        for run in mine:
-            categories = read_results(Path(run["run"]))["categories"]
-            place = (run["cache"], str(run["seed"]))
-            outcomes.setdefault(run["method"], {})[place] = read_outcomes(
-                Path(run["run"]), categories
-            )
+        for run in measured:
+            if run.conflict == conflict:
+                place = (run.cache, str(run.seed))
+                outcomes.setdefault(run.method, {})[place] = run.outcomes
         bootstrap = PairedBootstrap(outcomes, torch.Generator().manual_seed(0))
         cells[conflict] = {
             method: {
@@ -158,22 +191,13 @@ def main() -> None:
     given = parser.parse_args()
     seeds = [int(seed) for seed in given.seeds.split(",")]
     methods = list(dict.fromkeys([*given.methods.split(","), REFERENCE]))
-    body = run_study(given.out, given.cache_root, methods, seeds)
-    cells = intervals(body["runs"])
-    found = {
-        str(conflict): {
-            method: {name: vars(one) for name, one in figures.items()}
-            for method, figures in methods.items()
-        }
-        for conflict, methods in cells.items()
-    }
-    write_text(given.out / "study.json", json.dumps({**body, "intervals": found}, indent=1) + "\n")
+    measured, hours = run_study(given.out, given.cache_root, methods, seeds)
+    cells = intervals(measured)
     write_text(given.out / "study.md", table(cells))
     write_text(given.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))
     write_text(given.out / "forgetting.svg", figure(cells, "BWF", "BWF, points"))
     print(table(cells))
-    hours = body["seconds"] / 3600
-    print(f"{len(body['runs'])} runs, {hours:.1f} hours of one core", file=sys.stderr)
+    print(f"{len(measured)} runs, {hours:.1f} hours of one core", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""What every caption found in a study's runs, as one Parquet file a seed.
+
+Columns: conflict, cache (fingerprint), seed, method, clip, caption (its number), category, and what
+the caption contributes to each figure. The runs themselves are not needed again.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ..cache.runtime.errors import StructAlignError
+from ..cache.shared.files import write_bytes
+from ..evaluate.intervals import FIGURES, Outcomes
+
+FACTS = b"structalign"
+KEYS = ("conflict", "cache", "seed", "method")
+PARTS = ("clip", "caption", "category", *FIGURES)
+
+
+class Measured(NamedTuple):
+    """A run of a study and what its captions found."""
+
+    conflict: float
+    cache: str
+    seed: int
+    method: str
+    outcomes: Outcomes
+
+
+def write_measured(path: Path, measured: Sequence[Measured], facts: dict[str, Any]) -> None:
+    """Write the runs of one seed; ``facts`` are kept as JSON in the file's metadata."""
+    tables = []
+    for *place, outcomes in measured:
+        count = len(outcomes.queries)
+        clips, captions = zip(*outcomes.queries, strict=True)
+        figures = [outcomes.figures[name].numpy() for name in FIGURES]
+        parts = [clips, captions, outcomes.categories, *figures]
+        columns = [*([value] * count for value in place), *parts]
+        tables.append(pa.table(dict(zip((*KEYS, *PARTS), columns, strict=True))))
+    table = pa.concat_tables(tables).replace_schema_metadata({FACTS: json.dumps(facts)})
+    body = io.BytesIO()
+    pq.write_table(table, body, compression="zstd")
+    write_bytes(path, body.getvalue())
+
+
+def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
+    """The runs of one seed in the order of writing, and the facts.
+
+    Raises:
+        StructAlignError: the file is none of ``write_measured``.
+    """
+    try:
+        table = pq.read_table(path)
+        facts = json.loads(table.schema.metadata[FACTS])
+        columns = table.to_pydict()
+        rows = zip(*(columns[name] for name in (*KEYS, *PARTS)), strict=True)
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise StructAlignError(f"{path} holds no outcomes of a study: {error}") from error
+    found = []
+    for (conflict, cache, seed, method), mine in groupby(rows, key=lambda row: row[: len(KEYS)]):
+        parts = zip(*(row[len(KEYS) :] for row in mine), strict=True)
+        clips, captions, categories, *figures = parts
+        values = [torch.tensor(figure, dtype=torch.float64) for figure in figures]
+        outcomes = Outcomes(
+            tuple(zip(clips, captions, strict=True)),
+            categories,
+            dict(zip(FIGURES, values, strict=True)),
+        )
+        found.append(Measured(conflict, cache, seed, method, outcomes))
+    return found, facts
