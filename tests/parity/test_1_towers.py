@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from helpers.golden import SLOTS, Golden, RecordedNoise, close
+from helpers.golden import SLOTS, Golden, close
 from structalign.train.methods.structalign.released import released_words
 from torch.nn import functional as F
 
@@ -126,6 +126,6 @@ def test_noisy_gating(golden: Golden) -> None:
     with torch.no_grad():
         close(experts.gates(x, slice(slot, slot + 1), None)[0], golden.get(IO, "gating.gates_eval"))
         close(
-            experts.gates(x, slice(slot, slot + 1), RecordedNoise(noise[None]))[0],
+            experts.gates(x, slice(slot, slot + 1), noise[None])[0],
             golden.get(IO, "gating.gates_train"),
         )

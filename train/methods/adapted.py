@@ -29,7 +29,7 @@ SAMPLE = 64  # captions a task that the experts' use is measured on
 
 @dataclass(frozen=True)
 class AdapterOptions:
-    """Sizes of the adapters, and whether similarity is fused or of whole clips."""
+    """Sizes of the adapters, whether similarity is fused or of whole clips, compiled blocks."""
 
     adapted_blocks: int | None = None
     frame_fusion: bool = True
@@ -39,6 +39,7 @@ class AdapterOptions:
     top_k: int = 2
     dropout: float = 0.1
     similarity: Literal["fused", "global"] = "fused"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("experts", "rank", "top_k"):
@@ -73,6 +74,8 @@ class AdaptedMethod(Method):
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
         rng, o = generator(seed, "initialisation"), self.options
+        if o.compile:
+            self.towers.compile_blocks()
         available = backbone.blocks - backbone.cut
         adapted = available if o.adapted_blocks is None else o.adapted_blocks
         if not 0 < adapted <= available:
@@ -216,7 +219,7 @@ def _recorded(experts: list[TextExperts]) -> Iterator[list[Tensor]]:
     shares: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        u, slots, end, route = inputs
+        u, slots, end, route, _ = inputs
         routed = cast(TextExperts, module)
         weights = routed.gates(routed.routing_input(u, end, route), slots, None)
         shares.append(weights.flatten(0, 1).cpu())

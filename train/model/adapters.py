@@ -5,7 +5,7 @@ E experts, S adapter slots.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -104,12 +104,23 @@ class Route:
     """How captions go through the experts.
 
     Without the router expert 0 alone is used. ``prototype`` [H], or one a caption [B, H], is added
-    to the routing input; ``noise`` is given while training: noisy routing and dropout.
+    to the routing input; ``noise`` is given while training: noisy routing and dropout, drawn before
+    each block (``TextExperts.draw``).
     """
 
     uses_router: bool
     prototype: Tensor | None = None
     noise: Noise | None = None
+
+
+class Draws(NamedTuple):
+    """Training noise of one call of the experts for S slots; none of it outside training.
+
+    ``dropout`` factors [S, B, L, H] of the inputs, standard normal ``routing`` [S, B, E].
+    """
+
+    dropout: Tensor | None = None
+    routing: Tensor | None = None
 
 
 class TextExperts(nn.Module):
@@ -136,8 +147,23 @@ class TextExperts(nn.Module):
         self.route = nn.Parameter(_uniform((4, experts, width), bound, generator))
         self.noise = nn.Parameter(torch.zeros(4, experts, width))
 
-    def gates(self, routing: Tensor, slots: slice, noise: Noise | None) -> Tensor:
-        """Mixture weights [S, B, E] for routing inputs [B, H], noisy when training.
+    def draw(self, x: Tensor, route: Route) -> tuple[Draws, Draws]:
+        """The noise of a block's two calls, for q, k, v and for out, like its input [B, L, H]."""
+
+        def of(slots: int) -> Draws:
+            if (noise := route.noise) is None:
+                return Draws()
+            dropout = routing = None
+            if self.dropout:
+                dropout = noise.dropout_mask((slots, *x.shape), x, self.dropout)
+            if route.uses_router:
+                routing = noise.normal((slots, len(x), self.route.shape[1]), self.route)
+            return Draws(dropout, routing)
+
+        return of(OUT), of(1)
+
+    def gates(self, routing: Tensor, slots: slice, noise: Tensor | None) -> Tensor:
+        """Mixture weights [S, B, E] for routing inputs [B, H], noisy with draws [S, B, E].
 
         Softmax over the top-k logits, 0 elsewhere; never in less than float32.
         """
@@ -147,7 +173,7 @@ class TextExperts(nn.Module):
             if noise is not None:
                 spread = torch.einsum("seh,bh->sbe", self.noise[slots], routing)
                 spread = F.softplus(spread) + 1e-2
-                logits = logits + noise.normal(tuple(logits.shape), logits) * spread
+                logits = logits + noise * spread
         top, index = logits.topk(self.top_k, dim=-1)
         weights = top.softmax(-1, dtype=torch.promote_types(top.dtype, torch.float32))
         return torch.zeros_like(logits).scatter(-1, index, weights.to(logits.dtype))
@@ -157,17 +183,16 @@ class TextExperts(nn.Module):
         state = u[torch.arange(len(u), device=u.device), end]
         return state if route.prototype is None else state + route.prototype
 
-    def forward(self, u: Tensor, slots: slice, end: Tensor, route: Route) -> Tensor:
+    def forward(self, u: Tensor, slots: slice, end: Tensor, route: Route, noise: Draws) -> Tensor:
         """What the slots add to their projections of ``u`` [B, L, H]: [S, B, L, H]."""
         down = self.down[slots]
-        if route.noise is not None and self.dropout:
-            inputs = u * route.noise.dropout_mask((len(down), *u.shape), u, self.dropout)
-            z = torch.einsum("sblh,srh->sblr", inputs, down)
+        if noise.dropout is not None:
+            z = torch.einsum("sblh,srh->sblr", u * noise.dropout, down)
         else:
             z = torch.einsum("blh,srh->sblr", u, down)
         if not route.uses_router:
             return self.scaling * torch.einsum("sblr,shr->sblh", z, self.up[slots, 0])
-        gates = self.gates(self.routing_input(u, end, route), slots, route.noise)
+        gates = self.gates(self.routing_input(u, end, route), slots, noise.routing)
         up = self.up[slots]
         mixed = [gate @ of_slot.flatten(1) for gate, of_slot in zip(gates, up, strict=True)]
         weights = torch.stack(mixed).unflatten(2, up.shape[2:])

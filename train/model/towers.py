@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from .adapters import OUT, FrameFusion, Route, TextExperts, attend
+from .adapters import OUT, Draws, FrameFusion, Route, TextExperts, attend
+from .compiled import compiled
 
 Compute = Literal["float32", "bfloat16"]
 
@@ -38,6 +39,7 @@ class VideoTower(nn.Module):
         visual = backbone.model.visual
         self.cut, self.compute = backbone.cut, compute
         self.blocks = prepare_blocks(visual.transformer.resblocks[self.cut :], compute, trainable)
+        self.learning_block = vision_block
         self.ln_post, self.projection = visual.ln_post, visual.proj
         if trainable:
             self.ln_post = copy.deepcopy(self.ln_post)
@@ -53,12 +55,13 @@ class VideoTower(nn.Module):
         batch, frames = tokens.shape[:2]
         x = tokens.to(self.projection.dtype).flatten(0, 1)
         last = len(self.blocks) - 1
+        apply = self.learning_block if torch.is_grad_enabled() else vision_block
         with autocast(self.compute, x):
             for offset, block in enumerate(self.blocks):
                 name = str(self.cut + offset)
                 adapter = adapters[name] if adapters is not None and name in adapters else None
                 queries = 1 if offset == last else x.shape[1]
-                x = vision_block(block, cast(FrameFusion | None, adapter), x, frames, queries)
+                x = apply(block, cast(FrameFusion | None, adapter), x, frames, queries)
         return (self.ln_post(x[:, 0]) @ self.projection).unflatten(0, (batch, frames))
 
 
@@ -70,6 +73,7 @@ class TextTower(nn.Module):
         clip = backbone.model
         self.compute, self.width = compute, int(clip.transformer.width)
         self.blocks = prepare_blocks(clip.transformer.resblocks, compute, trainable)
+        self.learning_block = text_block
         self.token_embedding, self.ln_final = clip.token_embedding, clip.ln_final
         self.positional_embedding, self.projection = clip.positional_embedding, clip.text_projection
         if trainable:
@@ -97,10 +101,14 @@ class TextTower(nn.Module):
         end = ids.argmax(-1)
         x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
         mask = None if visible is None else _causal(visible)
+        apply = self.learning_block if torch.is_grad_enabled() else text_block
         with autocast(self.compute, x):
             for index, block in enumerate(self.blocks):
                 adapter = cast(TextExperts, experts[index]) if experts is not None else None
-                x = text_block(block, adapter, x, mask, end, route)
+                noise = (
+                    adapter.draw(x, route) if adapter is not None and route is not None else None
+                )
+                x = apply(block, adapter, x, mask, end, route, noise)
         return self.ln_final(x) @ self.projection, end
 
 
@@ -124,6 +132,11 @@ class Towers(nn.Module):
         if trainable:
             self.video.requires_grad_(True)
             self.text.requires_grad_(True)
+
+    def compile_blocks(self) -> None:
+        """Learn through compiled blocks from now on; where nothing is learnt, they stay eager."""
+        self.video.learning_block = compiled(vision_block)
+        self.text.learning_block = compiled(text_block)
 
     @property
     def scale(self) -> Tensor:
@@ -214,17 +227,18 @@ def text_block(
     mask: Tensor | None,
     end: Tensor,
     route: Route | None,
+    noise: tuple[Draws, Draws] | None,
 ) -> Tensor:
     """One pre-LN block on [B, L, H]; experts add to its four projections."""
     u = block.ln_1(x)
     q, k, v = query_key_value(block, u, u.shape[1])
-    if experts is not None and route is not None:
-        added = experts(u, slice(0, OUT), end, route)
+    if experts is not None and route is not None and noise is not None:
+        added = experts(u, slice(0, OUT), end, route, noise[0])
         q, k, v = q + added[0], k + added[1], v + added[2]
     y = attend(q, k, v, block.attn.num_heads, mask, causal=mask is None)
     out = block.attn.out_proj(y)
-    if experts is not None and route is not None:
-        out = out + experts(y, slice(OUT, OUT + 1), end, route)[0]
+    if experts is not None and route is not None and noise is not None:
+        out = out + experts(y, slice(OUT, OUT + 1), end, route, noise[1])[0]
     x = x + block.ls_1(out)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 

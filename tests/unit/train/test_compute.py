@@ -10,29 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import QUICK, Cli, without_seconds
-from helpers.methods import learn_something
+from helpers.steps import CAPTIONS, CUT, learnt_method, random_tokens, step
 from open_clip.transformer import QuickGELU
 from structalign.cache.clip.backbone import Backbone, build_model, load_backbone
 from structalign.cache.clip.weight_hashes import hash_weights
-from structalign.train.methods.registry import load_method
-from structalign.train.methods.structalign.method import StructAlign, Teacher
-from structalign.train.methods.structalign.simplex import simplex_etf
 from structalign.train.model.similarity import word_frame_similarity
-from structalign.train.seeds import generator
-from structalign.train.stream import Batch
 from torch import Tensor
-
-COLOURS, SHAPES = ("red", "green", "blue", "white"), ("star", "circle", "square", "ring")
-CAPTIONS = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
-CUT, FRAMES = 2, 4
-
-
-def learnt_method(backbone: Backbone, compute: str) -> StructAlign:
-    """StructAlign in the middle of learning: every adapter at work."""
-    config = load_method("structalign", "demo", "demo", {"compute": compute, "adapted_blocks": 4})
-    method = StructAlign(replace(backbone, cut=CUT), config, 0).eval()
-    learn_something(method)
-    return method
 
 
 @pytest.fixture(scope="module")
@@ -42,42 +25,14 @@ def backbone() -> Backbone:
 
 @pytest.fixture(scope="module")
 def tokens(backbone: Backbone) -> Tensor:
-    size = backbone.preprocessing.size
-    pixels = torch.nn.functional.interpolate(
-        torch.randn(len(CAPTIONS) * FRAMES, 3, 6, 6, generator=generator(0, "pixels")),
-        size=(size, size),
-    )
-    return backbone.stem(CUT)(pixels).unflatten(0, (len(CAPTIONS), FRAMES)).half().clone()
-
-
-def step(
-    method: StructAlign, ids: Tensor, tokens: Tensor
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Losses and gradients of a second task."""
-    dim, g = method.towers.dim, generator(0, "prototypes")
-    method.task, method.directions = 2, simplex_etf(4, dim, generator(0, "etf"))
-    means = torch.randn(2, 2, dim, generator=g) * dim**-0.5
-    remembered, radius = method.prototypes, torch.full((2,), 0.01)
-    remembered.labels, remembered.text_mean, remembered.video_mean = (
-        torch.arange(2),
-        means[0],
-        means[1],
-    )
-    remembered.text_radius = remembered.video_radius = radius
-    text = method.pretrained.encode_texts(ids)
-    with torch.no_grad():
-        frames = method.pretrained.encode_frames(tokens)[None]
-        method.teacher = Teacher(frames, text.words, text.lengths, method.towers.scale)
-    every = torch.arange(len(ids))
-    losses = method.losses(Batch(tokens, every, ids, 2 + every % 2, every, every, 0))
-    torch.stack(list(losses.values())).sum().backward()
-    gradients = {n: p.grad for n, p in method.learnt().items() if p.grad is not None}
-    return {name: float(loss.detach()) for name, loss in losses.items()}, gradients
+    return random_tokens(backbone)
 
 
 def test_losses_and_gradients(backbone: Backbone, tokens: Tensor) -> None:
     ids = backbone.tokenizer()(CAPTIONS)
-    exact, rounded = (learnt_method(backbone, compute) for compute in ("float32", "bfloat16"))
+    exact, rounded = (
+        learnt_method(backbone, compute=compute) for compute in ("float32", "bfloat16")
+    )
     losses, gradients = step(exact, ids, tokens)
     near, near_gradients = step(rounded, ids, tokens)
     assert set(near) == {"contrastive", "crp", "etf", "replay"} == set(losses)
@@ -101,7 +56,7 @@ def test_scores_are_float32_and_do_not_tie(backbone: Backbone, tokens: Tensor) -
     ids = backbone.tokenizer()(CAPTIONS)
     scores = {}
     for compute in ("float32", "bfloat16"):
-        model = learnt_method(backbone, compute)
+        model = learnt_method(backbone, compute=compute)
         frames, text = model.encode_videos(tokens), model.encode_texts(ids, 2)
         assert frames.dtype == text.words.dtype == text.text.dtype == torch.float32
         scores[compute] = word_frame_similarity(frames, text.words, text.lengths)
@@ -165,6 +120,6 @@ def test_quick_gelus_factors_lie_in_the_weights_and_the_backbone_stays_as_it_was
         x = block(x)
     expected = visual.ln_post(x[:, 0]) @ visual.proj
     for compute, near in (("float32", 1e-5), ("bfloat16", 0.05)):
-        ours = learnt_method(quick, compute).pretrained.encode_frames(tokens).flatten(0, 1)
+        ours = learnt_method(quick, compute=compute).pretrained.encode_frames(tokens).flatten(0, 1)
         assert float((ours - expected).norm() / expected.norm()) < near
     assert hash_weights(quick.model.state_dict()) == before
