@@ -28,7 +28,7 @@ NAMES = (
     "training",
     "released_training",
 )
-GPU_NAMES = ("full_scale",)
+GPU_NAMES = ("full_scale", "compiled")
 
 
 def measure(names: list[str]) -> tuple[list[Row], list[str]]:
