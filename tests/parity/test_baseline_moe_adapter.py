@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 import torch
-from helpers.baselines import arrays, backbone, needs_reference
+from helpers.baselines import HEADS, arrays, backbone, needs_reference
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from structalign.train.methods import moe_adapter
-from structalign.train.methods.moe_adapter import AdapterMixture, MoEAdapter
+from structalign.train.methods.moe_adapter import AdapterMixture, MoEAdapter, MoEAdapterOptions
 from structalign.train.stream import Batch
 from torch import Tensor
 from torch.nn import functional as F
@@ -196,3 +197,52 @@ def test_a_mistake_in_the_formula_is_noticed(
         monkeypatch.setattr(moe_adapter.F, "relu", lambda x: x)
     with pytest.raises(AssertionError):
         test_every_path(file)
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_the_official_block(tower: str) -> None:
+    """One residual block of MoE-Adapters4CL: two routers, noise, how often each adapter is used."""
+    official = {
+        k.removeprefix(f"{tower}."): v
+        for k, v in arrays("moe_adapter_official").items()
+        if k.startswith(f"{tower}.")
+    }
+    own = {k.removeprefix("w."): v for k, v in official.items() if k.startswith("w.")}
+    x, width = official["x"], official["x"].shape[-1]
+    block = ResidualAttentionBlock(width, HEADS[width], act_layer=QuickGELU).double().eval()
+    block.load_state_dict({k: v for k, v in own.items() if not k.startswith(OWN)})
+    experts = own["router_list.0"].shape[1]
+    options = MoEAdapterOptions(experts=experts, dropout=0)
+    mixture = AdapterMixture(width, options, torch.Generator()).double()
+    mixture.grow(2)
+    with torch.no_grad():
+        for ours, leaf in LEAVES.items():
+            rows = [own[f"adaptmlp_list.{e}.{leaf}"] for e in range(experts)]
+            getattr(mixture, ours).copy_(torch.stack(rows)[None])
+        for task in range(2):
+            mixture.routers[task].copy_(own[f"router_list.{task}"])
+            mixture.noises[task].copy_(own[f"w_noise_list.{task}"])
+        plain = x + moe_adapter._attention(block, x, x.shape[1], causal=tower == "text")
+        tail = plain + block.mlp(block.ln_2(plain))
+        close(tail, official["zero_shot"])
+        for task in range(2):
+            gates = mixture.gates(plain[:, 0], task + 1, None)
+            close(tail + mixture(plain, gates, None), official[f"eval.task{task}"])
+        assert torch.equal(mixture.chosen.double(), official["choose_map_after_evals"])
+        noise = RecordedDraw(official["noise"])
+        gates = mixture.gates(plain[:, 0], 1, noise)
+        close(tail + mixture(plain, gates, noise), official["noisy"])
+
+
+class RecordedDraw:
+    """One draw of routing noise, and no dropout."""
+
+    def __init__(self, draw: Tensor) -> None:
+        self.draw = draw
+
+    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        assert tuple(self.draw.shape) == shape
+        return self.draw
+
+    def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
+        raise AssertionError("there is no dropout")
