@@ -1,6 +1,7 @@
 """All methods on demo worlds with growing conflict: a table with intervals, and its figures.
 
 python -m structalign.tools.conflict_study --out FOLDER [--cache-root DIR] [--seeds 0,1,2]
+    [--methods M,...] [--against METHOD]
 
 Three amounts of conflict, two worlds, three seeds, each with a class order of its own. Every method
 first tries the same learning rates at each amount of conflict on the first world; the best by its
@@ -35,7 +36,6 @@ METHODS = (
     "joint",
 )  # clip_vip is not among them: it needs caches that are cut at 0  # fmt: skip
 DRAWN = ("zeroshot", "finetune", "lwf", "zscl", "crp-only", "structalign", "joint")
-REFERENCE = "finetune"
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
 TASKS = 10
@@ -116,8 +116,8 @@ def seconds_of(folder: Path) -> float:
     )
 
 
-def intervals(measured: Sequence[Measured]) -> Cells:
-    """By conflict, method and figure: 95% intervals, and those of the difference to finetune."""
+def intervals(measured: Sequence[Measured], reference: str) -> Cells:
+    """By conflict, method and figure: 95% intervals, also of the difference to ``reference``."""
     cells: Cells = {}
     for conflict in sorted({run.conflict for run in measured}):
         outcomes: dict[str, dict[tuple[str, str], Outcomes]] = {}
@@ -130,7 +130,7 @@ def intervals(measured: Sequence[Measured]) -> Cells:
             method: {
                 **{name: bootstrap.interval(name, method) for name in FIGURES},
                 **{
-                    f"{name} against {REFERENCE}": bootstrap.interval(name, method, REFERENCE)
+                    f"{name} against {reference}": bootstrap.interval(name, method, reference)
                     for name in FIGURES
                 },
             }
@@ -139,10 +139,10 @@ def intervals(measured: Sequence[Measured]) -> Cells:
     return cells
 
 
-def table(cells: Cells) -> str:
+def table(cells: Cells, reference: str) -> str:
     """Markdown: a table for each amount of conflict."""
     parts = []
-    columns = ["R@1", "R@10", "BWF", f"R@1 against {REFERENCE}", f"BWF against {REFERENCE}"]
+    columns = ["R@1", "R@10", "BWF", f"R@1 against {reference}", f"BWF against {reference}"]
     for conflict, methods in cells.items():
         lines = [
             f"Conflict {conflict:g}",
@@ -153,7 +153,7 @@ def table(cells: Cells) -> str:
         for method, figures in methods.items():
             told = [
                 "" if method == "joint" and "BWF" in name
-                else "" if method == REFERENCE and "against" in name
+                else "" if method == reference and "against" in name
                 else shown(figures[name])
                 for name in columns
             ]  # fmt: skip
@@ -179,7 +179,7 @@ def figure(cells: Cells, name: str, label: str) -> str:
     return standalone(line_chart(f"{name} over conflict", series, names, "conflict", label))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then write the table and the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -188,15 +188,17 @@ def main() -> None:
     parser.add_argument("--cache-root")
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
-    given = parser.parse_args()
+    parser.add_argument("--against", default="finetune", metavar="METHOD")
+    given = parser.parse_args(arguments)
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    methods = list(dict.fromkeys([*given.methods.split(","), REFERENCE]))
+    methods = list(dict.fromkeys([*given.methods.split(","), given.against]))
     measured, hours = run_study(given.out, given.cache_root, methods, seeds)
-    cells = intervals(measured)
-    write_text(given.out / "study.md", table(cells))
+    cells = intervals(measured, given.against)
+    written = table(cells, given.against)
+    write_text(given.out / "study.md", written)
     write_text(given.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))
     write_text(given.out / "forgetting.svg", figure(cells, "BWF", "BWF, points"))
-    print(table(cells))
+    print(written)
     print(f"{len(measured)} runs, {hours:.1f} hours of one core", file=sys.stderr)
 
 

@@ -1,0 +1,71 @@
+"""A study goes on from what its captions found, without the runs; its table says what they say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from structalign.cache.runtime.errors import StructAlignError
+from structalign.evaluate.intervals import FIGURES, Outcomes
+from structalign.tools import conflict_study
+from structalign.tools.study_outcomes import Measured, read_measured, write_measured
+
+CATEGORIES = ("birds", "cars", "cats", "dogs")
+
+
+def outcomes(hits: int, lost: float) -> Outcomes:
+    """40 captions of 20 clips, of which so many are found at first, half of the rest in ten."""
+    queries = tuple((f"clip{n // 2}", n % 2) for n in range(40))
+    first = torch.zeros(40, dtype=torch.float64)
+    first[torch.randperm(40, generator=torch.Generator().manual_seed(hits))[:hits]] = 2.5
+    ten = first.clone()
+    ten[(first == 0).nonzero()[: (40 - hits) // 2]] = 2.5
+    figures = dict(zip(FIGURES, (first, ten, torch.full((40,), lost / 40)), strict=True))
+    return Outcomes(
+        queries, tuple(CATEGORIES[n % 4] for n in range(40)),
+        {name: value.double() for name, value in figures.items()},
+    )  # fmt: skip
+
+
+def measured(seed: int) -> list[Measured]:
+    return [
+        Measured(conflict, cache, seed, method, outcomes(hits + seed, lost))
+        for conflict in (0.0, 1.0)
+        for cache in (f"w0-{conflict}", f"w1-{conflict}")
+        for method, hits, lost in (("finetune", 10, 4.0), ("structalign", 18, 0.0))
+    ]
+
+
+def test_what_captions_found_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_measured(tmp_path / "seed-3.parquet", measured(3), {"seconds": 60.0})
+    found, facts = read_measured(tmp_path / "seed-3.parquet")
+    assert facts == {"seconds": 60.0}
+    assert [run[:4] for run in found] == [run[:4] for run in measured(3)]
+    for run, expected in zip(found, measured(3), strict=True):
+        assert run.outcomes.queries == expected.outcomes.queries
+        assert run.outcomes.categories == expected.outcomes.categories
+        for name in FIGURES:
+            assert torch.equal(run.outcomes.figures[name], expected.outcomes.figures[name])
+
+
+def test_a_table_from_the_files_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in (0, 2):
+        write_measured(tmp_path / f"seed-{seed}.parquet", measured(seed), {"seconds": 1800})
+    conflict_study.main(["--out", str(tmp_path), "--methods", "structalign", "--seeds", "0,2"])
+    said = capsys.readouterr()
+    assert "16 runs, 1.0 hours of one core" in said.err
+    assert said.out.strip() == (tmp_path / "study.md").read_text().strip()
+    rows = [line.split(" | ") for line in said.out.splitlines() if line.startswith("| structalign")]
+    # 18 and 20 of 40 against 10 and 12 of 40
+    assert [row[1].split()[0] for row in rows] == ["47.5", "47.5"]
+    assert [row[4].split()[0] for row in rows] == ["20.0", "20.0"]
+    assert [row[5].split()[0] for row in rows] == ["−4.0", "−4.0"]
+    assert (tmp_path / "recall.svg").read_text().startswith("<svg")
+
+
+def test_a_method_that_was_not_measured_and_a_file_that_is_none(tmp_path: Path) -> None:
+    write_measured(tmp_path / "seed-0.parquet", measured(0), {"seconds": 1})
+    with pytest.raises(StructAlignError, match=r"seeds in .* were measured without lwf"):
+        conflict_study.run_study(tmp_path, None, ["finetune", "lwf"], [0])
+    (tmp_path / "seed-1.parquet").write_bytes(b"PAR1 but no more")
+    with pytest.raises(StructAlignError, match=r"seed-1.parquet holds no outcomes of a study"):
+        read_measured(tmp_path / "seed-1.parquet")
