@@ -17,6 +17,7 @@ from .root import CacheRoot
 from .runtime.errors import StructAlignError
 from .shared.files import read_json, share_mode
 from .spec import CacheSpec
+from .token_checksums import FILE as CHECKSUMS
 from .tokens import SHARD_CLIPS, create_tokens
 from .writer import CacheWriter, ClipOutcome
 
@@ -24,7 +25,7 @@ FORMAT = "structalign-cache"
 TEXTS = (
     MANIFEST, "spec.json", JSON, "sources.json", "backbone.json", "weights.json",
 )  # fmt: skip
-BINARIES = ("frozen.safetensors", "bpe.txt.gz")
+BINARIES = ("frozen.safetensors", "bpe.txt.gz", CHECKSUMS)
 ROWS = 64  # rows copied at a time
 
 
@@ -157,6 +158,10 @@ def _unpack(
                     shard.put(place * table.most, table.most, views)
     outcomes = [ClipOutcome.published(described, clip.id) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
+    if bodies.get(CHECKSUMS) not in (None, (writer.path / CHECKSUMS).read_bytes()):
+        raise StructAlignError(
+            f"{file}: its tokens are not those that its checksums are of; have it sent again"
+        )
     return described.fingerprint
 
 

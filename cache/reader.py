@@ -19,6 +19,8 @@ from .checksums import MANIFEST, read_manifest
 from .runtime.errors import StructAlignError
 from .shared.files import parse_json, read_bytes
 from .spec import CacheSpec
+from .token_checksums import FILE as CHECKSUMS
+from .token_checksums import Checksums, parse_checksums
 from .tokens import ChunkError, TokenReader, View, ViewTable, is_remote, open_tokens
 
 FROZEN_FILES = ("backbone.json", "frozen.safetensors", "weights.json", "bpe.txt.gz")
@@ -110,12 +112,20 @@ class FeatureCache:
     def reader(self) -> TokenReader:
         """The token array."""
         try:
-            reader = open_tokens(self.path, self.catalog, self.spec.views)
+            reader = open_tokens(self.path, self.catalog, self.spec.views, self._checksums)
         except (OSError, ValueError) as error:
             raise _damaged(self.path, f"its tokens cannot be opened ({error})") from error
         if reader.array.dtype != np.dtype(self.spec.token_dtype):
             raise _damaged(self.path, f"its tokens are {reader.array.dtype}")
         return reader
+
+    @property
+    def _checksums(self) -> Checksums | None:
+        """Of every chunk of tokens. Raises ValueError; None in older versions' caches."""
+        if CHECKSUMS not in self.manifest["files"]:
+            return None
+        body = _checked(self.path, CHECKSUMS, self.manifest)
+        return parse_checksums(body, len(self.catalog), self.spec.views)
 
     @cached_property
     def frozen(self) -> Path:

@@ -28,7 +28,7 @@ class RowFileReader(TokenReader):
             try:
                 body = memory[number * size :][:size]
                 is_whole = os.fstat(file).st_size == size + CHECKSUM
-                if not is_whole or not read_chunk(file, 0, size + CHECKSUM, body):
+                if not is_whole or read_chunk(file, 0, size + CHECKSUM, body) is None:
                     raise ChunkError(view, False)
             finally:
                 os.close(file)

@@ -49,14 +49,15 @@ def is_whole(body: bytes) -> bool:
     return _checksum(body[:-CHECKSUM]) == body[-CHECKSUM:]
 
 
-def read_chunk(file: int, offset: int, length: int, body: memoryview) -> bool:
-    """Fill ``body`` with a chunk; whether it is as long, and as it was written."""
+def read_chunk(file: int, offset: int, length: int, body: memoryview) -> int | None:
+    """Fill ``body`` with a chunk; its checksum, None unless it is as long and as it was written."""
     if length != len(body) + CHECKSUM or offset + length > LARGEST_FILE:
-        return False
+        return None
     rest = bytearray(CHECKSUM)
     if os.preadv(file, [body, rest], offset) != length:
-        return False
-    return crc32c(body) == int.from_bytes(rest, "little")
+        return None
+    checksum = crc32c(body)
+    return checksum if checksum == int.from_bytes(rest, "little") else None
 
 
 def _checksum(body: bytes) -> bytes:

@@ -34,6 +34,7 @@ from .shards import (
 )
 from .shared.files import share_mode
 from .spec import CacheSpec
+from .token_checksums import Checksums
 
 SHARD_CLIPS = 16  # also a batch of extraction: a shard has one writer
 # The system copies one reader's chunk while another's checksum is computed.
@@ -191,10 +192,16 @@ class TokenReader(ABC):
 
 
 class ShardReader(TokenReader):
-    """Reads from shards: [clips, views, frames, 1 + patches, width]."""
+    """Reads from shards: [clips, views, frames, 1 + patches, width].
 
-    def __init__(self, cache: Path, array: ZarrArray, table: ViewTable) -> None:
+    With ``checksums`` a chunk is refused that is whole but not the one written for its view.
+    """
+
+    def __init__(
+        self, cache: Path, array: ZarrArray, table: ViewTable, checksums: Checksums | None
+    ) -> None:
         super().__init__(cache, array, table)
+        self._checksums = checksums
         self._indexes: dict[int, tuple[object, Index]] = {}
 
     def files(self, views: Sequence[View]) -> set[str]:
@@ -204,6 +211,26 @@ class ShardReader(TokenReader):
             shard, slot = self._where(view)
             slots.setdefault(shard, set()).add(slot)
         return {self._name(shard) for shard, wanted in slots.items() if self._holds(shard, wanted)}
+
+    def checksums(self, views: Sequence[View]) -> Checksums:
+        """Of the chunks of some views that are whole, from their shards; 0 for all others."""
+        found = np.zeros((len(self.table.catalog), self.table.most), np.uint32)
+        for view in views:
+            shard, slot = self._where(view)
+            file, index = self._open(shard, keep=True)
+            try:
+                end = int(index[slot].sum())
+                body = os.pread(file, CHECKSUM, end - CHECKSUM)
+            finally:
+                os.close(file)
+            found[self.table.catalog.place(view[0]), view[1]] = int.from_bytes(body, "little")
+        return found
+
+    def _is_written_for(self, view: View, checksum: int) -> bool:
+        if self._checksums is None:  # an unfinished cache, or an older version's
+            return True
+        place, number = self.table.catalog.place(view[0]), view[1]
+        return int(self._checksums[place, number]) == checksum
 
     def _holds(self, shard: int, wanted: set[int]) -> bool:
         """Whether a shard has no other slot filled; true for one that cannot be read."""
@@ -227,7 +254,8 @@ class ShardReader(TokenReader):
                 offset, length = map(int, index[slot])
                 if offset == NOWHERE:
                     raise ChunkError(view, True)
-                if not read_chunk(file, offset, length, memory[number * size :][:size]):
+                checksum = read_chunk(file, offset, length, memory[number * size :][:size])
+                if checksum is None or not self._is_written_for(view, checksum):
                     raise ChunkError(view, False)
         except FileNotFoundError:
             raise ChunkError(view, True) from None
@@ -280,7 +308,10 @@ class ShardReader(TokenReader):
             bodies = list(pool.map(lambda place: self._fetch(*place), places))
         size = self.array.dtype.itemsize * math.prod(self.shape)
         for view, body in zip(views, bodies, strict=True):
+            checksum = int.from_bytes(body[-CHECKSUM:], "little")
             if len(body) != size + CHECKSUM or not is_whole(body):
+                raise ChunkError(view, False)
+            if not self._is_written_for(view, checksum):
                 raise ChunkError(view, False)
         joined = b"".join(body[:-CHECKSUM] for body in bodies)
         return np.frombuffer(joined, "<f2").reshape(len(views), *self.shape).copy()
@@ -309,8 +340,13 @@ class ShardReader(TokenReader):
         return bytes(path.fs.cat_file(path.path, start=start, end=end))
 
 
-def open_tokens(cache: Path, catalog: Catalog, views: int) -> TokenReader:
+def open_tokens(
+    cache: Path, catalog: Catalog, views: int, checksums: Checksums | None = None
+) -> TokenReader:
     """Read access to the array of a cache, as this version or an older one laid it out.
+
+    Args:
+        checksums: what each chunk must have; without them any whole chunk is taken.
 
     Raises:
         OSError, ValueError: it cannot be opened, or has another shape.
@@ -322,7 +358,7 @@ def open_tokens(cache: Path, catalog: Catalog, views: int) -> TokenReader:
         return RowFileReader(cache, array, table)
     if array.ndim != 5 or array.shape[:2] != (len(catalog), views):
         raise ValueError(f"an array of {array.shape}")
-    return ShardReader(cache, array, table)
+    return ShardReader(cache, array, table, checksums)
 
 
 def all_finite(tokens: NDArray[np.float16]) -> bool:

@@ -16,7 +16,9 @@ from .shards import ShardWriter
 from .shared.files import link_or_copy, sha256_of, write_text
 from .shared.permissions import make_writable
 from .spec import CacheSpec
-from .tokens import SHARD_CLIPS, ShardReader, ViewTable, create_tokens, open_tokens, shard_writer
+from .token_checksums import FILE as CHECKSUMS
+from .token_checksums import write_checksums
+from .tokens import SHARD_CLIPS, ShardReader, ViewTable, create_tokens, open_zarr, shard_writer
 
 if TYPE_CHECKING:
     from .reader import FeatureCache
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 LAYOUT = "shards, columns"  # of an unfinished folder
 CACHE_FILES = {  # of this version and of older ones
     MANIFEST, "spec.json", ARROW, JSON, "sources.json", "backbone.json",
-    "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens",
+    "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens", CHECKSUMS,
 }  # fmt: skip
 
 
@@ -138,7 +140,7 @@ class CacheWriter:
             StructAlignError: a chunk does not read back.
         """
         catalog = read_catalog(self.path)
-        reader = open_tokens(self.path, catalog, spec.views)
+        reader = ShardReader(self.path, open_zarr(self.path), ViewTable(catalog, spec.views), None)
         wanted = [
             (one.clip, view)
             for one in outcomes
@@ -156,6 +158,7 @@ class CacheWriter:
         for file in (self.path / "tokens").iterdir():
             if file.name not in chunks and file.name != "zarr.json":
                 file.unlink()
+        write_checksums(self.path, reader.checksums(wanted))
         names = sorted({*CACHE_FILES, "tokens/zarr.json"} - {MANIFEST})
         body = {
             "fingerprint": spec.fingerprint(),

@@ -9,6 +9,7 @@ import zarr
 from structalign.cache import FeatureCache
 from structalign.cache.catalog_file import ARROW, JSON, as_json
 from structalign.cache.checksums import MANIFEST, manifest_text, read_manifest
+from structalign.cache.token_checksums import FILE as CHECKSUMS
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 
@@ -33,8 +34,9 @@ def lay_out_as_before(folder: Path) -> None:
         array[cache.views.row(view)] = of_view
     body = read_manifest((folder / MANIFEST).read_text(), str(folder))
     (folder / JSON).write_bytes(as_json(cache.catalog))
-    (folder / ARROW).unlink()
-    del body["files"][ARROW]
+    for name in (ARROW, CHECKSUMS):
+        (folder / name).unlink()
+        del body["files"][name]
     for name in (JSON, "tokens/zarr.json"):
         body["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     (folder / MANIFEST).write_text(manifest_text(json.loads(json.dumps(body))))

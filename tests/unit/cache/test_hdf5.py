@@ -117,6 +117,10 @@ def other_tokens(file: h5py.File) -> None:
     file["tokens"][0] = np.nan
 
 
+def rows_in_each_others_place(file: h5py.File) -> None:
+    file["tokens"][:2] = file["tokens"][:2][::-1]
+
+
 def not_ours(file: h5py.File) -> None:
     file.attrs["format"] = "something else"
 
@@ -159,6 +163,7 @@ def row_of_40_gigabytes(file: h5py.File) -> None:
         (soft_link, "points outside"),
         (fewer_rows, "not what its specification says"),
         (other_tokens, "did not reach the disk"),
+        (rows_in_each_others_place, "are not those that its checksums are of"),
         (not_ours, "is not a StructAlign bundle"),
         (blown_up, "claims 200.0 MB and holds"),
         (row_of_40_gigabytes, "are not what its specification says"),

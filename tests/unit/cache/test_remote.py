@@ -92,6 +92,10 @@ def test_s3(cache: FeatureCache, s3: str) -> None:
     with pytest.raises(StructAlignError, match="is damaged"):
         FeatureCache.open(s3).tokens([clip])
     assert verify(s3).damaged == [(clip, 0)]
+    other = shard_of(cache, cache.catalog.clips[16].id)  # whole, in the wrong place
+    client.put_object(Bucket="lab", Key=key, Body=other.read_bytes())
+    with pytest.raises(StructAlignError, match=f"clip '{clip}', view 0, are not as written"):
+        FeatureCache.open(s3).tokens([clip])
     client.delete_object(Bucket="lab", Key=key)
     assert (clip, 0) in verify(s3).missing
     client.put_object(Bucket="lab", Key="caches/one/frozen.safetensors", Body=b"other weights")

@@ -1,5 +1,6 @@
 """Whatever byte of a cache is flipped or cut off, verify finds it and training refuses it."""
 
+import io
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from structalign.cache.clip.split_weights import load_frozen
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.shards import ShardWriter
 from structalign.cache.shared.permissions import make_writable
+from structalign.cache.token_checksums import FILE as CHECKSUMS
 from structalign.cache.verify import verify
 
 FLIPS, CUTS = 60, 15  # make soak does 200 and 50
@@ -58,6 +60,42 @@ def test_a_chunk_that_nobody_asked_for_does_not_belong(copy: Path) -> None:
     with ShardWriter(shard_of(cache, clip), 16 * cache.views.most) as shard:
         shard.put(slot_of(cache, clip, 0), 2, tokens)
     assert verify(copy).files == [f"tokens/{shard_of(cache, clip).name} (does not belong here)"]
+
+
+def test_whole_shards_in_each_others_place(copy: Path) -> None:
+    """Every chunk is whole; only the checksums beside them say whose it is."""
+    cache = FeatureCache.open(copy)
+    clips = [clip.id for clip in cache.catalog]
+    first, second = shard_of(cache, clips[0]), shard_of(cache, clips[16])
+    body = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(body)
+    assert {clip for clip, _ in verify(copy).damaged} == set(clips[:32])
+    with pytest.raises(StructAlignError, match=f"tokens of clip '{clips[20]}', view 0, are not as"):
+        FeatureCache.open(copy).tokens([clips[20]])
+
+
+def test_a_whole_chunk_of_other_tokens(copy: Path) -> None:
+    """As a copy that was mixed with another cache's files, or written by another program."""
+    cache = FeatureCache.open(copy)
+    clip, other = (clip.id for clip in cache.catalog.clips[:2])
+    with ShardWriter(shard_of(cache, clip), 16 * cache.views.most) as shard:
+        shard.put(slot_of(cache, clip, 1), 1, cache.tokens([other], 1))
+    assert verify(copy).damaged == [(clip, 1)]
+    assert np.isfinite(FeatureCache.open(copy).tokens([clip], 0)).all()
+
+
+def test_checksums_that_are_none(copy: Path) -> None:
+    def one_clip_less(files: dict[str, bytes]) -> None:
+        checksums = np.load(io.BytesIO(files[CHECKSUMS]))
+        written = io.BytesIO()
+        np.save(written, checksums[1:])
+        files[CHECKSUMS] = written.getvalue()
+
+    reseal_folder(copy, one_clip_less)
+    assert verify(copy).files == [
+        "its tokens cannot be opened (checksums.npy holds (31, 2) checksums, not (32, 2))"
+    ]
 
 
 def test_training_refuses_damaged_weights(copy: Path) -> None:
