@@ -43,6 +43,10 @@ LOOK = """<script>top.document.title = JSON.stringify({
     const box = s.getBBox(), view = s.viewBox.baseVal;
     return box.x < 0 || box.x + box.width > view.width + 1;
   }).map(s => s.getAttribute("aria-label")),
+  wider: [...document.querySelectorAll(".scroll")].filter(
+    part => part.scrollWidth > part.clientWidth).length,
+  shown: [...document.querySelectorAll("nav, figure details")].filter(
+    part => part.getClientRects().length).length,
   owned: window.owned === true,
 })</script>"""
 
@@ -53,14 +57,15 @@ pytestmark = pytest.mark.skipif(
 
 
 def look(
-    page: Path, folder: Path, width: int = 1280, dark: bool = False
+    page: Path, folder: Path, width: int = 1280, dark: bool = False, printed: bool = False
 ) -> tuple[dict[str, object], str]:
     """What a browser makes of a copy of the page that looks at itself, and everything it said on
     its console.
     """
     assert BROWSER, "CI has no chromium; .ci/run installs it"
     copy = folder / "copy.html"
-    looking = escape(page.read_text().replace("</body>", f"{LOOK}</body>"))
+    text = page.read_text().replace("</body>", f"{LOOK}</body>")
+    looking = escape(text.replace("@media print", "@media all") if printed else text)
     # windows cannot be as narrow as phones
     frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{looking}"></iframe>'
     copy.write_text(f"<!doctype html><meta charset=utf-8><title>not yet</title>{frame}")
@@ -118,6 +123,15 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
         "Where these runs come from",
         "How to repeat it",
     } <= set(seen["sections"])  # type: ignore[call-overload]
+
+
+def test_it_prints_whole(page: Path, tmp_path: Path) -> None:
+    """On A4 between usual margins nothing is cut; numbers that a chart shows are left out."""
+    seen, console = look(page, tmp_path, 700, printed=True)
+    assert console == "" and (seen["overflow"], seen["wider"], seen["shown"]) == (0, 0, 0)
+    assert seen["drawn"] == seen["figures"]
+    on_screen, _ = look(page, tmp_path, 700)
+    assert int(str(on_screen["wider"])) > 0 and int(str(on_screen["shown"])) > 0
 
 
 def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
