@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,20 @@ def test_an_indexed_search_finds_what_the_exact_one_finds(shared: Cli, run: Path
     alike = [searcher.search_alike(video, "x", 3) for searcher in (exact, indexed)]
     assert [hit.clip.id for hit in alike[0]] == [hit.clip.id for hit in alike[1]]
     assert alike[0][0].clip.id == exact.gallery[0].block.clips[3]
+
+
+def test_without_faiss_every_clip_is_compared_and_that_is_said(
+    shared: Cli, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = Searcher(opened(shared, run)).search("a large red circle", 10)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    without = Searcher(opened(shared, run), exact=0)
+    assert without.shortlist is None
+    assert "clips are compared one by one; pip install" in capsys.readouterr().err
+    found = without.search("a large red circle", 10)
+    assert [(hit.clip.id, hit.score) for hit in found] == [
+        (hit.clip.id, hit.score) for hit in exact
+    ]
 
 
 def test_it_is_kept_checked_and_made_again_when_missing_or_changed(shared: Cli, run: Path) -> None:
