@@ -15,6 +15,7 @@ from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients
 from .runs.checkpoint import EpochCheckpoints
 from .runs.run import Run
+from .runs.session import log_session
 from .schedule import learning_rate_factor
 from .settings import EvalSplit
 from .stream import Task, TaskStream
@@ -83,7 +84,7 @@ def train_stream(
         )
     with lease:
         stream = run.stream
-        run.log_session(run.device)
+        log_session(run.path, run.device)
         method = run.method_after(run.finished)
         checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
         for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):

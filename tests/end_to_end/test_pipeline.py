@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -76,6 +78,22 @@ def test_eval_computes_again_only_what_changed(
     body[-1] ^= 1
     checkpoint.write_bytes(bytes(body))
     assert "nothing has changed" not in shared("eval", run).stderr
+
+
+@pytest.mark.parametrize("command", [["cache", "ls"], ["eval", "runs/whole"]])
+def test_what_reads_results_alone_loads_no_torch(
+    shared: Cli, trained: dict[str, object], command: list[str]
+) -> None:
+    """They answer in a second; torch alone takes longer to import."""
+    code = (
+        "import sys; from structalign.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "print(*{'torch', 'ray', 'open_clip'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=shared.home, env=shared.environment,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout and done.stderr.splitlines()[-1] == ""
 
 
 def test_an_interrupted_run_equals_an_uninterrupted_one(

@@ -2,15 +2,9 @@
 
 import json
 import os
-import platform
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ... import __version__
 from ...cache.runtime.errors import StructAlignError
 from ...cache.shared.files import read_json, write_text
 
@@ -61,8 +55,7 @@ def read_part(file: Path) -> Any:
 class RunFolder:
     """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
 
-    ``stages/NN-answers.jsonl`` has what each caption found; ``sessions.jsonl`` says when,
-    where and with which versions it was trained.
+    ``stages/NN-answers.jsonl`` has what each caption found, ``sessions.jsonl`` where it was trained.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,20 +87,6 @@ class RunFolder:
         files = (self.path / "stages").glob("[0-9]*.json")
         read = [read_part(file) for file in sorted(files, key=lambda file: int(file.stem))]
         return {stage["stage"]: stage for stage in read if "arrival" in stage}
-
-    def log_session(self, device: torch.device) -> None:
-        """Append the date, this machine and the packages' versions to ``sessions.jsonl``."""
-        entry = {
-            "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "host": platform.node(),
-            "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-            "threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "versions": {"structalign": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in ("torch", "open_clip_torch", "numpy")},
-        }
-        with (self.path / "sessions.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to the training log."""
