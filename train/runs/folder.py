@@ -55,7 +55,8 @@ def read_part(file: Path) -> Any:
 class RunFolder:
     """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
 
-    ``stages/NN-answers.jsonl`` has what each caption found, ``sessions.jsonl`` where it was trained.
+    ``stages/NN-answers.jsonl`` has what each caption found, ``sessions.jsonl`` where and with
+    what it was trained.
     """
 
     def __init__(self, path: Path) -> None:
