@@ -13,18 +13,23 @@ TRAIN_SHARE = 10  # one clip of ten is for training, as in MSR-VTT's K-task spli
 
 
 def make_videos(folder: Path, count: int) -> list[Path]:
-    """``count`` files under ``folder`` and a manifest.csv."""
-    rng, sources = random.Random(0), []
+    """``count`` files under ``folder``, no two alike, and a manifest.csv."""
+    sources = []
     (folder / "sources").mkdir(parents=True)
     for n in range(4):
         path = folder / "sources" / f"{n}.mp4"
         write_source(path, *SIZES[n], RATES[n], n)
         sources.append(Dataset(path))
+    cuts = [
+        (source, start, length)
+        for source in sources
+        for length in range(4, 17)
+        for start in range(32 - length)
+    ]
     files = []
-    for n in range(count):
+    for n, (source, start, length) in enumerate(random.Random(0).sample(cuts, count)):
         files.append(folder / f"clip{n}.mp4")
-        length = rng.randint(4, 16)
-        rng.choice(sources).cut(files[-1], rng.randint(0, 31 - length), length)
+        source.cut(files[-1], start, length)
     write_manifest(folder, count)
     return files
 
