@@ -13,6 +13,7 @@ from typing import Any, overload
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 
 from .catalog import Catalog, Clip, Split
 from .runtime.errors import StructAlignError
@@ -43,9 +44,20 @@ def write_catalog(folder: Path, catalog: Catalog) -> None:
     schema, sink = SCHEMA.with_metadata(about), pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as file:
         for first in range(0, len(catalog), ROWS):
-            rows = [asdict(clip) for clip in catalog.clips[first : first + ROWS]]
-            file.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+            file.write_batch(_as_batch(catalog.clips[first : first + ROWS]))
     write_bytes(folder / ARROW, sink.getvalue().to_pybytes())
+
+
+def _as_batch(clips: Sequence[Clip]) -> Any:
+    """By way of JSON, since Arrow imports pandas, if it is there, to convert Python's objects."""
+    rows = "\n".join(json.dumps(asdict(clip)) for clip in clips).encode()
+    table = pa.json.read_json(
+        pa.BufferReader(rows),
+        pa.json.ReadOptions(use_threads=False, block_size=len(rows) + 1),
+        pa.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="error"),
+    )
+    (batch,) = table.cast(SCHEMA).to_batches()
+    return batch
 
 
 def read_catalog(folder: Path) -> Catalog:
