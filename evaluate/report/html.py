@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ...cache.root import CacheRoot
-from ..intervals import PairedBootstrap
+from .certainty import Certainty
 from .examples import Pictures, examples
 from .finished_runs import FinishedRun, group_runs
 from .geometry import drift, experts, gates, simplex
@@ -26,7 +26,7 @@ from .layout import (
 )
 from .learning import curves, matrices, trade_off
 from .origin import bytes_kept, coverage, origin, repeating, time_spent
-from .summary import best_method, paired_bootstrap, summary, with_bounds
+from .summary import best_method, summary, with_bounds
 from .tables import html_table, number, spread
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published.yaml"
@@ -54,9 +54,9 @@ def make_page(
     """
     first = runs[0].results
     groups = group_runs(runs)
-    bootstrap, reason = paired_bootstrap(groups)
+    certainty = Certainty(groups)
     sections = [
-        _results(groups, first, bootstrap), trade_off(groups, first), _by_stage(groups, first),
+        _results(groups, first, certainty), trade_off(groups, first), _by_stage(groups, first),
         curves(groups, first), matrices(groups, first),
         examples(groups[best_method(groups)][0], root, pictures), growth(groups, first),
         _directions(groups), simplex(groups, first), drift(groups, first), experts(groups),
@@ -64,7 +64,7 @@ def make_page(
         origin(runs), repeating(runs),
     ]  # fmt: skip
     title = escape(f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups)}")
-    told = _warnings(groups) + summary(groups, first, bootstrap, reason)
+    told = _warnings(groups) + summary(groups, first, certainty)
     body = f"<main><h1>{title}</h1>{told}{contents(sections)}{''.join(sections)}</main>"
     return f"{HEAD}<title>{title}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
 
@@ -92,13 +92,12 @@ def _warnings(groups: Groups) -> str:
     return "".join(f'<p class="warning">{escape(line)}</p>' for line in told)
 
 
-def _results(groups: Groups, first: dict[str, Any], bootstrap: PairedBootstrap | None) -> str:
+def _results(groups: Groups, first: dict[str, Any], certainty: Certainty) -> str:
     head = ["method", "seeds", "R@1", "R@5", "R@10", "MedR", "BWF, lost is above 0",
             "BWF, re-encoded"]  # fmt: skip
     rows = []
     for method, runs in groups.items():
-        bounds = {name: bootstrap.interval(name, method) if bootstrap else None
-                  for name in ("R@1", "BWF")}  # fmt: skip
+        bounds = {name: certainty.interval(name, method) for name in ("R@1", "BWF")}
         stored = _final(runs, "BWF_stored")
         rows.append([
             method, str(len(runs)), with_bounds(_final(runs, "t2v", "R@1"), bounds["R@1"]),

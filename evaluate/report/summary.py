@@ -4,43 +4,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import torch
-
-from ...cache.runtime.errors import StructAlignError
-from ..intervals import Interval, PairedBootstrap, read_outcomes
+from ..intervals import Interval
+from .certainty import Certainty
 from .layout import Groups, lost, task_names, task_numbers
 from .tables import mean, number
 
 
-def paired_bootstrap(groups: Groups) -> tuple[PairedBootstrap | None, str]:
-    """Resampled figures of all methods over the seeds that they share; else why there are none."""
-    seeds = [{run.config["seed"] for run in runs} for runs in groups.values()]
-    shared = set.intersection(*seeds)
-    if not shared:
-        return None, "No intervals: the methods share no seed."
-    try:
-        outcomes = {
-            method: {
-                (run.identity["cache"], str(run.config["seed"])): read_outcomes(
-                    run.path, run.results["categories"]
-                )
-                for run in runs
-                if run.config["seed"] in shared
-            }
-            for method, runs in groups.items()
-        }
-        return PairedBootstrap(outcomes, torch.Generator().manual_seed(0)), ""
-    except StructAlignError as error:
-        return None, f"No intervals: {error}."
-
-
-def summary(
-    groups: Groups, first: dict[str, Any], bootstrap: PairedBootstrap | None, reason: str
-) -> str:
+def summary(groups: Groups, first: dict[str, Any], certainty: Certainty) -> str:
     """Three sentences in a paragraph of their own."""
     best = best_method(groups)
-    told = [_result(groups, first, best, bootstrap), _forgetting(groups, first, best, bootstrap)]
-    told.append(_certainty(groups, best, bootstrap) if bootstrap else reason)
+    told = [_result(groups, first, best, certainty), _forgetting(groups, first, best, certainty)]
+    told.append(_comparison(groups, best, certainty))
+    told += [f"No interval of {name}: {why}." for name, why in certainty.unknown.items()]
     return f'<p class="summary">{escape(" ".join(filter(None, told)))}</p>'
 
 
@@ -54,9 +29,7 @@ def _recall(groups: Groups, method: str) -> float:
     return mean([run.results["final"]["t2v"]["R@1"] for run in groups[method]]) or 0.0
 
 
-def _result(
-    groups: Groups, first: dict[str, Any], best: str, bootstrap: PairedBootstrap | None
-) -> str:
+def _result(groups: Groups, first: dict[str, Any], best: str, certainty: Certainty) -> str:
     final, tasks = first["final"], first["tasks"]
     before = mean([run.stage(tasks)["zero_shot"]["R@1"] for run in groups[best]
                    if run.stage(tasks).get("zero_shot")])  # fmt: skip
@@ -64,18 +37,16 @@ def _result(
     untrained = "" if before is None else f"the pre-trained model for {before:.1f}%, "
     return (
         f"{after} {best} puts the right clip first for {_recall(groups, best):.1f}% "
-        f"{_bounds(_interval(bootstrap, 'R@1', best))}of {final['queries']} captions, "
+        f"{_bounds(certainty.interval('R@1', best))}of {final['queries']} captions, "
         f"{untrained}chance for {100 / final['clips']:.2f}%."
     )
 
 
-def _forgetting(
-    groups: Groups, first: dict[str, Any], best: str, bootstrap: PairedBootstrap | None
-) -> str:
+def _forgetting(groups: Groups, first: dict[str, Any], best: str, certainty: Certainty) -> str:
     values = [run.results["final"]["BWF_stored"] for run in groups[best]]
     if (drop := mean(values)) is None:
         return ""
-    bounds = _bounds(_interval(bootstrap, "BWF", best))
+    bounds = _bounds(certainty.interval("BWF", best))
     old = task_numbers(first)[:-1]
     by_task = {t: mean([lost(run, t, first["tasks"]) for run in groups[best]]) for t in old}
     known = {task: value for task, value in by_task.items() if value is not None}
@@ -91,28 +62,35 @@ def _forgetting(
     )
 
 
-def _certainty(groups: Groups, best: str, bootstrap: PairedBootstrap) -> str:
-    seeds = len(next(iter(bootstrap.caches.values())))
-    over = f"captions and {seeds} seeds" if seeds > 1 else "captions, of one seed alone"
-    basis = f"Brackets are 95% bootstrap intervals over {over}"
-    others = [method for method in groups if method != best and method in bootstrap.runs]
+def _comparison(groups: Groups, best: str, certainty: Certainty) -> str:
+    """How the best method stands to the next, and what the brackets are."""
+    numbers = {len(runs) for name, runs in groups.items() if name not in certainty.unknown}
+    if not numbers:
+        return ""
+    if len(numbers) > 1:
+        over = "captions and each method's own seeds"
+    else:
+        (seeds,) = numbers
+        over = f"captions and {seeds} seeds" if seeds > 1 else "captions, of one seed alone"
+    basis = f"rackets are 95% bootstrap intervals over {over}"
+    others = [method for method in groups if method != best]
     if not others:
-        return f"{basis}; there is no other method here to compare with."
+        return f"B{basis}; there is no other method here to compare with."
     rival = max(others, key=lambda method: _recall(groups, method))
-    gap = bootstrap.interval("R@1", best, rival)
+    gap = certainty.difference("R@1", best, rival)
+    if gap is None:
+        return f"B{basis}. {rival}, the next one, has no run of the same seed to compare with."
     if gap.low <= 0 <= gap.high:
         verdict = "so these runs do not tell the two apart"
     else:
         verdict = "which is more than chance gives"
     sign = "above" if gap.value >= 0 else "below"
+    common = len(certainty.common(best, rival))
+    shared = "" if numbers == {common} else f" over {common} of the same seed"
     return (
-        f"That is {number(abs(gap.value))} points {sign} {rival}, the next one "
-        f"{_bounds(gap).strip()}, {verdict}; {basis[0].lower()}{basis[1:]}."
+        f"That is {number(abs(gap.value))} points {sign} {rival}, the next one{shared} "
+        f"{_bounds(gap).strip()}, {verdict}; b{basis}."
     )
-
-
-def _interval(bootstrap: PairedBootstrap | None, figure: str, method: str) -> Interval | None:
-    return bootstrap.interval(figure, method) if bootstrap else None
 
 
 def _bounds(one: Interval | None) -> str:

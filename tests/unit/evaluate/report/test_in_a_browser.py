@@ -148,7 +148,8 @@ def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
     zero = results["final"]["t2v"]["R@1"]
     name, value = ("structalign", best) if best >= zero else ("zeroshot", zero)
     assert f"After 2 tasks {name} puts the right clip first for {value:.1f}% [" in opening
-    assert "95% bootstrap intervals over captions, of one seed alone" in opening
+    assert "95% bootstrap intervals over captions and each method" in opening
+    assert "the next one over 1 of the same seed [" in opening
     stages = json.loads((page.parent / "structalign0" / "results.json").read_text())["stages"]
     same_clips = [f"{stage['zero_shot']['R@1']:.2f}" for stage in stages[1:]]
     assert "zero-shot, the same clips" in text
