@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds, write_manifest
+from helpers.http_files import served
 from helpers.kills import bytes_of
 from structalign.cache import FeatureCache
 from structalign.extract.datasets.demo.files import write_clip
@@ -236,3 +237,22 @@ def test_a_category_that_comes_again_is_more_of_the_same_class(
 
 def ids_of(texts: list[str]) -> torch.Tensor:
     return torch.tensor([[len(text), 3] for text in texts])
+
+
+@pytest.mark.slow
+def test_both_caches_on_a_server(caches: tuple[Cli, dict[str, str]], tmp_path: Path) -> None:
+    """Learnt from, evaluated and searched where no cache of the run lies on the disk."""
+    cli, found = caches
+    common = ("--method", "finetune", *SETTINGS)
+    runs = {}
+    with served(Path(found["first"]).parent) as address:
+        for where, first, second in (
+            ("here", found["first"], found["second"]),
+            ("there", *(f"{address}/{Path(found[name]).name}" for name in ("first", "second"))),
+        ):
+            run = tmp_path / where
+            cli.json("train", "--cache", first, "--tasks", "2", *common, "--out", run)
+            results = cli.json("append", run, "--cache", second, "--tasks", "1")
+            shown = cli.json("search", run, "a red circle")
+            runs[where] = (figures(results), bytes_of(run, "tasks/*/*"), shown["results"])
+    assert runs["there"] == runs["here"]

@@ -2,10 +2,7 @@
 on loopback.
 """
 
-import functools
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.chunks import shard_of
 from helpers.cli import QUICK, Cli, without_seconds
+from helpers.http_files import served
 from moto.server import ThreadedMotoServer
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.verify import verify
@@ -52,16 +50,8 @@ def s3(cache: FeatureCache, monkeypatch: pytest.MonkeyPatch, shared: Cli) -> Ite
 
 @pytest.fixture
 def http(cache: FeatureCache) -> Iterator[str]:
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(cache.path))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with served(cache.path) as address:
+        yield address
 
 
 def check(remote: FeatureCache, local: FeatureCache) -> None:
