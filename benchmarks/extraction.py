@@ -3,9 +3,9 @@
 Decord alone, the stem alone on ready frames, writing alone. With a GPU they do not share, and the
 slowest is the limit.
 
-ViT-B/32 cut at block 2, 12 frames, 4 views of a training clip. The command is run on a few and on
-many clips: the difference is what clips cost, without starting Ray and loading the backbone in
-every worker, which is told beside it.
+ViT-B/32 cut at block 2, 12 frames, 4 views of a training clip. The command is run with Ray on a few
+and on many clips: the difference is what clips cost, without starting Ray and loading the backbone
+in every worker, which is told beside it.
 """
 
 import json
@@ -105,7 +105,7 @@ def command(folder: Path, count: int) -> float:
         str(VIEWS),
         "--json",
     ]
-    line += ["--device", DEVICE]
+    line += ["--device", DEVICE, "--engine", "ray"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["ok"] == count
     return float(json.loads(done.stdout)["seconds"])

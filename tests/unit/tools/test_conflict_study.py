@@ -1,9 +1,12 @@
 """A study goes on from what its captions found, without the runs; its table says what they say."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.cli import ROOT
 from structalign.cache.runtime.errors import StructAlignError
 from structalign.evaluate.intervals import FIGURES, Outcomes
 from structalign.tools import conflict_study
@@ -69,3 +72,20 @@ def test_a_method_that_was_not_measured_and_a_file_that_is_none(tmp_path: Path) 
     (tmp_path / "seed-1.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(StructAlignError, match=r"seed-1.parquet holds no outcomes of a study"):
         read_measured(tmp_path / "seed-1.parquet")
+
+
+def test_the_published_table_is_that_of_the_published_outcomes(tmp_path: Path) -> None:
+    """docs/results.md, seed 2, but for the last digit of a float."""
+    study = Path(shutil.copytree(ROOT / "docs" / "study", tmp_path / "study"))
+    conflict_study.main(["--out", str(study), "--seeds", "2"])
+    page = (ROOT / "docs" / "results.md").read_text()
+    page = page[page.index("Seed 2, from what its captions found") :]
+    for made in filter(None, (study / "study.md").read_text().splitlines()):
+        name = made.split(" | ")[0]
+        told = page[page.index(name) :].splitlines()[0]
+        page = page[page.index(name) + len(name) :]
+        numbers = [
+            [float(one.replace("−", "-")) for one in re.findall(r"−?\d+\.\d", line)]
+            for line in (made, told)
+        ]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.11), name
