@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.cli import EXTRACT, Cli, write_manifest
 from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import WorldClip, build_world
@@ -12,6 +13,10 @@ from structalign.extract.datasets.demo.world import WorldClip, build_world
 CATEGORIES, TRAIN, TEST = 4, 4, 4
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many threads as cores in each of as many processes wait for each other, and busily.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
