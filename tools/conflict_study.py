@@ -72,7 +72,11 @@ def run_study(
 def choose(
     out: Path, worlds: Worlds, methods: Sequence[str], seed: int
 ) -> dict[float, dict[str, str]]:
-    """By conflict and method: the settings with the highest R@1 over held-out training clips."""
+    """By conflict and method: the settings with the highest R@1 over held-out training clips.
+
+    Raises:
+        StructAlignError: the folder's tries were made without one of the methods.
+    """
     path = out / "choices.json"
     if not path.exists():
         choices = {}
@@ -83,7 +87,11 @@ def choose(
                 choose_on=first, settings={"eval_every": TASKS},
             )["choice"]  # fmt: skip
         write_text(path, json.dumps(choices, indent=1) + "\n")
-    return {float(conflict): one["chosen"] for conflict, one in read_json(path).items()}
+    chosen = {float(conflict): one["chosen"] for conflict, one in read_json(path).items()}
+    tried = set.intersection(*map(set, chosen.values()))
+    if absent := [name for name in methods if name not in tried]:
+        raise StructAlignError(f"the tries in {path} were made without {absent[0]}")
+    return chosen
 
 
 def run_seed(

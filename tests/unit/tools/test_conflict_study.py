@@ -69,6 +69,10 @@ def test_a_method_that_was_not_measured_and_a_file_that_is_none(tmp_path: Path) 
     write_measured(tmp_path / "seed-0.parquet", measured(0), {"seconds": 1})
     with pytest.raises(StructAlignError, match=r"seeds in .* were measured without lwf"):
         conflict_study.run_study(tmp_path, None, ["finetune", "lwf"], [0])
+    with pytest.raises(
+        StructAlignError, match=r"tries in .*choices.json were made without clip_vip"
+    ):
+        conflict_study.choose(ROOT / "docs" / "study", {}, ["finetune", "clip_vip"], 0)
     (tmp_path / "seed-1.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(StructAlignError, match=r"seed-1.parquet holds no outcomes of a study"):
         read_measured(tmp_path / "seed-1.parquet")
