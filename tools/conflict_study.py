@@ -5,22 +5,24 @@ python -m structalign.tools.conflict_study --out FOLDER [--cache-root DIR] [--se
 
 Three amounts of conflict, two worlds, three seeds, each with a class order of its own. Every method
 first tries the same learning rates at each amount of conflict on the first world; the best by its
-held-out training clips is taken for both worlds. Given again it goes on; runs that are there are
-kept. Leaves the tries in ``choices.json``, what every caption found in ``seed-N.parquet``, and
-``study.md``, ``recall.svg`` and ``forgetting.svg``. With the tries and the seeds' files alone it
-goes on too, on another machine as well.
+held-out training clips is taken for both worlds. Leaves the tries in ``choices.json``, what every
+caption found in ``seed-N.parquet``, and ``study.md``, ``recall.svg`` and ``forgetting.svg``. Given
+again it goes on: from the runs that are there, or from the tries and the seeds' files alone, on
+another machine as well. A method that they do not have yet, one's own too, is tried and run, and
+compared with those that they have.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError
 from ..cache.shared.files import read_json, write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.line_chart import line_chart
@@ -31,87 +33,93 @@ from ..extract import extract
 from .study_outcomes import Measured, read_measured, write_measured
 
 METHODS = (
-    "zeroshot", "clip4clip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
+    "zeroshot", "clip4clip", "clip_vip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
     "framefusionmoe", "finetune", "crp-only", "structalign:replay_weight=0", "structalign",
     "joint",
-)  # clip_vip is not among them: it needs caches that are cut at 0  # fmt: skip
+)  # fmt: skip
+CUTS = {"clip_vip": 0}  # the only one it can train from; others train from the demo preset's
 DRAWN = ("zeroshot", "finetune", "lwf", "zscl", "crp-only", "structalign", "joint")
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
 TASKS = 10
 
 Cells = dict[float, dict[str, dict[str, Interval]]]
-Worlds = dict[tuple[float, int], FeatureCache]
+World = Callable[[float, int, int | None], FeatureCache]  # of conflict, the world's seed and a cut
 
 
 def run_study(
-    out: Path, cache_root: str | None, methods: Sequence[str], seeds: Sequence[int]
+    out: Path, world: World, methods: Sequence[str], seeds: Sequence[int]
 ) -> tuple[list[Measured], float]:
-    """Choose, and run the seeds that are missing; all seeds' outcomes, and hours of one core.
-
-    Raises:
-        StructAlignError: the folder's seeds were measured without one of the methods.
-    """
-    files = {seed: out / f"seed-{seed}.parquet" for seed in seeds}
-    if missing := [seed for seed in seeds if not files[seed].exists()]:
-        worlds: Worlds = {
-            (conflict, world): extract("demo", seed=world, conflict=conflict, cache_root=cache_root)
-            for conflict in CONFLICTS
-            for world in WORLDS
-        }
-        chosen = choose(out, worlds, methods, seeds[0])
-        for seed in missing:
-            run_seed(out, files[seed], worlds, chosen, seed)
-    read = [read_measured(file) for file in files.values()]
-    measured = [run for runs, _ in read for run in runs if run.method in methods]
-    if absent := [name for name in methods if not any(run.method == name for run in measured)]:
-        raise StructAlignError(f"the seeds in {out} were measured without {absent[0]}")
-    return measured, sum(facts["seconds"] for _, facts in read) / 3600
+    """Choose and run what the folder does not have; all outcomes of the methods, and core hours."""
+    measured: list[Measured] = []
+    seconds = 0.0
+    for seed in seeds:
+        path = out / f"seed-{seed}.parquet"
+        runs, facts = read_measured(path) if path.exists() else ([], {"seconds": 0.0})
+        if missing := [name for name in methods if not any(run.method == name for run in runs)]:
+            added, took = run_seed(out, world, choose(out, world, missing), seed)
+            runs, facts = [*runs, *added], {"seconds": facts["seconds"] + took}
+            write_measured(path, runs, facts)
+        measured += [run for run in runs if run.method in methods]
+        seconds += facts["seconds"]
+    return measured, seconds / 3600
 
 
-def choose(
-    out: Path, worlds: Worlds, methods: Sequence[str], seed: int
-) -> dict[float, dict[str, str]]:
-    """By conflict and method: the settings with the highest R@1 over held-out training clips.
-
-    Raises:
-        StructAlignError: the folder's tries were made without one of the methods.
-    """
+def choose(out: Path, world: World, methods: Sequence[str]) -> dict[float, dict[str, str]]:
+    """By conflict and method: the settings with the highest R@1 over held-out training clips."""
     path = out / "choices.json"
-    if not path.exists():
-        choices = {}
-        for conflict in CONFLICTS:
-            first = worlds[conflict, WORLDS[0]]
-            choices[str(conflict)] = sweep(
-                [first], methods, [seed], TASKS, out / "runs", orders=[seed], grid=RATES,
+    known = read_json(path) if path.exists() else {}
+    choices = {
+        conflict: known.get(str(conflict), {"chosen": {}, "tries": []}) for conflict in CONFLICTS
+    }
+    for conflict, told in choices.items():
+        untried = [name for name in methods if name not in told["chosen"]]
+        for cut, mine in by_cut(untried).items():
+            first = world(conflict, WORLDS[0], cut)
+            made = sweep(
+                [first], mine, [SEEDS[0]], TASKS, out / "runs", orders=[SEEDS[0]], grid=RATES,
                 choose_on=first, settings={"eval_every": TASKS},
             )["choice"]  # fmt: skip
-        write_text(path, json.dumps(choices, indent=1) + "\n")
-    chosen = {float(conflict): one["chosen"] for conflict, one in read_json(path).items()}
-    tried = set.intersection(*map(set, chosen.values()))
-    if absent := [name for name in methods if name not in tried]:
-        raise StructAlignError(f"the tries in {path} were made without {absent[0]}")
-    return chosen
+            place = {key: made[key] for key in ("cache", "seed", "heldout")}
+            told["tries"] += [{**one, **place} for one in made["tries"]]
+            told["chosen"] |= made["chosen"]
+            write_text(path, json.dumps(choices, indent=1) + "\n")
+    return {conflict: {m: told["chosen"][m] for m in methods} for conflict, told in choices.items()}
 
 
 def run_seed(
-    out: Path, path: Path, worlds: Worlds, chosen: dict[float, dict[str, str]], seed: int
-) -> None:
-    """Run every method at every amount of conflict with one seed; write what its captions found."""
+    out: Path, world: World, chosen: dict[float, dict[str, str]], seed: int
+) -> tuple[list[Measured], float]:
+    """Run methods with chosen settings at every amount of conflict; outcomes, and core seconds."""
     measured: list[Measured] = []
     seconds = 0.0
     for conflict, settings in chosen.items():
-        rows = {method + changes: method for method, changes in settings.items()}
-        body = sweep(
-            [worlds[conflict, world] for world in WORLDS], list(rows), [seed], TASKS,
-            out / "runs", orders=[seed], settings={"eval_every": TASKS},
-        )  # fmt: skip
-        for run in body["runs"]:
-            folder = Path(run["run"])
-            outcomes = read_outcomes(folder, read_results(folder)["categories"])
-            measured.append(Measured(conflict, run["cache"], seed, rows[run["method"]], outcomes))
-            seconds += seconds_of(folder)
-    write_measured(path, measured, {"seconds": seconds, "chosen": chosen})
+        for cut, mine in by_cut(settings).items():
+            body = sweep(
+                [world(conflict, number, cut) for number in WORLDS],
+                [method + settings[method] for method in mine], [seed], TASKS,
+                out / "runs", orders=[seed], settings={"eval_every": TASKS},
+            )  # fmt: skip
+            planned = itertools.product(WORLDS, mine)
+            for run, (number, method) in zip(body["runs"], planned, strict=True):
+                folder = Path(run["run"])
+                found = read_outcomes(folder, read_results(folder)["categories"])
+                measured.append(Measured(conflict, number, run["cache"], seed, method, found))
+                seconds += seconds_of(folder)
+    return measured, seconds
+
+
+def by_cut(methods: Iterable[str]) -> dict[int | None, list[str]]:
+    """Methods by the cut of the cache that they need."""
+    groups: dict[int | None, list[str]] = {}
+    for method in methods:
+        groups.setdefault(cut_of(method), []).append(method)
+    return groups
+
+
+def cut_of(method: str) -> int | None:
+    """The cut that a method needs, None for the demo preset's."""
+    return CUTS.get(method.split(":", maxsplit=1)[0])
 
 
 def seconds_of(folder: Path) -> float:
@@ -124,15 +132,14 @@ def seconds_of(folder: Path) -> float:
     )
 
 
-def intervals(measured: Sequence[Measured], reference: str) -> Cells:
+def intervals(measured: Sequence[Measured], methods: Sequence[str], reference: str) -> Cells:
     """By conflict, method and figure: 95% intervals, also of the difference to ``reference``."""
     cells: Cells = {}
     for conflict in sorted({run.conflict for run in measured}):
-        outcomes: dict[str, dict[tuple[str, str], Outcomes]] = {}
+        outcomes: dict[str, dict[tuple[str, str], Outcomes]] = {name: {} for name in methods}
         for run in measured:
             if run.conflict == conflict:
-                place = (run.cache, str(run.seed))
-                outcomes.setdefault(run.method, {})[place] = run.outcomes
+                outcomes[run.method][str(run.world), str(run.seed)] = run.outcomes
         bootstrap = PairedBootstrap(outcomes, torch.Generator().manual_seed(0))
         cells[conflict] = {
             method: {
@@ -165,7 +172,8 @@ def table(cells: Cells, reference: str) -> str:
                 else shown(figures[name])
                 for name in columns
             ]  # fmt: skip
-            lines.append(f"| {method} | {' | '.join(told)} |")
+            name = method if cut_of(method) is None else f"{method}, cut {cut_of(method)}"
+            lines.append(f"| {name} | {' | '.join(told)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
@@ -200,8 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     seeds = [int(seed) for seed in given.seeds.split(",")]
     methods = list(dict.fromkeys([*given.methods.split(","), given.against]))
-    measured, hours = run_study(given.out, given.cache_root, methods, seeds)
-    cells = intervals(measured, given.against)
+    world = functools.cache(
+        lambda conflict, number, cut: extract(
+            "demo", seed=number, conflict=conflict, cut=cut, cache_root=given.cache_root
+        )
+    )
+    measured, hours = run_study(given.out, world, methods, seeds)
+    cells = intervals(measured, methods, given.against)
     written = table(cells, given.against)
     write_text(given.out / "study.md", written)
     write_text(given.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))

@@ -1,7 +1,7 @@
 """What every caption found in a study's runs, as one Parquet file a seed.
 
-Columns: conflict, cache (fingerprint), seed, method, clip, caption (its number), category, and what
-the caption contributes to each figure. The runs themselves are not needed again.
+Columns: conflict, world, cache (fingerprint), seed, method, clip, caption (its number), category,
+and what the caption contributes to each figure. The runs themselves are not needed again.
 """
 
 import io
@@ -20,14 +20,15 @@ from ..cache.shared.files import write_bytes
 from ..evaluate.intervals import FIGURES, Outcomes
 
 FACTS = b"structalign"
-KEYS = ("conflict", "cache", "seed", "method")
+KEYS = ("conflict", "world", "cache", "seed", "method")
 PARTS = ("clip", "caption", "category", *FIGURES)
 
 
 class Measured(NamedTuple):
-    """A run of a study and what its captions found."""
+    """A run of a study and what its captions found; a world's caches may have several cuts."""
 
     conflict: float
+    world: int
     cache: str
     seed: int
     method: str
@@ -64,7 +65,8 @@ def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise StructAlignError(f"{path} holds no outcomes of a study: {error}") from error
     found = []
-    for (conflict, cache, seed, method), mine in groupby(rows, key=lambda row: row[: len(KEYS)]):
+    for place, mine in groupby(rows, key=lambda row: row[: len(KEYS)]):
+        conflict, world, cache, seed, method = place
         parts = zip(*(row[len(KEYS) :] for row in mine), strict=True)
         clips, captions, categories, *figures = parts
         values = [torch.tensor(figure, dtype=torch.float64) for figure in figures]
@@ -73,5 +75,5 @@ def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
             categories,
             dict(zip(FIGURES, values, strict=True)),
         )
-        found.append(Measured(conflict, cache, seed, method, outcomes))
+        found.append(Measured(conflict, world, cache, seed, method, outcomes))
     return found, facts

@@ -1,13 +1,14 @@
 """A study goes on from what its captions found, without the runs; its table says what they say."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.cli import ROOT
+from helpers.cli import ROOT, Cli
+from structalign.cache.reader import FeatureCache
 from structalign.cache.runtime.errors import StructAlignError
+from structalign.cache.shared.files import read_json
 from structalign.evaluate.intervals import FIGURES, Outcomes
 from structalign.tools import conflict_study
 from structalign.tools.study_outcomes import Measured, read_measured, write_measured
@@ -31,18 +32,22 @@ def outcomes(hits: int, lost: float) -> Outcomes:
 
 def measured(seed: int) -> list[Measured]:
     return [
-        Measured(conflict, cache, seed, method, outcomes(hits + seed, lost))
+        Measured(conflict, world, f"{world}-{conflict}", seed, method, outcomes(hits + seed, lost))
         for conflict in (0.0, 1.0)
-        for cache in (f"w0-{conflict}", f"w1-{conflict}")
+        for world in (0, 1)
         for method, hits, lost in (("finetune", 10, 4.0), ("structalign", 18, 0.0))
     ]
+
+
+def none_is_made(*_: object) -> FeatureCache:
+    raise AssertionError("everything asked for has been measured")
 
 
 def test_what_captions_found_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_measured(tmp_path / "seed-3.parquet", measured(3), {"seconds": 60.0})
     found, facts = read_measured(tmp_path / "seed-3.parquet")
     assert facts == {"seconds": 60.0}
-    assert [run[:4] for run in found] == [run[:4] for run in measured(3)]
+    assert [run[:5] for run in found] == [run[:5] for run in measured(3)]
     for run, expected in zip(found, measured(3), strict=True):
         assert run.outcomes.queries == expected.outcomes.queries
         assert run.outcomes.categories == expected.outcomes.categories
@@ -65,26 +70,56 @@ def test_a_table_from_the_files_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "recall.svg").read_text().startswith("<svg")
 
 
-def test_a_method_that_was_not_measured_and_a_file_that_is_none(tmp_path: Path) -> None:
-    write_measured(tmp_path / "seed-0.parquet", measured(0), {"seconds": 1})
-    with pytest.raises(StructAlignError, match=r"seeds in .* were measured without lwf"):
-        conflict_study.run_study(tmp_path, None, ["finetune", "lwf"], [0])
-    with pytest.raises(
-        StructAlignError, match=r"tries in .*choices.json were made without clip_vip"
-    ):
-        conflict_study.choose(ROOT / "docs" / "study", {}, ["finetune", "clip_vip"], 0)
+@pytest.mark.slow
+def test_a_method_is_added_to_the_files(
+    tmp_path: Path, shared: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried and run by itself; what is there stays as it is, and is not run again."""
+    for name, value in {"CONFLICTS": (0.0,), "WORLDS": (0,), "TASKS": 2}.items():
+        monkeypatch.setattr(conflict_study, name, value)
+    there = [run for run in measured(0) if run[:2] == (0.0, 0)][:1]
+    write_measured(tmp_path / "seed-0.parquet", there, {"seconds": 60.0})
+    [cache] = (shared.home / "cache" / "caches").iterdir()
+    asked = []
+
+    def world(*place: float | None) -> FeatureCache:
+        asked.append(place)
+        return FeatureCache.open(str(cache))
+
+    methods = ["zeroshot", "finetune"]
+    runs, hours = conflict_study.run_study(tmp_path, world, methods, [0])
+    assert [run.method for run in runs] == ["finetune", "zeroshot"]
+    assert runs[0].outcomes.queries == there[0].outcomes.queries
+    assert runs[1].cache == world().fingerprint
+    assert len(runs[1].outcomes.queries) > 4 and hours > 60 / 3600
+    choices = read_json(tmp_path / "choices.json")["0.0"]
+    assert list(choices["chosen"]) == ["zeroshot"] and len(choices["tries"]) == 3
+    assert set(asked) == {(0.0, 0, None), ()}
+    asked.clear()
+    again, _ = conflict_study.run_study(tmp_path, world, methods, [0])
+    assert not asked and [run[:5] for run in again] == [run[:5] for run in runs]
+
+
+def test_the_cut_that_a_method_needs() -> None:
+    methods = ["finetune", "clip_vip", "clip_vip:proxies=2", "joint"]
+    groups = {None: ["finetune", "joint"], 0: ["clip_vip", "clip_vip:proxies=2"]}
+    assert conflict_study.by_cut(methods) == groups
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "seed-1.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(StructAlignError, match=r"seed-1.parquet holds no outcomes of a study"):
         read_measured(tmp_path / "seed-1.parquet")
 
 
-def test_the_published_table_is_that_of_the_published_outcomes(tmp_path: Path) -> None:
+def test_the_published_table_is_that_of_the_published_outcomes() -> None:
     """docs/results.md, seed 2, but for the last digit of a float."""
-    study = Path(shutil.copytree(ROOT / "docs" / "study", tmp_path / "study"))
-    conflict_study.main(["--out", str(study), "--seeds", "2"])
+    methods = [name for name in conflict_study.METHODS if conflict_study.cut_of(name) is None]
+    runs, _ = conflict_study.run_study(ROOT / "docs" / "study", none_is_made, methods, [2])
+    written = conflict_study.table(conflict_study.intervals(runs, methods, "finetune"), "finetune")
     page = (ROOT / "docs" / "results.md").read_text()
     page = page[page.index("Seed 2, from what its captions found") :]
-    for made in filter(None, (study / "study.md").read_text().splitlines()):
+    for made in filter(None, written.splitlines()):
         name = made.split(" | ")[0]
         told = page[page.index(name) :].splitlines()[0]
         page = page[page.index(name) + len(name) :]
