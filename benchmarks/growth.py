@@ -5,12 +5,11 @@ Numbers and figures for docs/scaling.md.
 python -m structalign.benchmarks.growth --out FOLDER          (about 25 minutes)
 
 Every point is measured in a process of its own; memory is the largest process's. Extraction and
-whole runs are the real command.
+whole runs are the real command. Given again it goes on with the rows that growth.json lacks.
 """
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 
 from ..cache.clip.backbone import load_backbone
+from ..cache.shared.files import read_json
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone
 from ..evaluate.stages import train_and_measure
@@ -44,13 +44,13 @@ BATCHES, TASKS, TASK_CLIPS = (8, 16, 32, 64), (1, 5, 10, 20), (16, 64, 256)
 CAPTIONS, GALLERY = (250, 500, 1000, 2000), (500, 2000, 8000)
 
 
-def extract(folder: str, clips: int, workers: int, frames: int, views: int) -> float:
-    """Seconds of the command, the start of Ray and of the workers included."""
+def extract(folder: str, clips: int, engine: str, workers: int, frames: int, views: int) -> float:
+    """Seconds of the command, with Ray the start of it and of the workers included."""
     write_manifest(Path(folder), clips)
     with tempfile.TemporaryDirectory() as root:
         line = (
             "extract --dataset manifest --backbone demo --pretrained demo --cut 4 --frames "
-            f"{frames} --views {views} --workers {workers} --json"
+            f"{frames} --views {views} --engine {engine} --workers {workers} --json"
         )
         return float(command(*line.split(), "--root", folder, "--cache-root", root)["seconds"])
 
@@ -117,6 +117,8 @@ def demo_method() -> AdaptedMethod:
     method.task = 2
     return method
 
+
+Rows = dict[str, dict[str, Sequence[float]]]  # by what grows, and how far: seconds, MB
 
 POINTS: dict[str, Callable[..., float]] = {
     "extract": extract,
@@ -188,40 +190,42 @@ def main() -> None:
         print(json.dumps([seconds, peak]))
         return
     given.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+    measured = given.out / "growth.json"
+    found: Rows = read_json(measured) if measured.exists() else {}
+
+    def row(title: str, points: dict[int, tuple[Any, ...]]) -> None:
+        if title not in found:
+            found[title] = {str(x): point(*arguments) for x, arguments in points.items()}
+            measured.write_text(json.dumps(found, indent=1) + "\n")
+
     with tempfile.TemporaryDirectory() as name:
         videos = str(Path(name) / "videos")
         make_videos(Path(videos), max(CLIPS))
-        two = min(2, os.cpu_count() or 1)
-        found["extract, clips"] = {str(n): point("extract", videos, n, two, 4, 2) for n in CLIPS}
-        found["extract, workers (256 clips)"] = {
-            str(n): point("extract", videos, 256, n, 4, 2) for n in WORKERS
-        }
-        found["extract, frames (256 clips)"] = {
-            str(n): point("extract", videos, 256, two, n, 2) for n in FRAMES
-        }
-        found["extract, views (256 clips)"] = {
-            str(n): point("extract", videos, 256, two, 4, n) for n in VIEWS
-        }
+        for engine, told in (("inline", "one process"), ("ray", "Ray, two workers")):
+            points = {n: ("extract", videos, n, engine, 2, 4, 2) for n in CLIPS}
+            row(f"extract, clips, {told}", points)
+        row("extract, Ray's workers (256 clips)",
+            {n: ("extract", videos, 256, "ray", n, 4, 2) for n in WORKERS})  # fmt: skip
+        row("extract, frames (256 clips, one process)",
+            {n: ("extract", videos, 256, "inline", 1, n, 2) for n in FRAMES})  # fmt: skip
+        row("extract, views (256 clips, one process)",
+            {n: ("extract", videos, 256, "inline", 1, 4, n) for n in VIEWS})  # fmt: skip
         command("extract", "--dataset", "demo", "--cache-root", f"{name}/cache", "--json")
-        found["run, K"] = {str(n): point("run", f"{name}/cache", n) for n in TASKS}
-    found["learning, clips a task"] = {str(n): point("learn", n, 2, 4) for n in TASK_CLIPS}
-    found["learning, views (64 clips)"] = {str(n): point("learn", 64, n, 4) for n in VIEWS}
-    found["learning, frames (64 clips)"] = {str(n): point("learn", 64, 2, n) for n in FRAMES}
-    found["step, batch (4 frames)"] = {str(n): point("step", n, 4) for n in BATCHES}
-    found["step, frames (batch 16)"] = {str(n): point("step", 16, n) for n in FRAMES}
+        row("run, K", {n: ("run", f"{name}/cache", n) for n in TASKS})
+    row("learning, clips a task", {n: ("learn", n, 2, 4) for n in TASK_CLIPS})
+    row("learning, views (64 clips)", {n: ("learn", 64, n, 4) for n in VIEWS})
+    row("learning, frames (64 clips)", {n: ("learn", 64, 2, n) for n in FRAMES})
+    row("step, batch (4 frames)", {n: ("step", n, 4) for n in BATCHES})
+    row("step, frames (batch 16)", {n: ("step", 16, n) for n in FRAMES})
     for clips in GALLERY:
-        found[f"score, captions ({clips} clips)"] = {
-            str(n): point("score", n, clips) for n in CAPTIONS
-        }
-    (given.out / "growth.json").write_text(json.dumps(found, indent=1) + "\n")
+        row(f"score, captions ({clips} clips)", {n: ("score", n, clips) for n in CAPTIONS})
     seconds = {name: [taken for taken, _ in points.values()] for name, points in found.items()}
     figure(
         given.out,
         "growth-extract",
         "extraction by clips",
         CLIPS,
-        {"extraction": seconds["extract, clips"]},
+        {told: seconds[f"extract, clips, {told}"] for told in ("one process", "Ray, two workers")},
         "clips",
     )
     figure(
