@@ -9,7 +9,7 @@ held-out training clips is taken for both worlds. Leaves the tries in ``choices.
 caption found in ``seed-N.parquet``, and ``study.md``, ``recall.svg`` and ``forgetting.svg``. Given
 again it goes on: from the runs that are there, or from the tries and the seeds' files alone, on
 another machine as well. A method that they do not have yet, one's own too, is tried and run, and
-compared with those that they have.
+compared with those that they have; one's own is another method once its file has changed.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import functools
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -30,6 +30,7 @@ from ..evaluate.report.svg import standalone
 from ..evaluate.results import read_results
 from ..evaluate.sweep import sweep
 from ..extract import extract
+from ..train.methods.registry import load_method
 from .study_outcomes import Measured, read_measured, write_measured
 
 METHODS = (
@@ -47,8 +48,17 @@ Cells = dict[float, dict[str, dict[str, Interval]]]
 World = Callable[[float, int, int | None], FeatureCache]  # of conflict, the world's seed and a cut
 
 
+def named(methods: Sequence[str]) -> dict[str, str]:
+    """Methods by their names in a study's files: one's own with the start of its file's hash."""
+    configs = {method: load_method(method, "demo", "demo") for method in methods}
+    return {
+        config.name + (f"@{config.file_hash[:8]}" if config.file_hash else ""): method
+        for method, config in configs.items()
+    }
+
+
 def run_study(
-    out: Path, world: World, methods: Sequence[str], seeds: Sequence[int]
+    out: Path, world: World, methods: Mapping[str, str], seeds: Sequence[int]
 ) -> tuple[list[Measured], float]:
     """Choose and run what the folder does not have; all outcomes of the methods, and core hours."""
     measured: list[Measured] = []
@@ -56,8 +66,9 @@ def run_study(
     for seed in seeds:
         path = out / f"seed-{seed}.parquet"
         runs, facts = read_measured(path) if path.exists() else ([], {"seconds": 0.0})
-        if missing := [name for name in methods if not any(run.method == name for run in runs)]:
-            added, took = run_seed(out, world, choose(out, world, missing), seed)
+        there = {run.method for run in runs}
+        if missing := {name: method for name, method in methods.items() if name not in there}:
+            added, took = run_seed(out, world, missing, choose(out, world, missing), seed)
             runs, facts = [*runs, *added], {"seconds": facts["seconds"] + took}
             write_measured(path, runs, facts)
         measured += [run for run in runs if run.method in methods]
@@ -65,55 +76,60 @@ def run_study(
     return measured, seconds / 3600
 
 
-def choose(out: Path, world: World, methods: Sequence[str]) -> dict[float, dict[str, str]]:
-    """By conflict and method: the settings with the highest R@1 over held-out training clips."""
+def choose(out: Path, world: World, methods: Mapping[str, str]) -> dict[float, dict[str, str]]:
+    """By conflict and name: the settings with the highest R@1 over held-out training clips."""
     path = out / "choices.json"
     known = read_json(path) if path.exists() else {}
     choices = {
         conflict: known.get(str(conflict), {"chosen": {}, "tries": []}) for conflict in CONFLICTS
     }
     for conflict, told in choices.items():
-        untried = [name for name in methods if name not in told["chosen"]]
-        for cut, mine in by_cut(untried).items():
-            first = world(conflict, WORLDS[0], cut)
+        for cut, names in by_cut(n for n in methods if n not in told["chosen"]).items():
+            first, mine = world(conflict, WORLDS[0], cut), {methods[name]: name for name in names}
             made = sweep(
-                [first], mine, [SEEDS[0]], TASKS, out / "runs", orders=[SEEDS[0]], grid=RATES,
-                choose_on=first, settings={"eval_every": TASKS},
+                [first], list(mine), [SEEDS[0]], TASKS, out / "runs", orders=[SEEDS[0]],
+                grid=RATES, choose_on=first, settings={"eval_every": TASKS},
             )["choice"]  # fmt: skip
             place = {key: made[key] for key in ("cache", "seed", "heldout")}
-            told["tries"] += [{**one, **place} for one in made["tries"]]
-            told["chosen"] |= made["chosen"]
+            told["tries"] += [
+                {**one, "method": mine[one["method"]], **place} for one in made["tries"]
+            ]
+            told["chosen"] |= {mine[method]: change for method, change in made["chosen"].items()}
             write_text(path, json.dumps(choices, indent=1) + "\n")
-    return {conflict: {m: told["chosen"][m] for m in methods} for conflict, told in choices.items()}
+    return {
+        conflict: {name: told["chosen"][name] for name in methods}
+        for conflict, told in choices.items()
+    }
 
 
 def run_seed(
-    out: Path, world: World, chosen: dict[float, dict[str, str]], seed: int
-) -> tuple[list[Measured], float]:
+    out: Path, world: World, methods: Mapping[str, str], chosen: dict[float, dict[str, str]],
+    seed: int,
+) -> tuple[list[Measured], float]:  # fmt: skip
     """Run methods with chosen settings at every amount of conflict; outcomes, and core seconds."""
     measured: list[Measured] = []
     seconds = 0.0
     for conflict, settings in chosen.items():
-        for cut, mine in by_cut(settings).items():
+        for cut, names in by_cut(methods).items():
             body = sweep(
                 [world(conflict, number, cut) for number in WORLDS],
-                [method + settings[method] for method in mine], [seed], TASKS,
+                [methods[name] + settings[name] for name in names], [seed], TASKS,
                 out / "runs", orders=[seed], settings={"eval_every": TASKS},
             )  # fmt: skip
-            planned = itertools.product(WORLDS, mine)
-            for run, (number, method) in zip(body["runs"], planned, strict=True):
+            planned = itertools.product(WORLDS, names)
+            for run, (number, name) in zip(body["runs"], planned, strict=True):
                 folder = Path(run["run"])
                 found = read_outcomes(folder, read_results(folder)["categories"])
-                measured.append(Measured(conflict, number, run["cache"], seed, method, found))
+                measured.append(Measured(conflict, number, run["cache"], seed, name, found))
                 seconds += seconds_of(folder)
     return measured, seconds
 
 
-def by_cut(methods: Iterable[str]) -> dict[int | None, list[str]]:
+def by_cut(names: Iterable[str]) -> dict[int | None, list[str]]:
     """Methods by the cut of the cache that they need."""
     groups: dict[int | None, list[str]] = {}
-    for method in methods:
-        groups.setdefault(cut_of(method), []).append(method)
+    for name in names:
+        groups.setdefault(cut_of(name), []).append(name)
     return groups
 
 
@@ -207,15 +223,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--against", default="finetune", metavar="METHOD")
     given = parser.parse_args(arguments)
     seeds = [int(seed) for seed in given.seeds.split(",")]
-    methods = list(dict.fromkeys([*given.methods.split(","), given.against]))
+    methods = named([*given.methods.split(","), given.against])
+    against = next(iter(named([given.against])))
     world = functools.cache(
         lambda conflict, number, cut: extract(
             "demo", seed=number, conflict=conflict, cut=cut, cache_root=given.cache_root
         )
     )
     measured, hours = run_study(given.out, world, methods, seeds)
-    cells = intervals(measured, methods, given.against)
-    written = table(cells, given.against)
+    cells = intervals(measured, list(methods), against)
+    written = table(cells, against)
     write_text(given.out / "study.md", written)
     write_text(given.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))
     write_text(given.out / "forgetting.svg", figure(cells, "BWF", "BWF, points"))

@@ -86,18 +86,25 @@ def test_a_method_is_added_to_the_files(
         asked.append(place)
         return FeatureCache.open(str(cache))
 
-    methods = ["zeroshot", "finetune"]
+    own = tmp_path / "mine.py"
+    base = "from structalign.train.methods.zeroshot import ZeroShot"
+    own.write_text(f"{base}\n\n\nclass Mine(ZeroShot):\n    pass\n")
+    methods = conflict_study.named([str(own), "finetune"])
+    mine, _ = methods
+    assert re.fullmatch("mine@[0-9a-f]{8}", mine)
     runs, hours = conflict_study.run_study(tmp_path, world, methods, [0])
-    assert [run.method for run in runs] == ["finetune", "zeroshot"]
+    assert [run.method for run in runs] == ["finetune", mine]
     assert runs[0].outcomes.queries == there[0].outcomes.queries
     assert runs[1].cache == world().fingerprint
     assert len(runs[1].outcomes.queries) > 4 and hours > 60 / 3600
     choices = read_json(tmp_path / "choices.json")["0.0"]
-    assert list(choices["chosen"]) == ["zeroshot"] and len(choices["tries"]) == 3
+    assert list(choices["chosen"]) == [mine] and len(choices["tries"]) == 3
     assert set(asked) == {(0.0, 0, None), ()}
     asked.clear()
     again, _ = conflict_study.run_study(tmp_path, world, methods, [0])
     assert not asked and [run[:5] for run in again] == [run[:5] for run in runs]
+    own.write_text(own.read_text() + "# another version\n")
+    assert mine not in conflict_study.named([str(own)])
 
 
 def test_the_cut_that_a_method_needs() -> None:
@@ -115,7 +122,9 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
 def test_the_published_table_is_that_of_the_published_outcomes() -> None:
     """docs/results.md, seed 2, but for the last digit of a float."""
     methods = [name for name in conflict_study.METHODS if conflict_study.cut_of(name) is None]
-    runs, _ = conflict_study.run_study(ROOT / "docs" / "study", none_is_made, methods, [2])
+    runs, _ = conflict_study.run_study(
+        ROOT / "docs" / "study", none_is_made, conflict_study.named(methods), [2]
+    )
     written = conflict_study.table(conflict_study.intervals(runs, methods, "finetune"), "finetune")
     page = (ROOT / "docs" / "results.md").read_text()
     page = page[page.index("Seed 2, from what its captions found") :]
