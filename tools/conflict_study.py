@@ -34,11 +34,11 @@ from ..train.methods.registry import load_method
 from .study_outcomes import Measured, read_measured, write_measured
 
 METHODS = (
-    "zeroshot", "clip4clip", "clip_vip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
+    "zeroshot", "clip4clip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
     "framefusionmoe", "finetune", "crp-only", "structalign:replay_weight=0", "structalign",
     "joint",
 )  # fmt: skip
-CUTS = {"clip_vip": 0}  # the only one it can train from; others train from the demo preset's
+CUTS = {"clip_vip": 0}  # the only cut it can train from; it is run when asked for
 DRAWN = ("zeroshot", "finetune", "lwf", "zscl", "crp-only", "structalign", "joint")
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
