@@ -2,7 +2,7 @@
 
 Numbers and figures for docs/scaling.md.
 
-python -m structalign.benchmarks.growth --out FOLDER          (about 25 minutes)
+python -m structalign.benchmarks.growth --out FOLDER          (about 15 minutes)
 
 Every point is measured in a process of its own; memory is the largest process's. Extraction and
 whole runs are the real command. Given again it goes on with the rows that growth.json lacks.
