@@ -57,6 +57,12 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
             )
     except (OSError, ValueError, RuntimeError, RayError) as error:
         if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+            if address == "local":  # Ray's core keeps what it read first
+                raise StructAlignError(
+                    "Ray refuses the processes it just started here: RAY_AUTH_MODE or "
+                    "RAY_AUTH_TOKEN changed since Ray was first used in this process; "
+                    "leave them as they were, or start a new process"
+                ) from error
             raise StructAlignError(
                 f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, "
                 "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"

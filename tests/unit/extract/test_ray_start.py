@@ -6,6 +6,8 @@ It gives up after 30 seconds of waiting for its own parts; one of CI's runs fail
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -55,11 +57,7 @@ def held_up(count: int) -> Iterator[set[int]]:
 
 
 @pytest.mark.slow
-def test_a_start_that_took_too_long_is_tried_again_and_leaves_nothing_behind(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # else Ray sets it for all of this process's later tests
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+def test_a_start_that_took_too_long_is_tried_again_and_leaves_nothing_behind() -> None:
     with held_up(1) as stopped, ray_session("local", 1) as ray:
         assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0), (
             "workers must not give way to whoever else is busy"
@@ -94,3 +92,34 @@ def test_an_error_that_is_no_matter_of_time_is_not_tried_again() -> None:
     with pytest.raises(ValueError, match="existing cluster"):
         start_with_retries(begin)
     assert len(tries) == 1
+
+
+CHANGED = """
+import os
+from structalign.cache import StructAlignError
+from structalign.cache.runtime.ray_session import ray_session
+with ray_session("local", 1):
+    pass
+del os.environ["RAY_AUTH_TOKEN"]  # as a session that puts its environment back
+os.environ["RAY_gcs_server_port_wait_time_s"] = "8"  # Ray tries for 20 s
+with ray_session("local", 1):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_token_changed_within_a_process_is_told() -> None:
+    """One of CI's runs failed on that, and was told to bring a token to a cluster."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGED],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 1
+    [told] = [line for line in done.stderr.splitlines() if "StructAlignError: " in line]
+    assert told.endswith("leave them as they were, or start a new process")
