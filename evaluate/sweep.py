@@ -4,13 +4,16 @@ Settings may be chosen for each method first, by held-out training clips, with e
 """
 
 import csv
+import functools
 import itertools
 import json
 import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,8 +26,9 @@ from ..cache.shared.files import write_text
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.methods.registry import load_method
 from ..train.runs.create import create_run, run_name
+from ..train.runs.run import Run
 from ..train.task_plan import SHUFFLED, Tasks, task_count
-from .results import StageResults
+from .results import Results, StageResults, is_up_to_date, make_results
 from .stages import train_and_measure
 
 SHOWN_FAILURES = 3
@@ -80,7 +84,7 @@ def sweep(
     every combination is a row of its own, or, with ``choose_on``, every method tries all of them on
     that cache and runs with the one of the highest R@1 over held-out training clips; all tries are
     recorded. Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go
-    on.
+    on. Ray is started once, and not at all when every run is finished.
 
     Raises:
         StructAlignError: an unknown method or setting, one that is in the grid and in ``settings``,
@@ -106,22 +110,26 @@ def sweep(
 
     rows = [(method + change, method + change) for method in methods for change in changes]
     choice: dict[str, Any] | None = None
-    if choose_on is not None:
-        heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
-        tries = [
-            planned(choose_on, method, row, seeds[0], None, out / "tries", {**common, **heldout})
-            for method, row in rows
+    with ExitStack() as opened:
+        start_ray = functools.cache(lambda: opened.enter_context(ray_session(ray_address)))
+        if choose_on is not None:
+            heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
+            tries = [
+                planned(choose_on, method, row, seeds[0], None, out / "tries", common | heldout)
+                for method, row in rows
+            ]
+            found = _choose(methods, changes, _all_finished(tries, device, start_ray, tell))
+            choice = {
+                "cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT, **found
+            }  # fmt: skip
+            rows = [(method + found["chosen"][method], method) for method in methods]
+        plan = [
+            planned(cache, method, row, seed, order, out, common)
+            for seed, order, cache, (method, row) in itertools.product(
+                seeds, shuffles or [None], caches, rows
+            )
         ]
-        choice = _choose(methods, changes, _all_finished(tries, device, ray_address, tell))
-        choice = {"cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT, **choice}
-        rows = [(method + choice["chosen"][method], method) for method in methods]
-    plan = [
-        planned(cache, method, row, seed, order, out, common)
-        for seed, order, cache, (method, row) in itertools.product(
-            seeds, shuffles or [None], caches, rows
-        )
-    ]
-    runs = _all_finished(plan, device, ray_address, tell)
+        runs = _all_finished(plan, device, start_ray, tell)
     body = {
         "tasks": tasks,
         "seeds": seeds,
@@ -165,10 +173,10 @@ def _choose(
 
 
 def _all_finished(
-    plan: list[PlannedRun], device: str, ray_address: str | None, tell: Progress
+    plan: list[PlannedRun], device: str, start_ray: Callable[[], ModuleType], tell: Progress
 ) -> list[dict[str, Any]]:
     """The figures of every run. Raises StructAlignError when some failed, once all have ended."""
-    rows, failed = _run_all(plan, device, ray_address, tell)
+    rows, failed = _run_all(plan, device, start_ray, tell)
     if failed:
         named = sorted(failed.items())[:SHOWN_FAILURES]
         told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
@@ -182,32 +190,56 @@ def _all_finished(
 
 
 def _run_all(
-    plan: list[PlannedRun], device: str, ray_address: str | None, tell: Progress
+    plan: list[PlannedRun], device: str, start_ray: Callable[[], ModuleType], tell: Progress
 ) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
-    """Figures by place in the plan, and why there are none."""
+    """Figures by place in the plan, and why there are none. Ray starts for runs to be trained."""
     rows: dict[int, dict[str, Any]] = {}
     failed: dict[int, str] = {}
-    with ray_session(ray_address) as ray:
-        from ray.exceptions import RayError, RayTaskError
 
-        if device == "cuda" and not ray.cluster_resources().get("GPU"):
-            raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
-        gpus = int(device == "cuda")
-        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
-        pending = {remote.remote(planned): index for index, planned in enumerate(plan)}
-        while pending:
-            (reference,), _ = ray.wait(list(pending), num_returns=1)
-            index = pending.pop(reference)
-            try:
-                row = ray.get(reference)
-            except RayTaskError:
-                raise  # an error that a run is not expected to make
-            except RayError as error:
-                row = str(error).strip().splitlines()[0]
-            (failed if isinstance(row, str) else rows)[index] = row
-            done = len(rows) + len(failed)
-            tell(done, len(plan), f"{len(failed)} failed" if failed else "")
+    def ended(index: int, row: dict[str, Any] | str) -> None:
+        if isinstance(row, str):
+            failed[index] = row
+        else:
+            rows[index] = row
+        done = len(rows) + len(failed)
+        tell(done, len(plan), f"{len(failed)} failed" if failed else "")
+
+    for index, planned in enumerate(plan):
+        if row := _kept(planned):
+            ended(index, row)
+    left = [index for index in range(len(plan)) if index not in rows and index not in failed]
+    if not left:
+        return rows, failed
+    ray = start_ray()
+    from ray.exceptions import RayError, RayTaskError
+
+    if device == "cuda" and not ray.cluster_resources().get("GPU"):
+        raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
+    gpus = int(device == "cuda")
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
+    pending = {remote.remote(plan[index]): index for index in left}
+    while pending:
+        (reference,), _ = ray.wait(list(pending), num_returns=1)
+        index = pending.pop(reference)
+        try:
+            ended(index, ray.get(reference))
+        except RayTaskError:
+            raise  # an error that a run is not expected to make
+        except RayError as error:
+            ended(index, str(error).strip().splitlines()[0])
     return rows, failed
+
+
+def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
+    """What a run that needs no worker gives: its figures, if finished and measured, as it was."""
+    if not is_up_to_date(Path(planned.folder)):
+        return None
+    try:
+        run = _create(replace(planned, device="cpu"))  # nothing is computed
+        results = make_results(run)
+    except (StructAlignError, OSError) as error:
+        return str(error)
+    return _row(planned, run, results) if run.finished >= len(run.parts[0].tasks) else None
 
 
 def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
@@ -215,21 +247,34 @@ def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
     if planned.device == "cpu":
         torch.set_num_threads(1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    quiet: Callable[..., None] = lambda *_: None  # noqa: E731
     try:
-        cache = FeatureCache.open(planned.cache)
-        run = create_run(
-            cache, planned.method, planned.tasks, planned.seed, planned.folder,
-            device=planned.device, settings=planned.settings, note=quiet, order=planned.order,
-        )  # fmt: skip
-        results = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet)
-        # A run may have been appended to: what is compared is the stream that was asked for.
-        final = results.stages[len(run.parts[0].tasks)]
+        run = _create(planned)
+        results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
     except (StructAlignError, OSError) as error:
         return str(error)
+    return _row(planned, run, results)
+
+
+def _create(planned: PlannedRun) -> Run:
+    """The run in its folder, or a new one there."""
+    return create_run(
+        FeatureCache.open(planned.cache), planned.method, planned.tasks, planned.seed,
+        planned.folder, device=planned.device, settings=planned.settings, note=_quiet,
+        order=planned.order,
+    )  # fmt: skip
+
+
+def _quiet(*_: object) -> None:
+    """Tell nobody."""
+
+
+def _row(planned: PlannedRun, run: Run, results: Results) -> dict[str, Any]:
+    """A run's figures as one row of the table."""
+    # A run may have been appended to: what is compared is the stream that was asked for.
+    final = results.stages[len(run.parts[0].tasks)]
     figures = {name: read(final) for name, read in FIGURES.items()}
     found = {
-        "method": planned.row, "cache": cache.fingerprint, "seed": planned.seed,
+        "method": planned.row, "cache": run.cache.fingerprint, "seed": planned.seed,
         "order": planned.order,
     }  # fmt: skip
     return {**found, **figures, "run": planned.folder}
