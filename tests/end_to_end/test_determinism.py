@@ -8,17 +8,17 @@ from helpers.cli import Cli
 from helpers.kills import bytes_of
 
 ARGUMENTS = (
-    "train", "--tasks", "5", "--set", "epochs=1", "--set", "rank=8", "--seed", "3",
+    "train", "--tasks", "3", "--set", "epochs=1", "--set", "rank=8", "--seed", "3",
     "--checkpoint-every", "0",
 )  # fmt: skip
-KILLS = 4
+KILLS = 2
 
 
 @pytest.mark.slow
-def test_two_runs_and_one_killed_four_times_are_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
+def test_two_runs_and_one_killed_twice_are_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
     # Threads that wait asleep: spinning ones starve each other beside other tests.
     cli.environment |= {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
-    cli.json("extract", "--dataset", "demo", "--limit", "200", "--engine", "inline")
+    cli.json("extract", "--dataset", "demo", "--limit", "100", "--engine", "inline")
     runs = [tmp_path / name for name in ("first", "second", "killed")]
     for run in runs[:2]:
         process = cli.start(*ARGUMENTS, "--out", run)
@@ -33,4 +33,4 @@ def test_two_runs_and_one_killed_four_times_are_the_same_bytes(cli: Cli, tmp_pat
     process = cli.start(*ARGUMENTS, "--out", runs[2])
     assert process.wait(900) == 0, process.communicate()[1]
     first, second, killed = (bytes_of(run, "tasks/*/*.safetensors") for run in runs)
-    assert len(first) == 20 and first == second == killed
+    assert len(first) == 12 and first == second == killed

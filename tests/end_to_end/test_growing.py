@@ -67,7 +67,7 @@ def test_two_caches_one_after_the_other_equal_one(
     killed = Path(shutil.copytree(grown, tmp_path / "killed"))
     before = bytes_of(killed, "tasks/*/*")
     for sign in ("unfinished/04-0001", "tasks/04"):
-        going = cli.start("append", killed, *append[2:], "--checkpoint-every", "0")
+        going = cli.fork("append", killed, *append[2:], "--checkpoint-every", "0")
         while not (killed / sign).exists():
             assert going.poll() is None, going.communicate()[1]
             time.sleep(0.002)

@@ -68,7 +68,7 @@ def test_changed_files_make_another_cache_and_are_named(
 def test_extractors_at_once_make_one_cache_and_none_fails(
     cli: Cli, shared: Cli, videos: Path, count: int
 ) -> None:
-    running = [cli.start(*ARGS, "--root", videos, "--json") for _ in range(count)]
+    running = [cli.fork(*ARGS, "--root", videos, "--json") for _ in range(count)]
     bodies = []
     for process in running:
         out, err = process.communicate(timeout=300)

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,21 @@ class Cli:
                 cwd=self.home,
                 check=False,
             )
-        return _run_forked(command, self.environment, self.home, timeout)
+        process = Forked(command, self.environment, self.home)
+        try:
+            out, err = process.communicate(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        return subprocess.CompletedProcess(command, process.wait(), out, err)
+
+    def fork(self, *arguments: str | Path) -> "Forked":
+        """Start ``cli.py`` as a call does, and do not wait for it."""
+        command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
+        return Forked(command, self.environment, self.home)
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start ``cli.py`` and do not wait for it; stderr is piped."""
+        """Start ``cli.py``, with nothing imported, and do not wait for it; stderr is piped."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         return subprocess.Popen(
             command,
@@ -114,27 +126,54 @@ def _fork_server() -> subprocess.Popen[str]:
     )
 
 
-def _run_forked(
-    command: list[str], environment: dict[str, str], home: Path, timeout: float
-) -> subprocess.CompletedProcess[str]:
-    process = _fork_server()
-    assert process.stdin and process.stdout
-    with tempfile.NamedTemporaryFile("w+") as out, tempfile.NamedTemporaryFile("w+") as err:
-        order = {
-            "argv": command[2:],
-            "env": environment,
-            "cwd": str(home),
-            "out": out.name,
-            "err": err.name,
-        }
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        child = int(process.stdout.readline())
-        late = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
-        late.start()
-        code = int(process.stdout.readline())
-        late.cancel()
-        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+class Forked:
+    """A command that runs in a process forked from the server: as ``subprocess.Popen`` is used."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], home: Path) -> None:
+        self.args = command
+        self.returncode: int | None = None
+        self._folder = tempfile.TemporaryDirectory()
+        names = ("out", "err", "code")
+        self._out, self._err, self._code = (Path(self._folder.name) / name for name in names)
+        order = {"argv": command[2:], "env": environment, "cwd": str(home)}
+        for file in (self._out, self._err):
+            file.touch()
+        server = _fork_server()
+        assert server.stdin and server.stdout
+        files = {name: str(Path(self._folder.name) / name) for name in names}
+        server.stdin.write(json.dumps(order | files) + "\n")
+        server.stdin.flush()
+        self.pid = int(server.stdout.readline())
+
+    def poll(self) -> int | None:
+        """The exit code, once it has ended."""
+        if self.returncode is None and self._code.exists():
+            self.returncode = int(self._code.read_text())
+        return self.returncode
+
+    def send_signal(self, sent: int) -> None:
+        """To the process, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sent)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout: float = 900) -> int:
+        """The exit code. Raises TimeoutExpired."""
+        until = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.01)
+        return code
+
+    def communicate(self, timeout: float = 900) -> tuple[str, str]:
+        """What it wrote on stdout and stderr, once it has ended."""
+        self.wait(timeout)
+        return self._out.read_text(), self._err.read_text()
 
 
 def digest(cache: Path) -> dict[str, str]:

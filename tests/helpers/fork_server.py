@@ -2,14 +2,15 @@
 
 A real process each, without seconds of importing torch.
 
-Reads a JSON line a command on stdin, answers its process's id and then its exit code. Ray is not
-imported before the fork.
+Reads a JSON line a command on stdin and answers its process's id; the exit code comes to a file of
+the command's own when it has ended. Ray is not imported before the fork.
 """
 
 import atexit
 import importlib
 import json
 import os
+import select
 import sys
 import traceback
 from pathlib import Path
@@ -45,20 +46,34 @@ def run(order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Import, then serve until stdin ends."""
+    """Import, then serve until stdin ends. Several commands may run at once."""
     for room in ("cache", "train", "evaluate", "extract"):
         for file in sorted((ROOT / room).rglob("*.py")):
             name = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             if name != "extract.video.decoder_process":
                 importlib.import_module(f"structalign.{name}")
     importlib.import_module("structalign.cli")
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            run(json.loads(line))
-        print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+    running: dict[int, tuple[int, Path]] = {}  # by a descriptor that becomes readable at the end
+    while True:
+        ready, _, _ = select.select([0, *running], [], [])
+        for descriptor in ready:
+            if descriptor:
+                child, code = running.pop(descriptor)
+                os.close(descriptor)
+                _, status = os.waitpid(child, 0)
+                written = code.with_suffix(".part")
+                written.write_text(str(os.waitstatus_to_exitcode(status)))
+                written.rename(code)
+                continue
+            line = sys.stdin.buffer.raw.readline()
+            if not line:
+                return
+            order = json.loads(line)
+            child = os.fork()
+            if not child:
+                run(order)
+            running[os.pidfd_open(child)] = (child, Path(order["code"]))
+            print(child, flush=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def run_and_kill(cli: Cli, delay: float, appears: Path, *arguments: str | Path) 
 
     False when it had finished before.
     """
-    process = cli.start(*arguments)
+    process = cli.fork(*arguments)
     while not appears.exists() and process.poll() is None:
         time.sleep(0.005)
     time.sleep(delay)
@@ -32,7 +32,7 @@ def run_and_kill(cli: Cli, delay: float, appears: Path, *arguments: str | Path) 
 
 def seconds_after(cli: Cli, appears: Path, *arguments: str | Path) -> float:
     """How long an undisturbed run takes from when ``appears`` is there."""
-    process = cli.start(*arguments)
+    process = cli.fork(*arguments)
     while not appears.exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.005)

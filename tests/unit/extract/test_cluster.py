@@ -124,6 +124,7 @@ def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
         assert head.stdout is not None
         address = head.stdout.readline().strip()
         cli.environment |= {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
+        cli.environment["RAY_gcs_server_port_wait_time_s"] = "4"  # Ray tries for 20 s
         told = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
         assert (
             f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, and "

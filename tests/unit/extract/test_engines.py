@@ -143,7 +143,7 @@ def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) 
     """
     whole = shared.json(*INLINE, "--root", videos, "--cut", "4")
     writer = cli.home / "cache" / "staging" / whole["fingerprint"][:32]
-    process = cli.start(*INLINE, "--root", videos, "--cut", "4")
+    process = cli.fork(*INLINE, "--root", videos, "--cut", "4")
     while not list(writer.glob("receipts/0*.json")):
         assert process.poll() is None
         time.sleep(0.01)
