@@ -23,12 +23,11 @@ ENCODING = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "m
 def generate(
     folder: Path, seed: int, processes: int | None = None, conflict: float = 0.0
 ) -> Catalog:
-    """The world of ``seed`` and ``conflict`` under ``folder``.
+    """The videos of the world of ``seed`` under ``folder``, and a catalog with ``conflict``.
 
-    Made if it is not there, visible only when complete. Returns its catalog.
+    Made if they are not there, visible only when complete.
     """
-    dial = f"conflict={conflict:g}" if conflict else ""
-    home = folder / "-".join(filter(None, [f"demo-v{VERSION}-seed{seed}", dial]))
+    home = folder / f"demo-v{VERSION}-seed{seed}"  # conflict is in the captions alone
     clips = build_world(seed, conflict)
     if not (home / "world.json").is_file():
         building = home.with_name(f".{home.name}.{os.getpid()}")
@@ -37,19 +36,15 @@ def generate(
             processes or os.cpu_count(), mp_context=get_context("spawn")
         ) as pool:
             list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
-        (building / "world.json").write_text(
-            json.dumps(
-                {"version": VERSION, "seed": seed, "conflict": conflict, "clips": len(clips)}
-            )
-            + "\n"
-        )
+        told = {"version": VERSION, "seed": seed, "clips": len(clips)}
+        (building / "world.json").write_text(json.dumps(told) + "\n")
         try:
             os.rename(building, home)
         except OSError:  # somebody else was faster; theirs is the same
             shutil.rmtree(building)
     categories = tuple(dict.fromkeys(clip.category for clip in clips))
     return Catalog(
-        "@".join(filter(None, ["demo", dial])),
+        f"demo@conflict={conflict:g}" if conflict else "demo",
         categories,
         tuple(
             Clip(
