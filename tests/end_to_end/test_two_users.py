@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.cli import EXTRACT, ROOT, Cli
+from helpers.cli import EXTRACT, ROOT, Cli, Forked
 from structalign.cache import FeatureCache
 from structalign.cache.verify import verify
 
@@ -51,22 +51,18 @@ class Lab:
         os.chown(self.root, 0, GROUP)
         self.root.chmod(0o2775)
 
-    def start(
-        self, user: int, *arguments: str, program: tuple[str, ...] = (str(ROOT / "cli.py"),)
-    ) -> subprocess.Popen[str]:
+    def line(self, user: int, *arguments: str) -> tuple[list[str], dict[str, str], Path]:
+        """A user's words after ``structalign``, environment and home folder."""
         home = self.folder / str(user)
         home.mkdir(exist_ok=True)
         os.chown(home, user, GROUP)
         line = (*EXTRACT, "--root", self.videos, "--cache-root", self.root, *arguments)
-        return subprocess.Popen(
-            [*as_user(user), sys.executable, *program, *map(str, line)],
-            env={**self.cli.environment, "HOME": str(home)},
-            cwd=home,
-            umask=0o022,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return list(map(str, line)), {**self.cli.environment, "HOME": str(home)}, home
+
+    def start(self, user: int, *arguments: str) -> Forked:
+        line, environment, home = self.line(user, *arguments)
+        command = [sys.executable, str(ROOT / "cli.py"), *line]
+        return Forked(command, environment, home, tuple(as_user(user)))
 
     def extract(self, user: int, *arguments: str) -> str:
         """Standard output, exit code 0 or 3."""
@@ -124,8 +120,12 @@ def test_killed_while_taking_over(lab: Lab, moment: tuple[str, str, str]) -> Non
         time.sleep(0.02)
     begun.send_signal(signal.SIGKILL)
     begun.communicate()
-    taking_over = lab.start(SECOND, program=("-c", KILLS_ITSELF, *moment))
-    assert (taking_over.communicate()[0], taking_over.returncode) == ("", -signal.SIGKILL)
+    line, environment, home = lab.line(SECOND)
+    taking_over = subprocess.run(
+        [*as_user(SECOND), sys.executable, "-c", KILLS_ITSELF, *moment, *line],
+        env=environment, cwd=home, umask=0o022, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (taking_over.stdout, taking_over.returncode) == ("", -signal.SIGKILL)
     lab.extract(SECOND)
     (published,) = (path for path in lab.root.glob("caches/*") if path.name[0] != ".")
     assert verify(published).ok and len(FeatureCache.open(published)) == 32

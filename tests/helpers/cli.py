@@ -114,31 +114,40 @@ class Cli:
 
 
 @functools.cache
-def _fork_server() -> subprocess.Popen[str]:
+def _fork_server(prefix: tuple[str, ...]) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
-        [sys.executable, "-m", "helpers.fork_server"],
+        [*prefix, sys.executable, "-m", "helpers.fork_server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
         cwd=ROOT / "tests",
+        umask=0o022 if prefix else -1,
     )
 
 
 class Forked:
-    """A command that runs in a process forked from the server: as ``subprocess.Popen`` is used."""
+    """A command that runs in a process forked from the server: as ``subprocess.Popen`` is used.
 
-    def __init__(self, command: list[str], environment: dict[str, str], home: Path) -> None:
+    ``prefix`` starts a server of its own, as another user for example.
+    """
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], home: Path,
+        prefix: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.args = command
         self.returncode: int | None = None
         self._folder = tempfile.TemporaryDirectory()
         names = ("out", "err", "code")
         self._out, self._err, self._code = (Path(self._folder.name) / name for name in names)
         order = {"argv": command[2:], "env": environment, "cwd": str(home)}
+        Path(self._folder.name).chmod(0o777)
         for file in (self._out, self._err):
             file.touch()
-        server = _fork_server()
+            file.chmod(0o666)
+        server = _fork_server(prefix)
         assert server.stdin and server.stdout
         files = {name: str(Path(self._folder.name) / name) for name in names}
         server.stdin.write(json.dumps(order | files) + "\n")
