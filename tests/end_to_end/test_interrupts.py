@@ -132,7 +132,7 @@ def test_no_process_outlives_an_extraction(
 def test_a_run_that_is_being_trained_is_not_overwritten(shared: Cli, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = ("train", *QUICK, "--set", "epochs=300", "--out", run)
-    process = shared.start(*arguments)
+    process = shared.fork(*arguments)
     while not list(run.glob("lease.*")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
