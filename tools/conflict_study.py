@@ -200,12 +200,11 @@ def shown(one: Interval) -> str:
 
 
 def figure(cells: Cells, name: str, label: str) -> str:
-    """One figure over conflict, a line a method."""
+    """One figure over conflict: a line for some of this study's methods and for every other."""
     series = {
         method: [methods[method][name].value for methods in cells.values()]
-        for method in DRAWN
-        if all(method in methods for methods in cells.values())
-        and not (method == "joint" and name == "BWF")
+        for method in next(iter(cells.values()))
+        if (method in DRAWN or method not in METHODS) and not (method == "joint" and name == "BWF")
     }
     names = [f"{conflict:g}" for conflict in cells]
     return standalone(line_chart(f"{name} over conflict", series, names, "conflict", label))

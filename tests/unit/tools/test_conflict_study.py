@@ -70,6 +70,15 @@ def test_a_table_from_the_files_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "recall.svg").read_text().startswith("<svg")
 
 
+def test_a_figure_draws_ones_own_method_beside_some_of_the_studys() -> None:
+    names = {"structalign": "mine@12345678", "finetune": "finetune"}
+    runs = [run._replace(method=names[run.method]) for run in measured(0)]
+    runs += [run._replace(method="clip4clip") for run in runs if run.method == "finetune"]
+    cells = conflict_study.intervals(runs, ["finetune", "mine@12345678", "clip4clip"], "finetune")
+    drawn = conflict_study.figure(cells, "R@1", "R@1, percent")
+    assert "mine@12345678" in drawn and "finetune" in drawn and "clip4clip" not in drawn
+
+
 @pytest.mark.slow
 def test_a_method_is_added_to_the_files(
     tmp_path: Path, shared: Cli, monkeypatch: pytest.MonkeyPatch
