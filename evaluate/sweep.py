@@ -4,62 +4,23 @@ Settings may be chosen for each method first, by held-out training clips, with e
 """
 
 import csv
-import functools
 import itertools
 import json
-import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import torch
 
 from ..cache.reader import FeatureCache
 from ..cache.runtime.errors import StructAlignError
 from ..cache.runtime.progress import Progress, ProgressLine
-from ..cache.runtime.ray_session import ray_session
 from ..cache.shared.files import write_text
-from ..train.loop import CHECKPOINT_EVERY
 from ..train.methods.registry import load_method
-from ..train.runs.create import create_run, run_name
-from ..train.runs.run import Run
+from ..train.runs.create import run_name
 from ..train.task_plan import SHUFFLED, Tasks, task_count
-from .results import Results, StageResults, is_up_to_date, make_results
-from .stages import train_and_measure
+from .sweep_runs import FIGURES, PlannedRun, SweepRuns
 
-SHOWN_FAILURES = 3
 HELDOUT = 0.25  # of each category's training clips, kept aside while settings are chosen
-
-FIGURES: dict[str, Callable[[StageResults], float | None]] = {
-    "R@1": lambda final: (final.t2v or {}).get("R@1"),
-    "R@5": lambda final: (final.t2v or {}).get("R@5"),
-    "R@10": lambda final: (final.t2v or {}).get("R@10"),
-    "MedR": lambda final: (final.t2v or {}).get("MedR"),
-    "BWF": lambda final: final.BWF_stored,
-    "BWF re-enc.": lambda final: final.BWF_reencoded,
-    "FWT": lambda final: final.FWT,
-    "task_average": lambda final: final.task_average,
-    "twins": lambda final: final.twins["told_apart"] if final.twins else None,
-}
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep, as a worker needs it; ``row`` is what it counts as in the table."""
-
-    cache: str
-    method: str
-    row: str
-    tasks: Tasks
-    order: str | None
-    seed: int
-    device: str
-    folder: str
-    settings: Mapping[str, Any]
 
 
 def sweep(
@@ -110,15 +71,14 @@ def sweep(
 
     rows = [(method + change, method + change) for method in methods for change in changes]
     choice: dict[str, Any] | None = None
-    with ExitStack() as opened:
-        start_ray = functools.cache(lambda: opened.enter_context(ray_session(ray_address)))
+    with SweepRuns(device, ray_address, tell) as trained:
         if choose_on is not None:
             heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
             tries = [
                 planned(choose_on, method, row, seeds[0], None, out / "tries", common | heldout)
                 for method, row in rows
             ]
-            found = _choose(methods, changes, _all_finished(tries, device, start_ray, tell))
+            found = _choose(methods, changes, trained.figures(tries))
             choice = {
                 "cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT, **found
             }  # fmt: skip
@@ -129,7 +89,7 @@ def sweep(
                 seeds, shuffles or [None], caches, rows
             )
         ]
-        runs = _all_finished(plan, device, start_ray, tell)
+        runs = trained.figures(plan)
     body = {
         "tasks": tasks,
         "seeds": seeds,
@@ -170,114 +130,6 @@ def _choose(
         for method in methods
     }
     return {"chosen": {m: one["changes"] for m, one in chosen.items()}, "tries": listed}
-
-
-def _all_finished(
-    plan: list[PlannedRun], device: str, start_ray: Callable[[], ModuleType], tell: Progress
-) -> list[dict[str, Any]]:
-    """The figures of every run. Raises StructAlignError when some failed, once all have ended."""
-    rows, failed = _run_all(plan, device, start_ray, tell)
-    if failed:
-        named = sorted(failed.items())[:SHOWN_FAILURES]
-        told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
-        left = len(failed) - len(named)
-        more = f"; and {left} more" if left else ""
-        raise StructAlignError(
-            f"{len(failed)} of {len(plan)} runs failed, "
-            f"the others are kept and not done again: {told}{more}"
-        )
-    return [rows[index] for index in range(len(plan))]
-
-
-def _run_all(
-    plan: list[PlannedRun], device: str, start_ray: Callable[[], ModuleType], tell: Progress
-) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
-    """Figures by place in the plan, and why there are none. Ray starts for runs to be trained."""
-    rows: dict[int, dict[str, Any]] = {}
-    failed: dict[int, str] = {}
-
-    def ended(index: int, row: dict[str, Any] | str) -> None:
-        if isinstance(row, str):
-            failed[index] = row
-        else:
-            rows[index] = row
-        done = len(rows) + len(failed)
-        tell(done, len(plan), f"{len(failed)} failed" if failed else "")
-
-    for index, planned in enumerate(plan):
-        if row := _kept(planned):
-            ended(index, row)
-    left = [index for index in range(len(plan)) if index not in rows and index not in failed]
-    if not left:
-        return rows, failed
-    ray = start_ray()
-    from ray.exceptions import RayError, RayTaskError
-
-    if device == "cuda" and not ray.cluster_resources().get("GPU"):
-        raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
-    gpus = int(device == "cuda")
-    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
-    pending = {remote.remote(plan[index]): index for index in left}
-    while pending:
-        (reference,), _ = ray.wait(list(pending), num_returns=1)
-        index = pending.pop(reference)
-        try:
-            ended(index, ray.get(reference))
-        except RayTaskError:
-            raise  # an error that a run is not expected to make
-        except RayError as error:
-            ended(index, str(error).strip().splitlines()[0])
-    return rows, failed
-
-
-def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
-    """What a run that needs no worker gives: its figures, if finished and measured, as it was."""
-    if not is_up_to_date(Path(planned.folder)):
-        return None
-    try:
-        run = _create(replace(planned, device="cpu"))  # nothing is computed
-        results = make_results(run)
-    except (StructAlignError, OSError) as error:
-        return str(error)
-    return _row(planned, run, results) if run.finished >= len(run.parts[0].tasks) else None
-
-
-def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
-    """One run in a worker: its figures as one row, or why there are none."""
-    if planned.device == "cpu":
-        torch.set_num_threads(1)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        run = _create(planned)
-        results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
-    except (StructAlignError, OSError) as error:
-        return str(error)
-    return _row(planned, run, results)
-
-
-def _create(planned: PlannedRun) -> Run:
-    """The run in its folder, or a new one there."""
-    return create_run(
-        FeatureCache.open(planned.cache), planned.method, planned.tasks, planned.seed,
-        planned.folder, device=planned.device, settings=planned.settings, note=_quiet,
-        order=planned.order,
-    )  # fmt: skip
-
-
-def _quiet(*_: object) -> None:
-    """Tell nobody."""
-
-
-def _row(planned: PlannedRun, run: Run, results: Results) -> dict[str, Any]:
-    """A run's figures as one row of the table."""
-    # A run may have been appended to: what is compared is the stream that was asked for.
-    final = results.stages[len(run.parts[0].tasks)]
-    figures = {name: read(final) for name, read in FIGURES.items()}
-    found = {
-        "method": planned.row, "cache": run.cache.fingerprint, "seed": planned.seed,
-        "order": planned.order,
-    }  # fmt: skip
-    return {**found, **figures, "run": planned.folder}
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,183 @@
+"""The runs of a sweep: finished ones are read, the others trained through Ray, side by side."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ..cache.reader import FeatureCache
+from ..cache.runtime.errors import StructAlignError
+from ..cache.runtime.progress import Progress
+from ..cache.runtime.ray_session import ray_session
+from ..train.loop import CHECKPOINT_EVERY
+from ..train.runs.create import create_run
+from ..train.runs.run import Run
+from ..train.task_plan import Tasks
+from .results import Results, StageResults, is_up_to_date, make_results
+from .stages import train_and_measure
+
+SHOWN_FAILURES = 3
+
+FIGURES: dict[str, Callable[[StageResults], float | None]] = {
+    "R@1": lambda final: (final.t2v or {}).get("R@1"),
+    "R@5": lambda final: (final.t2v or {}).get("R@5"),
+    "R@10": lambda final: (final.t2v or {}).get("R@10"),
+    "MedR": lambda final: (final.t2v or {}).get("MedR"),
+    "BWF": lambda final: final.BWF_stored,
+    "BWF re-enc.": lambda final: final.BWF_reencoded,
+    "FWT": lambda final: final.FWT,
+    "task_average": lambda final: final.task_average,
+    "twins": lambda final: final.twins["told_apart"] if final.twins else None,
+}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a sweep, as a worker needs it; ``row`` is what it counts as in the table."""
+
+    cache: str
+    method: str
+    row: str
+    tasks: Tasks
+    order: str | None
+    seed: int
+    device: str
+    folder: str
+    settings: Mapping[str, Any]
+
+
+class SweepRuns:
+    """Gives the figures of planned runs. Ray starts with the first that is to be trained, once.
+
+    Args:
+        device: cpu or cuda: one core, or one GPU, for each run.
+        ray_address: as ``ray_session`` takes it.
+        progress: told of every run that ends.
+    """
+
+    def __init__(self, device: str, ray_address: str | None, progress: Progress) -> None:
+        self.device, self.ray_address, self.progress = device, ray_address, progress
+        self._opened = ExitStack()
+
+    def __enter__(self) -> "SweepRuns":
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._opened.__exit__(*raised)
+
+    def figures(self, plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
+        """A row for every run, in order. When one fails, the others go on.
+
+        Raises:
+            StructAlignError: once all have ended, which failed, and why.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        failed: dict[int, str] = {}
+        for index, row in self._ended(plan):
+            if isinstance(row, str):
+                failed[index] = row
+            else:
+                rows[index] = row
+            told = f"{len(failed)} failed" if failed else ""
+            self.progress(len(rows) + len(failed), len(plan), told)
+        if failed:
+            named = sorted(failed.items())[:SHOWN_FAILURES]
+            told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
+            left = len(failed) - len(named)
+            more = f"; and {left} more" if left else ""
+            raise StructAlignError(
+                f"{len(failed)} of {len(plan)} runs failed, "
+                f"the others are kept and not done again: {told}{more}"
+            )
+        return [rows[index] for index in range(len(plan))]
+
+    def _ended(self, plan: Sequence[PlannedRun]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+        """(place in the plan, figures or why there are none) as runs end."""
+        left = []
+        for index, planned in enumerate(plan):
+            if row := _kept(planned):
+                yield index, row
+            else:
+                left.append(index)
+        if not left:
+            return
+        ray = self._ray
+        from ray.exceptions import RayError, RayTaskError
+
+        gpus = int(self.device == "cuda")
+        remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
+        pending = {remote.remote(plan[index]): index for index in left}
+        while pending:
+            (reference,), _ = ray.wait(list(pending), num_returns=1)
+            index = pending.pop(reference)
+            try:
+                row = ray.get(reference)
+            except RayTaskError:
+                raise  # an error that a run is not expected to make
+            except RayError as error:
+                row = str(error).strip().splitlines()[0]
+            yield index, row
+
+    @cached_property
+    def _ray(self) -> ModuleType:
+        """Raises StructAlignError where no node has the GPU that is asked for."""
+        ray = self._opened.enter_context(ray_session(self.ray_address))
+        if self.device == "cuda" and not ray.cluster_resources().get("GPU"):
+            raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
+        return ray
+
+
+def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
+    """What a run that needs no worker gives: its figures, if finished and measured, as it was."""
+    if not is_up_to_date(Path(planned.folder)):
+        return None
+    try:
+        run = _create(replace(planned, device="cpu"))  # nothing is computed
+        results = make_results(run)
+    except (StructAlignError, OSError) as error:
+        return str(error)
+    return _row(planned, run, results) if run.finished >= len(run.parts[0].tasks) else None
+
+
+def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
+    """One run in a worker: its figures as one row, or why there are none."""
+    if planned.device == "cpu":
+        torch.set_num_threads(1)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        run = _create(planned)
+        results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
+    except (StructAlignError, OSError) as error:
+        return str(error)
+    return _row(planned, run, results)
+
+
+def _create(planned: PlannedRun) -> Run:
+    """The run in its folder, or a new one there."""
+    return create_run(
+        FeatureCache.open(planned.cache), planned.method, planned.tasks, planned.seed,
+        planned.folder, device=planned.device, settings=planned.settings, note=_quiet,
+        order=planned.order,
+    )  # fmt: skip
+
+
+def _quiet(*_: object) -> None:
+    """Tell nobody."""
+
+
+def _row(planned: PlannedRun, run: Run, results: Results) -> dict[str, Any]:
+    """A run's figures as one row of the table."""
+    # A run may have been appended to: what is compared is the stream that was asked for.
+    final = results.stages[len(run.parts[0].tasks)]
+    figures = {name: read(final) for name, read in FIGURES.items()}
+    found = {
+        "method": planned.row, "cache": run.cache.fingerprint, "seed": planned.seed,
+        "order": planned.order,
+    }  # fmt: skip
+    return {**found, **figures, "run": planned.folder}
