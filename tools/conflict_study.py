@@ -34,11 +34,11 @@ from ..train.methods.registry import load_method
 from .study_outcomes import Measured, read_measured, write_measured
 
 METHODS = (
-    "zeroshot", "clip4clip", "xpool", "lwf", "vr_lwf", "zscl", "moe_adapter",
+    "zeroshot", "clip4clip", "xpool", "clip_vip", "lwf", "vr_lwf", "zscl", "moe_adapter",
     "framefusionmoe", "finetune", "crp-only", "structalign:replay_weight=0", "structalign",
     "joint",
 )  # fmt: skip
-CUTS = {"clip_vip": 0}  # the only cut it can train from; it is run when asked for
+CUTS = {"clip_vip": 0}  # the only cut it can train from
 DRAWN = ("zeroshot", "finetune", "lwf", "zscl", "crp-only", "structalign", "joint")
 CONFLICTS, WORLDS, SEEDS = (0.0, 0.5, 1.0), (0, 1), (0, 1, 2)
 RATES = {"lr_text+lr_vision+lr_other": ("3e-4", "8e-4", "2e-3")}
@@ -92,7 +92,13 @@ def choose(out: Path, world: World, methods: Mapping[str, str]) -> dict[float, d
             )["choice"]  # fmt: skip
             place = {key: made[key] for key in ("cache", "seed", "heldout")}
             told["tries"] += [
-                {**one, "method": mine[one["method"]], **place} for one in made["tries"]
+                {
+                    "method": mine[one["method"]],
+                    "changes": one["changes"],
+                    "R@1": one["R@1"],
+                    **place,
+                }
+                for one in made["tries"]  # not its folder, which another machine does not have
             ]
             told["chosen"] |= {mine[method]: change for method, change in made["chosen"].items()}
             write_text(path, json.dumps(choices, indent=1) + "\n")

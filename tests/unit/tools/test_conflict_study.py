@@ -108,6 +108,7 @@ def test_a_method_is_added_to_the_files(
     assert len(runs[1].outcomes.queries) > 4 and hours > 60 / 3600
     choices = read_json(tmp_path / "choices.json")["0.0"]
     assert list(choices["chosen"]) == [mine] and len(choices["tries"]) == 3
+    assert str(tmp_path) not in (tmp_path / "choices.json").read_text()
     assert set(asked) == {(0.0, 0, None), ()}
     asked.clear()
     again, _ = conflict_study.run_study(tmp_path, world, methods, [0])
