@@ -229,16 +229,24 @@ hdf5.import_hdf5(Path(sys.argv[1]), root, print)
 """
 
 
-@pytest.fixture
-def killed(bundle: Path, tmp_path: Path) -> CacheRoot:
-    """A root in which an import was killed in the second shard."""
+@pytest.fixture(scope="module")
+def killed_once(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root in which an import was killed in the second shard. Not to be changed."""
+    folder = tmp_path_factory.mktemp("killed")
+    export_hdf5(CacheRoot(shared.home / "cache").find(None), folder / "bundle.h5")
     done = subprocess.run(
-        [sys.executable, "-c", DIES_IN_THE_MIDDLE, bundle, tmp_path / "root"],
+        [sys.executable, "-c", DIES_IN_THE_MIDDLE, folder / "bundle.h5", folder / "root"],
         check=False,
         timeout=120,
     )
     assert done.returncode == -9
-    return CacheRoot(tmp_path / "root")
+    return folder / "root"
+
+
+@pytest.fixture
+def killed(killed_once: Path, tmp_path: Path) -> CacheRoot:
+    """A copy of it."""
+    return CacheRoot(shutil.copytree(killed_once, tmp_path / "root", symlinks=True))
 
 
 def test_a_killed_import_is_begun_anew(

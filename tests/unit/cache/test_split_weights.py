@@ -50,7 +50,8 @@ def _configurations() -> list[Any]:
         key = (*sorted(vision), vision.get("mlp_ratio"), bool(config.get("quick_gelu")))
         small = {**vision, "layers": 3, "width": 2 * vision.get("head_width", 64)}
         small |= {"image_size": 2 * vision["patch_size"]}
-        found[key] = pytest.param({**config, "vision_cfg": small}, id=name)
+        shallow = {"vision_cfg": small, "text_cfg": {**text, "layers": 1}}
+        found[key] = pytest.param({**config, **shallow}, id=name)
     return list(found.values())
 
 

@@ -68,6 +68,7 @@ def test_scores_are_float32_and_do_not_tie(backbone: Backbone, tokens: Tensor) -
     assert not torch.equal(scores["bfloat16"], scores["float32"])
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_by_the_command_line(shared: Cli, tmp_path: Path) -> None:
     """Trained, measured and measured again.
 
