@@ -101,7 +101,7 @@ from structalign.cache.runtime.ray_session import ray_session
 with ray_session("local", 1):
     pass
 del os.environ["RAY_AUTH_TOKEN"]  # as a session that puts its environment back
-os.environ["RAY_gcs_server_port_wait_time_s"] = "8"  # Ray tries for 20 s
+os.environ["RAY_gcs_server_port_wait_time_s"] = "15"  # Ray tries for 20 s
 with ray_session("local", 1):
     pass
 """
