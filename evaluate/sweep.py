@@ -67,7 +67,7 @@ def sweep(
             for one in (method, row)
         )
         at = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
-        return PlannedRun(cache.reference, method, shown, tasks, order, seed, device, at, values)
+        return PlannedRun(cache.reference, method, shown, tasks, order, seed, at, values)
 
     rows = [(method + change, method + change) for method in methods for change in changes]
     choice: dict[str, Any] | None = None

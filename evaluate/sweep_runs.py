@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +47,6 @@ class PlannedRun:
     tasks: Tasks
     order: str | None
     seed: int
-    device: str
     folder: str
     settings: Mapping[str, Any]
 
@@ -101,7 +100,7 @@ class SweepRuns:
         """(place in the plan, figures or why there are none) as runs end."""
         left = []
         for index, planned in enumerate(plan):
-            if row := _kept(planned):
+            if (row := _kept(planned)) is not None:
                 yield index, row
             else:
                 left.append(index)
@@ -112,7 +111,7 @@ class SweepRuns:
 
         gpus = int(self.device == "cuda")
         remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=1)(_train_and_measure)
-        pending = {remote.remote(plan[index]): index for index in left}
+        pending = {remote.remote(plan[index], self.device): index for index in left}
         while pending:
             (reference,), _ = ray.wait(list(pending), num_returns=1)
             index = pending.pop(reference)
@@ -138,31 +137,31 @@ def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
     if not is_up_to_date(Path(planned.folder)):
         return None
     try:
-        run = _create(replace(planned, device="cpu"))  # nothing is computed
+        run = _create(planned, "cpu")  # nothing is computed
         results = make_results(run)
     except (StructAlignError, OSError) as error:
         return str(error)
     return _row(planned, run, results) if run.finished >= len(run.parts[0].tasks) else None
 
 
-def _train_and_measure(planned: PlannedRun) -> dict[str, Any] | str:
+def _train_and_measure(planned: PlannedRun, device: str) -> dict[str, Any] | str:
     """One run in a worker: its figures as one row, or why there are none."""
-    if planned.device == "cpu":
+    if device == "cpu":
         torch.set_num_threads(1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        run = _create(planned)
+        run = _create(planned, device)
         results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
     except (StructAlignError, OSError) as error:
         return str(error)
     return _row(planned, run, results)
 
 
-def _create(planned: PlannedRun) -> Run:
+def _create(planned: PlannedRun, device: str) -> Run:
     """The run in its folder, or a new one there."""
     return create_run(
         FeatureCache.open(planned.cache), planned.method, planned.tasks, planned.seed,
-        planned.folder, device=planned.device, settings=planned.settings, note=_quiet,
+        planned.folder, device=device, settings=planned.settings, note=_quiet,
         order=planned.order,
     )  # fmt: skip
 

@@ -125,7 +125,7 @@ def test_no_process_outlives_an_extraction(
     # On a busy machine Ray's own two agents take longer than that to miss their killed node.
     left = gone_within(5, mark)
     assert [one for one in left if sent == signal.SIGTERM or "Agent" not in one] == []
-    assert cli.json(*line, "--engine", "inline")["ok"] == 32
+    assert cli.json(*line)["ok"] == 32
 
 
 @pytest.mark.slow

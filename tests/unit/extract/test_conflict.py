@@ -46,6 +46,7 @@ def test_a_world_with_conflict_has_a_name_and_the_demos_settings(cli: Cli, tmp_p
     plain = cli.json(*line)
     turned = cli.json(*line, "--conflict", "1")
     assert plain["fingerprint"] != turned["fingerprint"]
+    assert len(list((cli.home / "cache" / "datasets").iterdir())) == 1, "videos are shared"
     names = {entry["fingerprint"]: entry["dataset"] for entry in cli.json("cache", "ls")["caches"]}
     assert names == {plain["fingerprint"]: "demo", turned["fingerprint"]: "demo@conflict=1"}
     run = ("train", "--cache", "demo@conflict=1", "--tasks", "2", "--set", "epochs=1")

@@ -96,7 +96,6 @@ def test_an_error_that_is_no_matter_of_time_is_not_tried_again() -> None:
 
 CHANGED = """
 import os
-from structalign.cache import StructAlignError
 from structalign.cache.runtime.ray_session import ray_session
 with ray_session("local", 1):
     pass

@@ -9,6 +9,7 @@ from helpers.cli import ROOT, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.cache.runtime.errors import StructAlignError
 from structalign.cache.shared.files import read_json
+from structalign.evaluate import sweep_runs
 from structalign.evaluate.intervals import FIGURES, Outcomes
 from structalign.tools import conflict_study
 from structalign.tools.study_outcomes import Measured, read_measured, write_measured
@@ -101,7 +102,10 @@ def test_a_method_is_added_to_the_files(
     methods = conflict_study.named([str(own), "finetune"])
     mine, _ = methods
     assert re.fullmatch("mine@[0-9a-f]{8}", mine)
+    started, begin = [], sweep_runs.ray_session
+    monkeypatch.setattr(sweep_runs, "ray_session", lambda at: started.append(at) or begin(at))
     runs, hours = conflict_study.run_study(tmp_path, world, methods, [0])
+    assert started == [None], "once for tries and runs, and not again for what they left"
     assert [run.method for run in runs] == ["finetune", mine]
     assert runs[0].outcomes.queries == there[0].outcomes.queries
     assert runs[1].cache == world().fingerprint
