@@ -78,12 +78,14 @@ def test_in_a_folder_with_own_files_of_every_name(personal: Cli, videos: Path) -
     structalign = Path(sys.executable).with_name("structalign")
     lines = (
         [structalign, *RAY, "--root", videos, "--cut", "4", "--workers", "2"],
-        [structalign, "train", "--method", "finetune", *QUICK],
-        [structalign, "eval"],
+        [structalign, "sweep", "--methods", "finetune", "--seeds", "0", *QUICK],
+        [structalign, "eval", "runs/sweep/" + "*"],
         [sys.executable, ROOT / "cli.py", "cache", "ls"],
     )
     for line in lines:
         words = [str(word) for word in line]
+        if "*" in words[-1]:
+            words[-1] = str(next((personal.home / "runs" / "sweep").glob("*/")))
         done = subprocess.run(
             words, cwd=personal.home, env=personal.environment, capture_output=True, text=True,
             check=False,
