@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from ..cache.catalog import Catalog, Clip
 from ..cache.checksums import MANIFEST, manifest_text
@@ -27,7 +28,8 @@ def make_catalog() -> Catalog:
     clips = []
     for n in range(CLIPS):
         captions = tuple(texts[(n * CAPTIONS + k) % TEXTS] for k in range(CAPTIONS))
-        split, category = "train" if n % 3 else "test", names[n % CATEGORIES]
+        split: Literal["train", "test"] = "train" if n % 3 else "test"
+        category = names[n % CATEGORIES]
         clips.append(Clip(f"clip{n:07d}", f"videos/{n:07d}.mp4", category, split, captions))
     return Catalog("own", names, clips)
 

@@ -6,6 +6,7 @@ The gap between Ray and this process on few clips is what ``engines.auto`` knows
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -70,7 +71,7 @@ def main() -> None:
                 )
             )  # fmt: skip
     worker, torch = (
-        median(seconds(lambda code=code: run("-c", code)) for _ in range(5))
+        median(seconds(partial(run, "-c", code)) for _ in range(5))
         for code in (f"import {WORKER}", "import torch")
     )
     rows.append(

@@ -219,13 +219,13 @@ def main() -> None:
     row("step, frames (batch 16)", {n: ("step", 16, n) for n in FRAMES})
     for clips in GALLERY:
         row(f"score, captions ({clips} clips)", {n: ("score", n, clips) for n in CAPTIONS})
-    seconds = {name: [taken for taken, _ in points.values()] for name, points in found.items()}
+    grown = {name: [taken for taken, _ in points.values()] for name, points in found.items()}
     figure(
         given.out,
         "growth-extract",
         "extraction by clips",
         CLIPS,
-        {told: seconds[f"extract, clips, {told}"] for told in ("one process", "Ray, two workers")},
+        {told: grown[f"extract, clips, {told}"] for told in ("one process", "Ray, two workers")},
         "clips",
     )
     figure(
@@ -233,7 +233,7 @@ def main() -> None:
         "growth-run",
         "run by K",
         TASKS,
-        {"one epoch a task, 320 training and 1,200 test clips": seconds["run, K"]},
+        {"one epoch a task, 320 training and 1,200 test clips": grown["run, K"]},
         "K",
     )
     figure(
@@ -241,10 +241,10 @@ def main() -> None:
         "growth-step",
         "step by batch",
         BATCHES,
-        {"training step": seconds["step, batch (4 frames)"]},
+        {"training step": grown["step, batch (4 frames)"]},
         "batch",
     )
-    scores = {f"{clips} clips": seconds[f"score, captions ({clips} clips)"] for clips in GALLERY}
+    scores = {f"{clips} clips": grown[f"score, captions ({clips} clips)"] for clips in GALLERY}
     figure(given.out, "growth-score", "evaluation by captions", CAPTIONS, scores, "captions")
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -48,14 +49,8 @@ def main() -> None:
         rows = []
         for limit, command in COMMANDS:
             line = [sys.executable, "-m", "structalign.cli", *command.split()]
-            taken = median(
-                seconds(
-                    lambda line=line: subprocess.run(
-                        line, env=environment, capture_output=True, check=True
-                    )
-                )
-                for _ in range(6)
-            )  # type: ignore[misc]
+            start = partial(subprocess.run, line, env=environment, capture_output=True, check=True)
+            taken = median(seconds(start) for _ in range(6))
             rows.append(Row(f"start: {command}", f"{taken:.2f} s", f"{limit} s", limit / taken, 1))
     tell(rows)
 

@@ -58,7 +58,7 @@ def make_trainer(
     method.prototypes.add(labels, drawn, drawn.flip(0))
     with torch.no_grad():
         for adapter in method.frame_fusion.values():
-            adapter.alpha.fill_(0.1)
+            adapter.get_parameter("alpha").fill_(0.1)
     options, method.options = method.options, replace(method.options, crp_weight=0)
     method.begin_task(task)  # without its own teacher, which takes long
     method.options = options

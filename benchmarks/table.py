@@ -47,7 +47,7 @@ def in_turn(rounds: int, works: Mapping[str, Callable[[], object]]) -> dict[str,
     """
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
-        for name in list(works) if turn % 2 else reversed(works):
+        for name in list(works) if turn % 2 else reversed(list(works)):
             taken = seconds(works[name])
             if turn:
                 found[name].append(taken)

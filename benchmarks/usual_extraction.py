@@ -72,7 +72,7 @@ def main() -> None:
             assert list(runner.run([(0, clips)]))
             assert all(outcome.reason is None for outcome in runner.writer.batch_record(0) or ())
 
-        usual_embeddings = []
+        usual_embeddings: list[torch.Tensor] = []
 
         @torch.inference_mode()
         def usual() -> None:
