@@ -19,10 +19,10 @@ if not __package__:  # run as a file: this folder is the package (PEP 366)
 
 from . import __version__
 from .cache.commands import cache_group
-from .cache.runtime import options
-from .cache.runtime.error_lines import ErrorLines, start_progress
-from .cache.runtime.options import PATH, POSITIVE, opt, options_of, print_result
-from .cache.runtime.progress import note_on_stderr, note_unless
+from .core import options
+from .core.error_lines import ErrorLines, start_progress
+from .core.options import PATH, POSITIVE, opt, options_of, print_result
+from .core.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
 from .serve.command import serve_command
 
@@ -205,7 +205,7 @@ def sweep(
 ) -> None:  # fmt: skip
     """Run every combination of methods, seeds and caches, and print mean ± sd per method."""
     from . import open_cache
-    from .cache.runtime.device import resolve_device
+    from .core.device import resolve_device
     from .evaluate.sweep import sweep as run_all
     from .evaluate.sweep import sweep_table
     from .train.runs.folder import runs_folder

@@ -12,9 +12,9 @@ from typing import Literal
 from ..cache.catalog import Catalog, Clip
 from ..cache.checksums import MANIFEST, manifest_text
 from ..cache.reader import FeatureCache
-from ..cache.shared.files import sha256_of
 from ..cache.spec import CacheSpec
 from ..cache.writer import CacheWriter
+from ..core.files import sha256_of
 from .sentences import sentences
 from .table import Row, seconds, tell
 

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from ..cache.clip.backbone import load_backbone
-from ..cache.shared.files import read_json
+from ..core.files import read_json
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone
 from ..evaluate.stages import train_and_measure

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cache.shared.tensors import map_tensor
+from ..core.tensors import map_tensor
 from ..evaluate.index import CHUNK, SAMPLE, Shortlist, StoredBlock
 from ..train.gallery import Block
 from ..train.model.similarity import global_similarity, word_frame_similarity

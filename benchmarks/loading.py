@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..cache.runtime.device import keep_freed_memory
+from ..core.device import keep_freed_memory
 from .synthetic import make_cache
 from .table import Row, in_turn, tell
 

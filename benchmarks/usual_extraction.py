@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from ..cache.catalog import Catalog, Clip
 from ..cache.clip.backbone import Backbone, load_backbone
-from ..cache.runtime.device import prepare_cpu
 from ..cache.spec import CacheSpec
 from ..cache.tokens import ViewTable, create_tokens, open_tokens
+from ..core.device import prepare_cpu
 from ..extract.settings import Augmentation
 from ..extract.video.sampling import sample_frames
 from ..extract.worker import ClipWorker, WorkerConfig

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 
 if TYPE_CHECKING:
     from .catalog import Catalog, Clip

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from .runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 
 Split = Literal["train", "test"]
 LONGEST = 200  # characters of a category

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
+from ..core.errors import StructAlignError
+from ..core.files import parse_json, read_bytes, write_bytes
 from .catalog import Catalog, Clip, Split
-from .runtime.errors import StructAlignError
-from .shared.files import parse_json, read_bytes, write_bytes
 
 ARROW, JSON = "catalog.arrow", "catalog.json"
 LARGE = 100_000  # clips: from here on making all of them takes a second

@@ -7,8 +7,8 @@ import hashlib
 import json
 from typing import Any
 
-from .runtime.errors import StructAlignError
-from .shared.files import parse_json
+from ..core.errors import StructAlignError
+from ..core.files import parse_json
 
 MANIFEST = "complete.json"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from .runtime import options
-from .runtime.errors import StructAlignError
-from .runtime.options import PATH, opt, print_result
-from .runtime.progress import note_on_stderr
+from ..core import options
+from ..core.errors import StructAlignError
+from ..core.options import PATH, opt, print_result
+from ..core.progress import note_on_stderr
 
 # Resolved by name: this room must not import extraction.
 AUDIT = "structalign.extract.audit:audit"

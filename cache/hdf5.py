@@ -10,12 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..core.errors import StructAlignError
+from ..core.files import read_json, share_mode
 from .catalog_file import ARROW, JSON, as_json, write_catalog
 from .checksums import MANIFEST, manifest_text
 from .reader import FeatureCache
 from .root import CacheRoot
-from .runtime.errors import StructAlignError
-from .shared.files import read_json, share_mode
 from .spec import CacheSpec
 from .token_checksums import FILE as CHECKSUMS
 from .tokens import SHARD_CLIPS, create_tokens

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import StructAlignError
+from ..core.files import read_json
 from .catalog import Catalog
 from .checksums import MANIFEST
 from .reader import FeatureCache
 from .root import CacheRoot
-from .runtime.errors import StructAlignError
-from .shared.files import read_json
 
 WIDTHS = {"dataset": 10, "backbone": 22, "cut": -4, "frames": -8, "views": -7, "clips": -8}
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.errors import StructAlignError
+from ..core.files import parse_json, read_bytes
 from .catalog import Catalog, Clip, Split
 from .catalog_file import ARROW, JSON, LARGE, parse_catalog
 from .checksums import MANIFEST, read_manifest
-from .runtime.errors import StructAlignError
-from .shared.files import parse_json, read_bytes
 from .spec import CacheSpec
 from .token_checksums import FILE as CHECKSUMS
 from .token_checksums import Checksums, parse_checksums

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
-from .runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 
 SCHEMA = 3
 READABLE = (2, 3)  # 2 knows its weights as a whole, not those after the cut alone

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .shared.files import write_bytes
+from ..core.files import write_bytes
 
 FILE = "checksums.npy"
 

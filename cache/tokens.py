@@ -18,8 +18,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
+from ..core.errors import StructAlignError
+from ..core.files import share_mode
 from .catalog import Catalog
-from .runtime.errors import StructAlignError
 from .shards import (
     CHECKSUM,
     NOWHERE,
@@ -32,7 +33,6 @@ from .shards import (
     read_chunk,
     read_index,
 )
-from .shared.files import share_mode
 from .spec import CacheSpec
 from .token_checksums import Checksums
 

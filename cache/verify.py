@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import StructAlignError
+from ..core.files import sha256_of
 from .checksums import MANIFEST
 from .reader import FeatureCache
-from .runtime.errors import StructAlignError
-from .shared.files import sha256_of
 from .tokens import READERS, View, is_remote
 
 

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.errors import StructAlignError
+from ..core.files import link_or_copy, sha256_of, write_text
+from ..core.permissions import make_writable
 from .catalog import Catalog
 from .catalog_file import ARROW, JSON, read_catalog, write_catalog
 from .checksums import MANIFEST, manifest_text
-from .runtime.errors import StructAlignError
 from .shards import ShardWriter
-from .shared.files import link_or_copy, sha256_of, write_text
-from .shared.permissions import make_writable
 from .spec import CacheSpec
 from .token_checksums import FILE as CHECKSUMS
 from .token_checksums import write_checksums

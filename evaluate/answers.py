@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.files import parse_json
+from ..core.errors import StructAlignError
+from ..core.files import parse_json
 from ..train.runs.folder import answers_file
 
 SHOWN = 3  # clips

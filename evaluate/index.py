@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.files import read_json, write_text
+from ..core.errors import StructAlignError
+from ..core.files import read_json, write_text
 from ..train.gallery import Block
 from ..train.seeds import generator
 

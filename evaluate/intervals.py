@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from .answers import Answer, read_answers
 
 DRAWS, LEVEL = 2000, 0.95

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..cache.catalog import shared_captions
-from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.files import read_json, write_text
+from ..core.errors import StructAlignError
+from ..core.files import read_json, write_text
 from .matrix import (
     Matrix,
     backward_forgetting,

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError
-from ..cache.runtime.progress import Note, Progress
+from ..core.errors import StructAlignError
+from ..core.progress import Note, Progress
 from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, encode_clips, train_stream

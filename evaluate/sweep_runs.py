@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError
-from ..cache.runtime.progress import Progress
-from ..cache.runtime.ray_session import ray_session
+from ..core.errors import StructAlignError
+from ..core.progress import Progress
+from ..core.ray_session import ray_session
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.runs.create import create_run
 from ..train.runs.run import Run

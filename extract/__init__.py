@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..cache.runtime.progress import Note, Progress
+from ..core.progress import Note, Progress
 
 if TYPE_CHECKING:
     from ..cache.reader import FeatureCache

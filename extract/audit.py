@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError

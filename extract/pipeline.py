@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ..cache.catalog import Catalog
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
-from ..cache.runtime.errors import StructAlignError
-from ..cache.runtime.progress import Note, Progress, ProgressLine, note_on_stderr
-from ..cache.shared.lease import Lease
 from ..cache.writer import CacheWriter, ClipOutcome
+from ..core.errors import StructAlignError
+from ..core.lease import Lease
+from ..core.progress import Note, Progress, ProgressLine, note_on_stderr
 from .datasets.dataset import Dataset
 from .datasets.doubts import doubts, refuse_overlap
 from .datasets.registry import read_dataset
@@ -133,7 +133,7 @@ class Extraction:
     def _make(self, lease: Lease) -> Path:
         from ..cache.clip.backbone import load_backbone
         from ..cache.clip.split_weights import save_frozen
-        from ..cache.runtime.device import resolve_device
+        from ..core.device import resolve_device
 
         spec, catalog = self.plan.spec, self.dataset.catalog
         device = resolve_device(self.options.device).type

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..cache.clip.identity import BackboneIdentity
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
-from ..cache.runtime.errors import StructAlignError
 from ..cache.spec import SCHEMA, CacheSpec, hash_sources
+from ..core.errors import StructAlignError
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
 from .video.rule import decoder_rule

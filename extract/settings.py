@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..cache.runtime.configs import read_config
+from ..core.configs import read_config
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
 from .. import __version__
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from .access import COOKIE, Access, is_right
 from .clip_routes import clip_routes
 from .library import Library, NotServedError

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..cache.runtime import options
-from ..cache.runtime.errors import StructAlignError
-from ..cache.runtime.options import PATH, opt
+from ..core import options
+from ..core.errors import StructAlignError
+from ..core.options import PATH, opt
 
 
 @click.command("serve")

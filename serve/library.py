@@ -8,7 +8,7 @@ from typing import Any
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError, unknown
+from ..core.errors import StructAlignError, unknown
 from ..evaluate.searcher import Searcher
 from ..train.runs.run import Run
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from ..evaluate.search_results import SearchResults, Where
 from .answers import Answer, make_answer
 from .library import Library

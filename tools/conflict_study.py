@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 from ..cache.reader import FeatureCache
-from ..cache.shared.files import read_json, write_text
+from ..core.files import read_json, write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone

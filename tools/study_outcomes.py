@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.files import write_bytes
+from ..core.errors import StructAlignError
+from ..core.files import write_bytes
 from ..evaluate.intervals import FIGURES, Outcomes
 
 FACTS = b"structalign"

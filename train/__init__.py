@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache.runtime.progress import Note, Progress, ProgressLine, note_on_stderr
+from ..core.progress import Note, Progress, ProgressLine, note_on_stderr
 
 if TYPE_CHECKING:
     from ..cache.reader import FeatureCache

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cache.runtime.errors import StructAlignError
-from ..cache.shared.lease import Lease
+from ..core.errors import StructAlignError
+from ..core.lease import Lease
 from .epoch_selection import BestEpoch, SelectionScore
 from .gallery import UNTRAINED, Block
 from .methods.base import Encoder, Method

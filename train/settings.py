@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ..cache.runtime.errors import StructAlignError, unknown
+from ..core.errors import StructAlignError, unknown
 from .model.towers import Compute
 
 HELDOUT_SHARE = 0.125  # two of the benchmark's sixteen training clips a category

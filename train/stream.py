@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from .seeds import generator
 from .settings import EvalSplit, TrainSettings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ..cache.runtime.errors import StructAlignError
+from ..core.errors import StructAlignError
 from .seeds import generator
 
 Tasks = int | Sequence[int]

@@ -24,7 +24,7 @@ def write_report(
     """
     from ...cache.inventory import inventory
     from ...cache.root import CacheRoot
-    from ...cache.shared.files import write_text
+    from ...core.files import write_text
     from .finished_runs import read_runs
     from .html import make_page
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..intervals import Interval, Outcomes, PairedBootstrap, read_outcomes
 from .layout import Groups
 

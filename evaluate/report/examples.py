@@ -8,7 +8,7 @@ from typing import Any
 from ...cache.catalog import Clip
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ...train.runs.config import find_cache, parts_of
 from ..answers import Answer, read_answers
 from .finished_runs import FinishedRun

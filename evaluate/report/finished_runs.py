@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.files import parse_json, read_bytes
+from ...core.errors import StructAlignError
+from ...core.files import parse_json, read_bytes
 from ...train.methods.registry import load_method
 from ...train.runs.folder import read_run_config
 from ...train.runs.legacy import upgrade_config

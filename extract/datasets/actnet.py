@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.catalog import Catalog, Clip, Split
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from .dataset import Dataset
 from .file_index import CTVR, FileIndex
 from .splits import read_benchmark_split

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from ...cache.catalog import Catalog, Clip, shared_captions
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.file_hashes import MISSING
+from ...core.errors import StructAlignError
+from ...core.file_hashes import MISSING
 
 
 def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm")
 CTVR = "CTVR's repository (github.com/JasonCodeMaker/CTVR), folder data"

@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from ...cache.catalog import Catalog, Clip, Split
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from .dataset import Dataset
 
 LABELS = ("category", "split")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...cache.runtime.errors import StructAlignError, unknown
+from ...core.errors import StructAlignError, unknown
 from .dataset import Dataset
 
 DATASETS = ("demo", "msrvtt", "actnet", "manifest")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 
 ALLOWED = {("collections", "defaultdict"): defaultdict, ("builtins", "list"): list,
            ("builtins", "dict"): dict}  # fmt: skip

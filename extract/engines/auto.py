@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ...cache.catalog import Catalog, Clip
 from ...cache.clip.stem import Stem
-from ...cache.runtime.progress import Note
+from ...core.progress import Note
 from ..worker import Batch, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray

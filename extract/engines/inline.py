@@ -7,8 +7,8 @@ import torch
 
 from ...cache.catalog import Catalog
 from ...cache.clip.stem import Stem
-from ...cache.runtime.device import prepare_cpu
 from ...cache.tokens import ViewTable
+from ...core.device import prepare_cpu
 from ..worker import Batch, ClipWorker, WorkerConfig
 
 

@@ -14,12 +14,12 @@ import torch
 from ...cache.catalog import Clip
 from ...cache.catalog_file import read_catalog
 from ...cache.clip.stem import Stem, load_stem, save_stem
-from ...cache.runtime.device import prepare_cpu
-from ...cache.runtime.errors import StructAlignError
-from ...cache.runtime.ray_session import ray_session
-from ...cache.shared.permissions import open_to_group
 from ...cache.tokens import ViewTable
 from ...cache.writer import CacheWriter
+from ...core.device import prepare_cpu
+from ...core.errors import StructAlignError
+from ...core.permissions import open_to_group
+from ...core.ray_session import ray_session
 from ..video.rule import decoder_rule
 from ..worker import Batch, ClipWorker, WorkerConfig
 

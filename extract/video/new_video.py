@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ...cache.clip.backbone import Backbone, load_backbone
 from ...cache.clip.weight_hashes import hash_weights
 from ...cache.reader import FeatureCache
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..settings import Augmentation
 from ..worker import encode
 from .decoder import Decoder

@@ -16,8 +16,8 @@ import pytest
 from helpers.chunks import drop, flip
 from helpers.cli import EXTRACT, Cli
 from structalign.cache import CacheRoot, FeatureCache
-from structalign.cache.shared.permissions import make_writable
 from structalign.cache.verify import verify
+from structalign.core.permissions import make_writable
 
 ARGS = (*EXTRACT, "--cut", "4")
 

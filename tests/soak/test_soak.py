@@ -9,8 +9,8 @@ from helpers.cli import EXTRACT, Cli
 from helpers.damage import damage_all_over
 from helpers.kills import kill_extraction, kill_training
 from structalign.cache import CacheRoot
-from structalign.cache.shared.permissions import make_writable
 from structalign.cache.verify import verify
+from structalign.core.permissions import make_writable
 from structalign.extract.video.decoder import RECYCLE_AFTER, Decoder
 
 pytestmark = pytest.mark.soak

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, cut_to_longest

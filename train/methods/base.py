@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..model.adapters import GeneratorNoise, Noise
 from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..losses import contrastive
 from ..model.adapters import attend
 from ..model.towers import autocast, query_key_value

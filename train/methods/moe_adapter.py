@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..losses import contrastive, pooled_unit
 from ..model.adapters import Noise, attend
 from ..model.similarity import global_similarity

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ...cache.runtime.configs import CONFIGS, plain_name, read_config, read_yaml
-from ...cache.runtime.errors import StructAlignError, unknown
+from ...core.configs import CONFIGS, plain_name, read_config, read_yaml
+from ...core.errors import StructAlignError, unknown
 from ..settings import MethodConfig, TrainSettings, check_values, setting_names
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..stream import Batch, Task
 from .base import Method, Pretrained
 from .lwf import LwF, LwFOptions

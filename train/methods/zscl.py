@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ...cache.clip.backbone import Backbone
 from ...cache.reader import FeatureCache
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 from ..losses import contrastive
 from ..settings import MethodConfig
 from ..stream import Batch, Task

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
-from ...cache.runtime.errors import StructAlignError
+from ...core.errors import StructAlignError
 
 P = ParamSpec("P")
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from ...cache.shared.tensors import load_tensors, save_tensors
+from ...core.tensors import load_tensors, save_tensors
 from ..epoch_selection import BestEpoch
 from ..methods.base import Method
 from ..optimizer import ExpertAdamW

@@ -8,8 +8,8 @@ from typing import Any
 from ...cache.checksums import MANIFEST
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.files import is_plain_file
+from ...core.errors import StructAlignError
+from ...core.files import is_plain_file
 from ..methods.registry import make_config
 from ..settings import MethodConfig
 from ..task_plan import Tasks, plan_tasks

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ...cache.reader import FeatureCache
-from ...cache.runtime.configs import read_config
-from ...cache.runtime.device import resolve_device
-from ...cache.runtime.progress import Note, note_on_stderr
+from ...core.configs import read_config
+from ...core.device import resolve_device
+from ...core.progress import Note, note_on_stderr
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .folder import runs_folder

@@ -1,8 +1,8 @@
 """Growing a run: another cache's categories become its next tasks."""
 
 from ...cache.reader import FeatureCache
-from ...cache.runtime.errors import StructAlignError
-from ...cache.runtime.progress import Note
+from ...core.errors import StructAlignError
+from ...core.progress import Note
 from ..task_plan import Tasks, unequal
 from . import legacy
 from .config import describe_part, parts_of

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.files import read_json, write_text
+from ...core.errors import StructAlignError
+from ...core.files import read_json, write_text
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.tensors import load_tensors
+from ...core.errors import StructAlignError
+from ...core.tensors import load_tensors
 
 if TYPE_CHECKING:
     from ..methods.base import Method

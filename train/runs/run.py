@@ -17,11 +17,11 @@ from ...cache.clip.backbone import Backbone
 from ...cache.clip.split_weights import load_frozen
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
-from ...cache.runtime.device import prepare_cpu, resolve_device
-from ...cache.runtime.errors import StructAlignError
-from ...cache.shared.files import write_text
-from ...cache.shared.lease import Lease
-from ...cache.shared.tensors import load_tensors, map_tensor, save_tensors
+from ...core.device import prepare_cpu, resolve_device
+from ...core.errors import StructAlignError
+from ...core.files import write_text
+from ...core.lease import Lease
+from ...core.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import UNTRAINED, Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import method_class

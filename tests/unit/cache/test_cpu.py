@@ -8,12 +8,12 @@ import sys
 
 import pytest
 import torch
-from structalign.cache.runtime.device import check_products
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.device import check_products
+from structalign.core.errors import StructAlignError
 
 FAULTS = """
 import resource, sys, torch
-from structalign.cache.runtime.device import keep_freed_memory
+from structalign.core.device import keep_freed_memory
 took_effect = keep_freed_memory() if sys.argv[1] == "kept" else True
 def graph():
     x = torch.ones(12_000_000)  # 48 MB, above glibc's own limit
@@ -31,7 +31,7 @@ DECORD_FIRST = """
 import decord
 import torch
 from structalign.cache.clip.backbone import load_backbone
-from structalign.cache.runtime.device import check_products
+from structalign.core.device import check_products
 load_backbone("demo", "random:0")
 check_products()
 a, b = torch.ones(600, 768), torch.ones(768, 600)

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from structalign.cache.shared import file_hashes
-from structalign.cache.shared.file_hashes import FileHashCache
+from structalign.core import file_hashes
+from structalign.core.file_hashes import FileHashCache
 
 
 def old(path: Path, body: bytes, age: float = 100) -> None:

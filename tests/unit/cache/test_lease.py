@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from structalign.cache.shared.lease import Lease
+from structalign.core.lease import Lease
 
 
 def test_one_of_many_gets_it(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_process_of_this_host_that_ended_is_followed_at_once(tmp_path: Path) -
     code = """
 import sys
 from pathlib import Path
-from structalign.cache.shared.lease import Lease
+from structalign.core.lease import Lease
 print(Lease(Path(sys.argv[1]), "c").try_acquire(), flush=True)
 input()
 """
@@ -65,7 +65,7 @@ def foreign(folder: Path, **more: object) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that a lease sees, in seconds; a busy machine does not change it."""
     now = [0.0]
-    monkeypatch.setattr("structalign.cache.shared.lease.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("structalign.core.lease.time.monotonic", lambda: now[0])
     return now
 
 

@@ -10,7 +10,7 @@ import termios
 import time
 
 import pytest
-from structalign.cache.runtime.progress import ProgressLine
+from structalign.core.progress import ProgressLine
 
 
 def test_ten_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 SHOWN_ON_A_TERMINAL = """
-from structalign.cache.runtime.progress import ProgressLine, note_on_stderr
+from structalign.core.progress import ProgressLine, note_on_stderr
 progress = ProgressLine("train", "epochs", quiet=False)
 progress(1, 4, "task 1, epoch 1 of 2, loss 2.0718, R@1 50.00 after zero-shot")
 progress(2, 4, "short")

@@ -10,9 +10,9 @@ from helpers.cli import Cli
 from helpers.row_files import lay_out_as_before
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
-from structalign.cache.shared.permissions import make_writable
 from structalign.cache.verify import verify
 from structalign.cache.writer import CacheWriter
+from structalign.core.permissions import make_writable
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.clip.split_weights import load_frozen
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.shards import ShardWriter
-from structalign.cache.shared.permissions import make_writable
 from structalign.cache.token_checksums import FILE as CHECKSUMS
 from structalign.cache.verify import verify
+from structalign.core.permissions import make_writable
 
 FLIPS, CUTS = 60, 15  # make soak does 200 and 50
 

@@ -9,9 +9,9 @@ import pytest
 from helpers.chunks import drop, flip
 from helpers.cli import Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.cache.shared.permissions import make_writable
 from structalign.cache.tokens import SHARD_CLIPS
 from structalign.cache.writer import CacheWriter, ClipOutcome
+from structalign.core.permissions import make_writable
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_is_left_of_the_making_is_not_published(
 READ_ONLY = """
 import os, tempfile
 from pathlib import Path
-from structalign.cache.shared.permissions import make_read_only
+from structalign.core.permissions import make_read_only
 from structalign.cache.tokens import SHARD_CLIPS
 from structalign.cache.writer import CacheWriter
 if os.geteuid() == 0:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from helpers.cli import QUICK, Cli
 from structalign.cache.reader import FeatureCache
-from structalign.cache.runtime.errors import StructAlignError
-from structalign.cache.shared.tensors import load_tensors, map_tensor, save_tensors
+from structalign.core.errors import StructAlignError
+from structalign.core.tensors import load_tensors, map_tensor, save_tensors
 from structalign.evaluate.index import COUNTS, FLAT, BlockIndex, Shortlist, StoredBlock, whole_clips
 from structalign.evaluate.search_results import Where
 from structalign.evaluate.searcher import Searcher, prepare_search

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.cli import Cli
 from structalign.cache.reader import FeatureCache
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.evaluate.answers import Answer, read_answers
 from structalign.evaluate.intervals import FIGURES, Outcomes, PairedBootstrap, read_outcomes
 from structalign.evaluate.results import read_results

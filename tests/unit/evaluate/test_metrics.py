@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
 
 

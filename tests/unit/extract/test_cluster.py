@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from helpers.cli import EXTRACT, RAY, Cli, digest
 from ray.cluster_utils import Cluster
-from structalign.cache.runtime import ray_session
-from structalign.cache.runtime.errors import StructAlignError
-from structalign.cache.runtime.ray_session import start_with_retries
 from structalign.cache.verify import verify
+from structalign.core import ray_session
+from structalign.core.errors import StructAlignError
+from structalign.core.ray_session import start_with_retries
 
 COPIES = 4  # of the 32 clips: eight units
 

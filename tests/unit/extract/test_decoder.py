@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.extract.datasets.demo.scene import render
 from structalign.extract.datasets.demo.world import WorldClip
 from structalign.extract.video.decoder import Decoder

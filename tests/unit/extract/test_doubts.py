@@ -7,7 +7,7 @@ import pytest
 from helpers import corpus
 from helpers.cli import Cli
 from structalign.cache.catalog import Catalog, Clip, shared_captions
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.extract.datasets.doubts import doubts, refuse_overlap
 
 TRAIN = Clip("a", "a.mp4", "cats", "train", ("a cat",))

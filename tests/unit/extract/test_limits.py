@@ -55,7 +55,7 @@ with Decoder(60) as decoder:
     print(decoder.decode(Path({film!r}), None, None, 4).frames.shape)
 """
 RAY = """
-from structalign.cache.runtime.ray_session import ray_session
+from structalign.core.ray_session import ray_session
 with ray_session(None):
     pass
 """

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.extract.datasets.manifest import read_manifest
 
 HEADER = "clip_id,path,start,end,category,split,caption\n"

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from structalign.cache.runtime.errors import StructAlignError
-from structalign.cache.runtime.ray_session import TRIES, ray_session, start_with_retries
+from structalign.core.errors import StructAlignError
+from structalign.core.ray_session import TRIES, ray_session, start_with_retries
 
 
 def raylets() -> set[int]:
@@ -96,7 +96,7 @@ def test_an_error_that_is_no_matter_of_time_is_not_tried_again() -> None:
 
 CHANGED = """
 import os
-from structalign.cache.runtime.ray_session import ray_session
+from structalign.core.ray_session import ray_session
 with ray_session("local", 1):
     pass
 del os.environ["RAY_AUTH_TOKEN"]  # as a session that puts its environment back

@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers.cli import ROOT, Cli
 from structalign.cache.reader import FeatureCache
-from structalign.cache.runtime.errors import StructAlignError
-from structalign.cache.shared.files import read_json
+from structalign.core.errors import StructAlignError
+from structalign.core.files import read_json
 from structalign.evaluate import sweep_runs
 from structalign.evaluate.intervals import FIGURES, Outcomes
 from structalign.tools import conflict_study

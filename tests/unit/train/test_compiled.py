@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.steps import CAPTIONS, learnt_method, random_tokens, step
 from structalign.cache.clip.backbone import load_backbone
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.train.model.compiled import compiled
 from torch._dynamo.utils import counters
 from torch._inductor import config

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.train.methods.structalign.simplex import grow_directions, simplex_etf
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from structalign.cache import StructAlignError
-from structalign.cache.runtime.configs import CONFIGS
+from structalign.core.configs import CONFIGS
 from structalign.train.methods.registry import load_method, method_class, method_names
 from structalign.train.runs.create import unknown_rates
 from structalign.train.settings import TrainSettings, setting_names

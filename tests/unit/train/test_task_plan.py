@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.train.runs.folder import RunFolder
 from structalign.train.task_plan import plan_tasks, task_sizes, unequal
 

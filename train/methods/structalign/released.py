@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ....cache.clip.backbone import Backbone
-from ....cache.runtime.errors import StructAlignError
+from ....core.errors import StructAlignError
 from ...losses import pooled_unit
 from ...model.adapters import Noise, Route
 from ...model.towers import TextFeatures

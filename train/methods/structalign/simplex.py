@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ....cache.runtime.errors import StructAlignError
+from ....core.errors import StructAlignError
 from ...seeds import generator as make_generator
 
 Kind = Literal["open", "simplex", "gaussian"]

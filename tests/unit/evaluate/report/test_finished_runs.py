@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structalign.cache.runtime.errors import StructAlignError
+from structalign.core.errors import StructAlignError
 from structalign.evaluate.report.finished_runs import FinishedRun, group_runs
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..runtime.errors import StructAlignError
+from .errors import StructAlignError
 from .files import is_plain_file, parse_json, share_mode
 
 

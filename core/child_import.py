@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parents[1]
 
 
 def child_python_path() -> str:

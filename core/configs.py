@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def read_config(kind: str, name: str) -> dict[str, Any]:
