@@ -7,7 +7,7 @@ A sample of captions and prototypes; every (caption, prototype) costs the same.
 
 import torch
 
-from ..cache.clip.backbone import load_backbone
+from ..backbones.backbone import load_backbone
 from ..train.methods.adapted import AdapterOptions
 from ..train.methods.registry import load_method
 from ..train.methods.structalign.method import StructAlign

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..backbones.backbone import load_backbone
 from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import load_backbone
 from ..cache.spec import CacheSpec
 from ..cache.tokens import create_tokens, shard_writer
 from ..extract.video.sampling import sample_frames

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from ..cache.clip.backbone import load_backbone
+from ..backbones.backbone import load_backbone
 from ..core.files import read_json
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone

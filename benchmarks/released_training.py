@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..cache.clip.backbone import load_backbone
+from ..backbones.backbone import load_backbone
 from ..train.stream import Batch, Task
 from .machine import bfloat16_gain, gemm_rate
 from .released_way import released_losses

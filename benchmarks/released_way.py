@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
-from ..cache.clip.backbone import Backbone
-from ..cache.clip.identity import Preprocessing
+from ..backbones.backbone import Backbone
+from ..backbones.identity import Preprocessing
 from ..train.losses import contrastive
 from ..train.methods.adapted import PairFeatures
 from ..train.methods.structalign.losses import relation_preserving

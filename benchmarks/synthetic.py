@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..backbones.backbone import load_backbone
+from ..backbones.split_weights import save_frozen
 from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import load_backbone
-from ..cache.clip.split_weights import save_frozen
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import CacheSpec

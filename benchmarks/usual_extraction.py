@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from ..backbones.backbone import Backbone, load_backbone
 from ..cache.catalog import Catalog, Clip
-from ..cache.clip.backbone import Backbone, load_backbone
 from ..cache.spec import CacheSpec
 from ..cache.tokens import ViewTable, create_tokens, open_tokens
 from ..core.device import prepare_cpu

@@ -181,7 +181,7 @@ def _refuse_inflating(found: h5py.Dataset, size: int, file: Path) -> None:
 
 
 def _check_weights(folder: Path, spec: CacheSpec, file: Path) -> None:
-    from .clip.split_weights import load_frozen  # slow: torch
+    from ..backbones.split_weights import load_frozen  # slow: torch
 
     try:
         load_frozen(folder, spec.weights_of_parts)

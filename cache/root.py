@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from ..backbones.identity import BackboneIdentities
 from ..core.errors import StructAlignError
 from ..core.file_hashes import FileHashCache
 from ..core.files import is_plain_file, read_json
@@ -13,7 +14,6 @@ from ..core.lease import Lease
 from ..core.permissions import make_read_only, make_root, make_writable, open_to_group, own_copy
 from ..core.progress import note_on_stderr
 from .checksums import MANIFEST
-from .clip.identity import BackboneIdentities
 from .reader import FeatureCache
 from .tokens import is_remote
 from .writer import CACHE_FILES, CacheWriter

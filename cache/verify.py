@@ -76,7 +76,7 @@ def summary(body: Mapping[str, Any]) -> str:
 
 def _foreign_weights(cache: FeatureCache) -> list[str]:
     """The file of frozen weights, where it holds others than the fingerprint was made from."""
-    from .clip.split_weights import FROZEN_FILE, load_frozen  # slow: torch
+    from ..backbones.split_weights import FROZEN_FILE, load_frozen  # slow: torch
 
     try:
         load_frozen(cache.frozen, cache.spec.weights_of_parts)

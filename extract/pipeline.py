@@ -23,8 +23,8 @@ from .plan import Plan, explain_miss, make_plan
 from .settings import ExtractOptions, ExtractSettings, resolve_settings
 
 if TYPE_CHECKING:
-    from ..cache.clip.backbone import Backbone
-    from ..cache.clip.stem import Stem
+    from ..backbones.backbone import Backbone
+    from ..backbones.stem import Stem
     from .worker import Batch
 
 
@@ -131,8 +131,8 @@ class Extraction:
                         raise  # else another process took over while this one was suspended
 
     def _make(self, lease: Lease) -> Path:
-        from ..cache.clip.backbone import load_backbone
-        from ..cache.clip.split_weights import save_frozen
+        from ..backbones.backbone import load_backbone
+        from ..backbones.split_weights import save_frozen
         from ..core.device import resolve_device
 
         spec, catalog = self.plan.spec, self.dataset.catalog

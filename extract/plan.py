@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..cache.clip.identity import BackboneIdentity
+from ..backbones.identity import BackboneIdentity
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import SCHEMA, CacheSpec, hash_sources
@@ -16,7 +16,7 @@ from .settings import ExtractSettings
 from .video.rule import decoder_rule
 
 if TYPE_CHECKING:
-    from ..cache.clip.backbone import Backbone
+    from ..backbones.backbone import Backbone
 
 LoadBackbone = Callable[[], "Backbone"]
 
@@ -109,7 +109,7 @@ def _identity(
     key = " ".join((settings.backbone, weights, f"schema {SCHEMA}", *versions))
     if found := known.find(key):
         return found, None
-    from ..cache.clip.backbone import load_backbone  # slow: torch, open_clip, the weights
+    from ..backbones.backbone import load_backbone  # slow: torch, open_clip, the weights
 
     backbone = load_backbone(settings.backbone, settings.pretrained)
     known.remember(key, backbone.identity, backbone.file)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..backbones.stem import Stem
 from ..cache.catalog import Clip
-from ..cache.clip.stem import Stem
 from ..cache.tokens import SHARD_CLIPS, ViewTable, all_finite
 from ..cache.writer import CacheWriter, ClipOutcome
 from .settings import Augmentation

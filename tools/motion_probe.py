@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..cache.clip.backbone import load_backbone
-from ..cache.clip.stem import Stem
+from ..backbones.backbone import load_backbone
+from ..backbones.stem import Stem
 from ..extract.datasets.demo.scene import render
 from ..extract.settings import Augmentation
 from ..extract.video.views import make_views

@@ -1,6 +1,6 @@
 """The demo backbone's training: a tiny CLIP on stills of the demo world, in plain words alone.
 
-Writes ``cache/clip/demo/``: the byte-pair merges of the world's vocabulary, open_clip's
+Writes ``backbones/demo/``: the byte-pair merges of the world's vocabulary, open_clip's
 configuration and the float16 weights. About an hour on one core:
 
     python -m structalign.tools.pretrain_demo_backbone --minutes 55
@@ -39,7 +39,7 @@ from ..extract.datasets.demo.looks import (
 from ..extract.datasets.demo.scene import Scene, render
 from ..train.model.similarity import word_frame_similarity
 
-FOLDER = Path(__file__).parents[1] / "cache" / "clip" / "demo"
+FOLDER = Path(__file__).parents[1] / "backbones" / "demo"
 IMAGE = 48
 NORMALISE = {"mean": [0.4, 0.4, 0.4], "std": [0.28, 0.28, 0.28]}
 

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 
+from ...backbones.stem import Stem
 from ...cache.catalog import Catalog, Clip
-from ...cache.clip.stem import Stem
 from ...core.progress import Note
 from ..worker import Batch, Work, WorkerConfig
 from .inline import inline_worker

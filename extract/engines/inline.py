@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ...backbones.stem import Stem
 from ...cache.catalog import Catalog
-from ...cache.clip.stem import Stem
 from ...cache.tokens import ViewTable
 from ...core.device import prepare_cpu
 from ..worker import Batch, ClipWorker, WorkerConfig

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
+from ...backbones.stem import Stem, load_stem, save_stem
 from ...cache.catalog import Clip
 from ...cache.catalog_file import read_catalog
-from ...cache.clip.stem import Stem, load_stem, save_stem
 from ...cache.tokens import ViewTable
 from ...cache.writer import CacheWriter
 from ...core.device import prepare_cpu

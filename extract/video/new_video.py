@@ -5,8 +5,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...cache.clip.backbone import Backbone, load_backbone
-from ...cache.clip.weight_hashes import hash_weights
+from ...backbones.backbone import Backbone, load_backbone
+from ...backbones.weight_hashes import hash_weights
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
 from ..settings import Augmentation

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...cache.clip.identity import Preprocessing
+from ...backbones.identity import Preprocessing
 from ..settings import Augmentation
 
 

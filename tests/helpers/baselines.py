@@ -7,8 +7,8 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from structalign.cache.clip.backbone import Backbone
-from structalign.cache.clip.identity import Preprocessing
+from structalign.backbones.backbone import Backbone
+from structalign.backbones.identity import Preprocessing
 from structalign.train.methods.clip4clip import CLIP4Clip
 from torch import Tensor
 

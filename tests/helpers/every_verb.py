@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from structalign import open_run
-from structalign.cache.clip.backbone import load_backbone
-from structalign.cache.clip.weight_hashes import hash_weights
+from structalign.backbones.backbone import load_backbone
+from structalign.backbones.weight_hashes import hash_weights
 from structalign.cache.reader import FeatureCache
 from structalign.evaluate import evaluate, search
 from structalign.evaluate.searcher import Searcher

@@ -12,8 +12,8 @@ from typing import Any
 import open_clip
 import torch
 from safetensors.torch import load_file
-from structalign.cache.clip.backbone import Backbone
-from structalign.cache.clip.identity import Preprocessing
+from structalign.backbones.backbone import Backbone
+from structalign.backbones.identity import Preprocessing
 from structalign.evaluate.metrics import Ranks
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.released import StructAlignWithSlips

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 import torch
-from structalign.cache.clip.backbone import Backbone
+from structalign.backbones.backbone import Backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
 from structalign.train.methods.registry import make_config, method_class, method_names

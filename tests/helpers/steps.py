@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from structalign.cache.clip.backbone import Backbone
+from structalign.backbones.backbone import Backbone
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.method import StructAlign, Teacher
 from structalign.train.methods.structalign.simplex import simplex_etf

@@ -7,7 +7,7 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, released_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.cache.clip.stem import Stem
+from structalign.backbones.stem import Stem
 from structalign.train.losses import contrastive
 from structalign.train.methods import lwf
 from structalign.train.methods.clip4clip import CLIP4Clip

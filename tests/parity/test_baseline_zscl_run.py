@@ -15,7 +15,7 @@ import torch
 from helpers.baselines import arrays, needs_reference
 from helpers.golden import close
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import load_backbone
+from structalign.backbones.backbone import load_backbone
 from structalign.train.methods import lwf, zscl
 from structalign.train.methods.clip4clip import CLIP4Clip
 from structalign.train.methods.lwf import LwF

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity

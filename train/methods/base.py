@@ -10,7 +10,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ..model.adapters import GeneratorNoise, Noise
 from ..model.similarity import global_similarity, word_frame_similarity

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ..losses import contrastive, pooled_unit
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, Towers

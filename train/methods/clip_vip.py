@@ -8,7 +8,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ..losses import contrastive
 from ..model.adapters import attend

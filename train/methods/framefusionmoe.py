@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ..losses import contrastive, pooled_unit
 from ..settings import MethodConfig
 from ..stream import Batch, Task

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
 from ..losses import contrastive

@@ -15,7 +15,7 @@ from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
+from ...backbones.backbone import Backbone
 from .adapters import OUT, Draws, FrameFusion, Route, TextExperts, attend
 from .compiled import compiled
 

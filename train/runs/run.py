@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...cache.clip.backbone import Backbone
-from ...cache.clip.split_weights import load_frozen
+from ...backbones.backbone import Backbone
+from ...backbones.split_weights import load_frozen
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.device import prepare_cpu, resolve_device

@@ -10,8 +10,8 @@ import pytest
 import torch
 from helpers.methods import learn_something, make_method
 from PIL import Image
+from structalign.backbones.backbone import load_backbone
 from structalign.benchmarks.released_way import pair_by_pair, read_clip, released_losses
-from structalign.cache.clip.backbone import load_backbone
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
 from structalign.train.methods.structalign.simplex import simplex_etf

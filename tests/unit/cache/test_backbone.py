@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from structalign.backbones.backbone import DEMO_FOLDER, load_backbone
 from structalign.cache import StructAlignError
-from structalign.cache.clip.backbone import DEMO_FOLDER, load_backbone
 from structalign.extract.datasets.demo.language import vocabulary
 from structalign.extract.settings import Augmentation
 from structalign.extract.video.views import make_views

@@ -30,7 +30,7 @@ print(took_effect, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 DECORD_FIRST = """
 import decord
 import torch
-from structalign.cache.clip.backbone import load_backbone
+from structalign.backbones.backbone import load_backbone
 from structalign.core.device import check_products
 load_backbone("demo", "random:0")
 check_products()

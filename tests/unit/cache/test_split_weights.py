@@ -11,11 +11,11 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from structalign.backbones.backbone import Backbone, build_model, load_backbone
+from structalign.backbones.identity import Preprocessing
+from structalign.backbones.split_weights import load_frozen, save_frozen
+from structalign.backbones.stem import STEM_FILE, Stem, load_stem, save_stem
 from structalign.cache import StructAlignError
-from structalign.cache.clip.backbone import Backbone, build_model, load_backbone
-from structalign.cache.clip.identity import Preprocessing
-from structalign.cache.clip.split_weights import load_frozen, save_frozen
-from structalign.cache.clip.stem import STEM_FILE, Stem, load_stem, save_stem
 
 CUT = 2
 

@@ -10,8 +10,8 @@ from helpers.chunks import drop, flip, shard_of, slot_of
 from helpers.cli import Cli
 from helpers.damage import damage_all_over
 from helpers.resealed import other_weights, reseal_folder, schema_2
+from structalign.backbones.split_weights import load_frozen
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.cache.clip.split_weights import load_frozen
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.shards import ShardWriter
 from structalign.cache.token_checksums import FILE as CHECKSUMS

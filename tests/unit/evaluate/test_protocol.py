@@ -11,7 +11,7 @@ import torch
 from helpers.methods import adapted
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structalign.cache.clip.backbone import load_backbone
+from structalign.backbones.backbone import load_backbone
 from structalign.evaluate.protocol import stage_scores
 from structalign.evaluate.zero_shot import ZeroShotScores
 from structalign.train.gallery import Block, Gallery

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from structalign.cache.clip.identity import Preprocessing
+from structalign.backbones.identity import Preprocessing
 from structalign.extract.settings import Augmentation
 from structalign.extract.video.views import make_views
 from torchvision.transforms import v2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.steps import CAPTIONS, learnt_method, random_tokens, step
-from structalign.cache.clip.backbone import load_backbone
+from structalign.backbones.backbone import load_backbone
 from structalign.core.errors import StructAlignError
 from structalign.train.model.compiled import compiled
 from torch._dynamo.utils import counters

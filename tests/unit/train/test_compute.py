@@ -12,8 +12,8 @@ import torch
 from helpers.cli import QUICK, Cli, without_seconds
 from helpers.steps import CAPTIONS, CUT, learnt_method, random_tokens, step
 from open_clip.transformer import QuickGELU
-from structalign.cache.clip.backbone import Backbone, build_model, load_backbone
-from structalign.cache.clip.weight_hashes import hash_weights
+from structalign.backbones.backbone import Backbone, build_model, load_backbone
+from structalign.backbones.weight_hashes import hash_weights
 from structalign.train.model.similarity import word_frame_similarity
 from torch import Tensor
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import Backbone, load_backbone
-from structalign.cache.clip.split_weights import load_frozen, save_frozen
+from structalign.backbones.backbone import Backbone, load_backbone
+from structalign.backbones.split_weights import load_frozen, save_frozen
 from structalign.train.methods.adapted import AdaptedMethod
 from torch import Tensor, nn
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers.cli import QUICK, Cli
 from helpers.methods import adapted, config_of, make_method
+from structalign.backbones.backbone import Backbone, load_backbone
 from structalign.cache import StructAlignError
-from structalign.cache.clip.backbone import Backbone, load_backbone
 from structalign.train.methods import adapted as adapted_module
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.registry import load_method, make_config, method_class

@@ -4,8 +4,8 @@ import pytest
 import torch
 from helpers.cli import Cli
 from helpers.methods import make_method
+from structalign.backbones.split_weights import load_frozen
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.cache.clip.split_weights import load_frozen
 from structalign.train.losses import pooled_unit
 from structalign.train.methods.structalign.method import StructAlign
 from structalign.train.stream import StreamPart, Task, TaskStream

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from helpers.methods import make_method
-from structalign.cache.clip.backbone import load_backbone
+from structalign.backbones.backbone import load_backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.structalign.released import released_padding, released_words
 

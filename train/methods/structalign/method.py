@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ....cache.clip.backbone import Backbone
+from ....backbones.backbone import Backbone
 from ...losses import contrastive, pooled_unit
 from ...model.similarity import word_frame_similarity
 from ...optimizer import ParameterGroup

@@ -6,7 +6,7 @@ The method as described is ``method.py``; nothing here is needed to read it.
 import torch
 from torch import Tensor, nn
 
-from ....cache.clip.backbone import Backbone
+from ....backbones.backbone import Backbone
 from ....core.errors import StructAlignError
 from ...losses import pooled_unit
 from ...model.adapters import Noise, Route

@@ -14,8 +14,8 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...core.errors import StructAlignError, unknown
-from ...core.progress import note_on_stderr
+from ..core.errors import StructAlignError, unknown
+from ..core.progress import note_on_stderr
 from .identity import BackboneIdentity, Preprocessing
 from .stem import KNOWN, Stem
 from .weight_hashes import hash_digests, weight_digests

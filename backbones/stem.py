@@ -13,8 +13,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...core.errors import StructAlignError
-from ...core.tensors import halve_where_exact, load_tensors, save_tensors
+from ..core.errors import StructAlignError
+from ..core.tensors import halve_where_exact, load_tensors, save_tensors
 from .identity import Preprocessing
 from .weight_hashes import hash_weights
 

@@ -5,9 +5,9 @@ import re
 import shutil
 from pathlib import Path
 
-from ...core.errors import StructAlignError
-from ...core.files import read_json
-from ...core.tensors import halve_where_exact, load_tensors, save_tensors
+from ..core.errors import StructAlignError
+from ..core.files import read_json
+from ..core.tensors import halve_where_exact, load_tensors, save_tensors
 from .backbone import BPE_FILE, Backbone, build_model, check_cut
 from .identity import Preprocessing
 from .stem import BACKBONE_FILE

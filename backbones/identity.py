@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.files import read_json, write_text
+from ..core.files import read_json, write_text
 
 
 @dataclass(frozen=True)

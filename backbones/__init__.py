@@ -1,0 +1,1 @@
+"""Towers: what stands before the cut and after it, and the weights as files."""
