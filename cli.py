@@ -206,8 +206,8 @@ def sweep(
     """Run every combination of methods, seeds and caches, and print mean ± sd per method."""
     from . import open_cache
     from .core.device import resolve_device
-    from .evaluate.sweep import sweep as run_all
-    from .evaluate.sweep import sweep_table
+    from .experiments.sweep import sweep as run_all
+    from .experiments.sweep import sweep_table
     from .train.runs.folder import runs_folder
 
     opened = [open_cache(name, cache_root) for name in (caches.split(",") if caches else [None])]
@@ -270,10 +270,12 @@ def _train(
 
 
 def _measure(run: Any, until: int | None, checkpoint_every: float, as_json: bool) -> None:
-    from .evaluate.stages import train_and_measure
+    from .evaluate.searcher import prepare_search
+    from .experiments.driver import train_and_measure
 
     note, progress = note_unless(as_json), start_progress("train", "epochs", as_json)
     results = train_and_measure(run, until, checkpoint_every, progress, note)
+    prepare_search(run, note)
     _print_results(results.to_json(), run.path, as_json)
     folder = shlex.quote(str(run.path))
     note(f"next: structalign report {folder}, structalign search {folder} 'your words'")

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..evaluate.stages import train_and_measure
+from ..experiments.driver import train_and_measure
 from ..train.runs.create import create_run
 from .machine import peak_rate
 from .steps import make_trainer

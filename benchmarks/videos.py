@@ -6,7 +6,7 @@ import csv
 import random
 from pathlib import Path
 
-from ..tools.full_scale import RATES, SIZES, Dataset, write_source
+from .full_scale_videos import RATES, SIZES, Dataset, write_source
 from .sentences import sentences
 
 TRAIN_SHARE = 10  # one clip of ten is for training, as in MSR-VTT's K-task split

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from ..evaluate.protocol import stage_scores
-from ..evaluate.stages import train_and_measure
+from ..experiments.driver import train_and_measure
 from ..train.gallery import Gallery
 from ..train.loop import encode_clips
 from ..train.runs.create import create_run

@@ -15,10 +15,9 @@ from torch import Tensor
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
-from ..core.progress import Note, Progress
 from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
-from ..train.loop import EpochDone, TaskArrived, TaskLearnt, encode_clips, train_stream
+from ..train.loop import encode_clips
 from ..train.losses import pooled_unit
 from ..train.methods.base import Method
 from ..train.runs.run import Run
@@ -27,60 +26,9 @@ from .answers import Answer, first_clips
 from .diagnostics import class_cosines, drift
 from .metrics import Ranks, text_to_video_ranks, video_to_text_ranks
 from .protocol import StageScores, stage_scores
-from .results import Results, save_results
-from .searcher import prepare_search
 from .zero_shot import ZeroShotScores
 
 Record = dict[str, Any]
-HARDLY = 0.995  # of the first epoch's loss
-NOTHING = 0.01  # a loss that is as good as 0: a single clip has no other to be told from
-
-
-def measure_training(
-    run: Run, until: int | None = None, checkpoint_every: float = 60.0
-) -> Iterator[EpochDone | Record]:
-    """Train a run and measure it: yields epochs, and what is known of each finished stage."""
-    evaluator, last = StageEvaluator(run), min(until or len(run.stream), len(run.stream))
-    yield from missing_stages(run, last)
-    for event in train_stream(run, until, checkpoint_every):
-        if isinstance(event, TaskArrived):
-            evaluator.arrive(event.task, event.method, event.untrained)
-        elif isinstance(event, TaskLearnt):
-            is_whole = _is_whole(run, event.task, last)
-            stage = evaluator.stage(event.task, event.method, is_whole)
-            run.save_stage(stage)
-            yield stage
-        else:
-            yield event
-
-
-def train_and_measure(
-    run: Run, until: int | None, checkpoint_every: float, progress: Progress, note: Note
-) -> Results:
-    """Train a run, measure every stage, leave ``results.json``, and an index if it is large."""
-    epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
-    recall, losses = "", []
-    for event in measure_training(run, until, checkpoint_every):
-        if isinstance(event, EpochDone):
-            losses.append(event.loss)
-            progress((event.task - 1) * epochs + event.epoch, total, event.summary() + recall)
-            continue
-        if event["t2v"] is None:
-            own = event["row"]["t2v/stored/task"][-1]["R@1"]
-            note(f"task {event['stage']}: R@1 {own:.2f} within the task ({event['seconds']:.1f} s)")
-        else:
-            now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
-            where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
-            note(f"task {event['stage']}: R@1 {now:.2f} over {where}")
-            recall = f", R@1 {now:.2f} after task {event['stage']}"
-        if len(losses) > 1 and losses[0] > NOTHING and losses[-1] > HARDLY * losses[0]:
-            note(
-                f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "
-                "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"
-            )
-        losses = []
-    prepare_search(run, note)
-    return save_results(run)
 
 
 def measure_stages(run: Run) -> Iterator[Record]:
@@ -91,11 +39,11 @@ def measure_stages(run: Run) -> Iterator[Record]:
         evaluator.arrive(number, method)
         run.load_task(number, method)
         was_whole = recorded.get(number, {}).get("t2v") is not None
-        is_whole = was_whole or _is_whole(run, number, run.finished)
+        is_whole = was_whole or is_whole_stage(run, number, run.finished)
         yield evaluator.stage(number, method, is_whole)
 
 
-def _is_whole(run: Run, task: int, last: int) -> bool:
+def is_whole_stage(run: Run, task: int, last: int) -> bool:
     """Whether all tasks are measured after ``task``: every ``eval_every``, and at the end."""
     return task % run.settings.eval_every == 0 or task == last
 

@@ -15,7 +15,7 @@ ALLOWED = {
     "train": {"train", "cache", "backbones", "core"},
     "evaluate": {"evaluate", "train", "cache", "backbones", "core"},
     "serve": {"serve", "evaluate", "train", "extract", "cache", "backbones", "core"},
-    "tools": {"tools", "evaluate", "train", "extract", "cache", "backbones", "core"},
+    "experiments": {"experiments", "evaluate", "train", "extract", "cache", "backbones", "core"},
 }
 ROOMS = {*ALLOWED, "cli", "tests", "benchmarks"}
 MODULES = sorted(path.relative_to(ROOT) for room in ALLOWED for path in (ROOT / room).rglob("*.py"))

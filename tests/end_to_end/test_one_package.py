@@ -10,12 +10,12 @@ import pytest
 from helpers.cli import QUICK, RAY, ROOT, Cli
 
 PERSONAL = ("train.py", "evaluate.py", "extract.py", "cli.py", "cache/__init__.py",
-            "configs/__init__.py", "tools/__init__.py", "tests/__init__.py")  # fmt: skip
+            "configs/__init__.py", "experiments/__init__.py", "tests/__init__.py")  # fmt: skip
 
 
 def test_every_package_is_in_the_wheel_under_one_name() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    rooms = ("benchmarks", "cache", "evaluate", "extract", "serve", "tools", "train")
+    rooms = ("benchmarks", "cache", "evaluate", "extract", "experiments", "serve", "train")
     files = [path for room in rooms for path in (ROOT / room).rglob("__init__.py")]
     folders = {".".join(("structalign", *file.parent.relative_to(ROOT).parts)) for file in files}
     assert set(listed) == {"structalign", *folders}

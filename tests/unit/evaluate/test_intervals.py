@@ -11,7 +11,7 @@ from structalign.core.errors import StructAlignError
 from structalign.evaluate.answers import Answer, read_answers
 from structalign.evaluate.intervals import FIGURES, Outcomes, PairedBootstrap, read_outcomes
 from structalign.evaluate.results import read_results
-from structalign.evaluate.stages import train_and_measure
+from structalign.experiments.driver import train_and_measure
 from structalign.train.runs.create import create_run
 from structalign.train.runs.folder import answers_file
 

@@ -1,6 +1,6 @@
 """How hard each term of StructAlign's loss pulls, and how far its stored prototypes drift.
 
-python -m structalign.tools.loss_gradients --cache REF [--until 5] [--cache-root DIR] [--seed 0]
+python -m structalign.experiments.loss_gradients --cache REF [--until 5] [--seed 0]
 
 Trains K = 10 tasks up to ``--until`` and prints, a line a task: the mean norm of each term's
 gradient over every tenth step; the cosine of the first task's stored prototypes to what the model

@@ -5,7 +5,7 @@ reversal. The adapters after a cut and a linear head on the mean frame embedding
 Adam; accuracy is measured on clips never seen. Without adapters the mean over frames is the same
 for a clip and its reversal, so 50% is what a tower without frame fusion reaches.
 
-    python -m structalign.tools.motion_probe --cut 0 --steps 2000
+    python -m structalign.experiments.motion_probe --cut 0 --steps 2000
 """
 
 import time

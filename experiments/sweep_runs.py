@@ -15,12 +15,12 @@ from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from ..core.progress import Progress
 from ..core.ray_session import ray_session
+from ..evaluate.results import Results, StageResults, is_up_to_date, make_results
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.runs.create import create_run
 from ..train.runs.run import Run
 from ..train.task_plan import Tasks
-from .results import Results, StageResults, is_up_to_date, make_results
-from .stages import train_and_measure
+from .driver import train_and_measure
 
 SHOWN_FAILURES = 3
 

@@ -1,6 +1,6 @@
 """All methods on demo worlds with growing conflict: a table with intervals, and its figures.
 
-python -m structalign.tools.conflict_study --out FOLDER [--cache-root DIR] [--seeds 0,1,2]
+python -m structalign.experiments.conflict_study --out FOLDER [--cache-root DIR] [--seeds 0,1,2]
     [--methods M,...] [--against METHOD]
 
 Three amounts of conflict, two worlds, three seeds, each with a class order of its own. Every method
@@ -28,10 +28,10 @@ from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, r
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone
 from ..evaluate.results import read_results
-from ..evaluate.sweep import sweep
 from ..extract import extract
 from ..train.methods.registry import load_method
 from .study_outcomes import Measured, read_measured, write_measured
+from .sweep import sweep
 
 METHODS = (
     "zeroshot", "clip4clip", "xpool", "clip_vip", "lwf", "vr_lwf", "zscl", "moe_adapter",

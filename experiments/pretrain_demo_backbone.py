@@ -3,7 +3,7 @@
 Writes ``backbones/demo/``: the byte-pair merges of the world's vocabulary, open_clip's
 configuration and the float16 weights. About an hour on one core:
 
-    python -m structalign.tools.pretrain_demo_backbone --minutes 55
+    python -m structalign.experiments.pretrain_demo_backbone --minutes 55
 """
 
 import gzip
@@ -123,6 +123,7 @@ def text_states(model: open_clip.CLIP, ids: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def contrast(scores: Tensor) -> Tensor:
+    """Contrastive loss of a square of scores, both ways."""
     target = torch.arange(len(scores))
     return (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
 

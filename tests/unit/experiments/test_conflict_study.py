@@ -9,10 +9,9 @@ from helpers.cli import ROOT, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.core.errors import StructAlignError
 from structalign.core.files import read_json
-from structalign.evaluate import sweep_runs
 from structalign.evaluate.intervals import FIGURES, Outcomes
-from structalign.tools import conflict_study
-from structalign.tools.study_outcomes import Measured, read_measured, write_measured
+from structalign.experiments import conflict_study, sweep_runs
+from structalign.experiments.study_outcomes import Measured, read_measured, write_measured
 
 CATEGORIES = ("birds", "cars", "cats", "dogs")
 

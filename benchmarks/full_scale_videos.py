@@ -2,7 +2,7 @@
 
 Real mp4 files under its names, cut from a few synthetic sources of several sizes and frame rates.
 
-    python -m structalign.tools.full_scale --splits FOLDER --out FOLDER
+    python -m structalign.benchmarks.full_scale_videos --splits FOLDER --out FOLDER
 
 ``--splits`` holds CTVR's split pickle and MSRVTT_CL_validation.csv. Beside the 3,310 videos goes an
 MSRVTT_data.json whose training captions are test sentences dealt at random. For measuring time,

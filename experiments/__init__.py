@@ -1,0 +1,1 @@
+"""Training and measuring together: the driver of a run, sweeps, the conflict study, probes."""

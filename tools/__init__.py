@@ -1,1 +1,0 @@
-"""Scripts that made or measured something; not installed."""
