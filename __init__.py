@@ -53,5 +53,6 @@ def open_run(
     """
     from .train.runs.folder import newest_run, runs_folder
     from .train.runs.run import Run
+    from .verbs import with_decoder
 
-    return Run.open(path or newest_run(runs_folder()), cache, cache_root, device)
+    return with_decoder(Run.open(path or newest_run(runs_folder()), cache, cache_root, device))

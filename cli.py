@@ -18,13 +18,12 @@ if not __package__:  # run as a file: this folder is the package (PEP 366)
     __package__ = "structalign"
 
 from . import __version__
-from .cache.commands import cache_group
 from .core import options
 from .core.error_lines import ErrorLines, start_progress
+from .core.errors import StructAlignError
 from .core.options import PATH, POSITIVE, opt, options_of, print_result
 from .core.progress import note_on_stderr, note_unless
 from .extract.settings import ExtractOptions
-from .serve.command import serve_command
 
 _checkpoint_every = opt(
     "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, metavar="SECONDS",
@@ -93,13 +92,14 @@ def append(
     cache_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Teach a finished RUN the categories of another cache as its next tasks."""
-    from . import open_cache, open_run
-    from .train.runs.extend import extend_run
+    from . import open_cache, open_run, verbs
 
-    note, added = note_unless(as_json), open_cache(cache, cache_root)
     opened = open_run(run, cache_root=cache_root, device=device)
-    grown = extend_run(opened, added, tasks, order, note)
-    _measure(grown, None, checkpoint_every, as_json)
+    grown = verbs.append(
+        opened, open_cache(cache, cache_root), tasks, order=order,
+        checkpoint_every=checkpoint_every, **_told(as_json),
+    )  # fmt: skip
+    _print_trained(grown, as_json)
 
 
 @main.command("eval")
@@ -133,7 +133,7 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 def report(given: tuple[Path, ...], out: Path | None, as_json: bool, **roots: Any) -> None:
     """Make one HTML page of some finished runs, to be read anywhere."""
     from .evaluate.report import write_report
-    from .extract.video.thumbnails import middle_frames
+    from .search.thumbnails import middle_frames
 
     paths = list(given) or [_run_path(None, roots["runs"])]
     target = write_report(paths, out, roots["cache_root"], middle_frames)
@@ -158,7 +158,7 @@ def search(
 ) -> None:  # fmt: skip
     """Find a run's clips by words, and say why. Without RUN, the newest."""
     from . import open_cache, open_run
-    from .evaluate import search as find
+    from .search import search as find
     from .train.runs.config import parts_of
     from .train.runs.folder import read_run_config
 
@@ -175,7 +175,7 @@ def search(
     if found.is_truncated:
         note_on_stderr("the query is longer than the text tower reads; its end was not used")
     if thumbnails:
-        from .extract.video.thumbnails import write_thumbnails
+        from .search.thumbnails import write_thumbnails
 
         shown = [(one.clip, one.frame, one.frames, one.cache) for one in found]
         write_thumbnails(shown, thumbnails, root, note_on_stderr)
@@ -247,6 +247,152 @@ def demo(
     )  # fmt: skip
 
 
+@main.command()
+@click.argument("given", metavar="RUN...", type=PATH, nargs=-1, required=True)
+@opt("--cache", help="Another cache to search too.")
+@opt("--root", type=PATH, help="Where the videos are now.  [default: where they were]")
+@opt("--host", default="127.0.0.1", help="Where to listen; any other host needs a token.")
+@opt("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free one.")
+@opt("--token", envvar="STRUCTALIGN_TOKEN", help="What whoever asks must know.")
+@options.device
+@options.root
+def serve(
+    given: tuple[Path, ...], cache: str | None, root: Path | None, host: str, port: int,
+    token: str | None, device: str, cache_root: Path | None,
+) -> None:  # fmt: skip
+    """Search finished runs in a browser, and by HTTP."""
+    try:
+        from .search.web.server import run_server
+    except ImportError as error:
+        raise StructAlignError(
+            f"serve needs packages that are not here ({error.name}); "
+            "pip install 'structalign[serve]'"
+        ) from error
+    run_server(given, cache, root, host, port, token, device, cache_root)
+
+
+@main.group("cache")
+def cache_group() -> None:
+    """List, check, share and remove caches."""
+
+
+@cache_group.command("ls")
+@options.root
+@options.json
+def ls(cache_root: Path | None, as_json: bool) -> None:
+    """What is under the cache root, the newest first, unfinished caches last."""
+    from .cache.inventory import inventory, inventory_table
+    from .cache.root import CacheRoot
+
+    entries = inventory(CacheRoot(cache_root))
+    print_result({"caches": entries}, inventory_table(entries), as_json)
+
+
+@cache_group.command("info")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@options.root
+@options.json
+def info(reference: str | None, cache_root: Path | None, as_json: bool) -> None:
+    """Everything that is known of a cache."""
+    from .cache.inventory import describe, description
+    from .cache.root import CacheRoot
+
+    body = describe(CacheRoot(cache_root), reference)
+    print_result(body, description(body), as_json)
+
+
+@cache_group.command("verify")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@opt("--deep", is_flag=True, help="Also extract a seeded sample of clips again and compare.")
+@opt("--root", type=PATH, help="Where the videos are now, for --deep.  [default: where they were]")
+@options.root
+@options.json
+@click.pass_context
+def verify(
+    context: click.Context, reference: str | None, deep: bool, root: Path | None,
+    cache_root: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Read every byte of a cache and check it; exit code 4 if damage is found."""
+    from .cache.root import CacheRoot
+    from .cache.verify import summary
+    from .cache.verify import verify as check
+
+    path = CacheRoot(cache_root).locate(reference)
+    report = check(path)
+    body: dict[str, Any] = {"ok": report.ok, "path": str(path), **report.as_json()}
+    if deep and report.ok:
+        from .extract.audit import audit
+
+        body["deep"] = audit(path, root)
+        body["ok"] = not body["deep"]["differing"]
+    print_result(body, summary(body), as_json)
+    context.exit(0 if body["ok"] else 4)
+
+
+@cache_group.command("export")
+@click.argument("file", type=PATH)
+@click.argument("reference", metavar="[CACHE]", required=False)
+@options.root
+@options.json
+def export(file: Path, reference: str | None, cache_root: Path | None, as_json: bool) -> None:
+    """Write a cache into one HDF5 file."""
+    from .cache.hdf5 import export_hdf5
+    from .cache.root import CacheRoot
+
+    cache = CacheRoot(cache_root).find(reference)
+    export_hdf5(cache, file)
+    size = file.stat().st_size
+    body = {"fingerprint": cache.fingerprint, "file": str(file), "bytes": size}
+    text = f"cache {cache.fingerprint[:12]}: {file}, {size / 1e6:.1f} MB"
+    print_result(body, text, as_json)
+
+
+@cache_group.command("import")
+@click.argument("file", type=PATH)
+@options.root
+@options.json
+def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
+    """Check a bundle and publish it under the cache root."""
+    from .cache.hdf5 import import_hdf5
+    from .cache.root import CacheRoot
+
+    root = CacheRoot(cache_root)
+    root.open_for_writing()
+    waits = "{} is importing this bundle; waiting for it"
+    cache = import_hdf5(file, root, lambda holder: note_on_stderr(waits.format(holder)))
+    body = {"fingerprint": cache.fingerprint, "path": str(cache.path)}
+    print_result(body, f"cache {cache.fingerprint[:12]}: {cache.path}", as_json)
+
+
+@cache_group.command("rm")
+@click.argument("reference", metavar="[CACHE]", required=False)
+@opt("--yes", is_flag=True, help="Do not ask.")
+@options.root
+@options.json
+def rm(reference: str | None, yes: bool, cache_root: Path | None, as_json: bool) -> None:
+    """Remove a cache, complete or unfinished, after asking."""
+    from .cache.root import CacheRoot
+
+    root = CacheRoot(cache_root)
+    unfinished = root.locate_unfinished(reference)
+    path = unfinished or root.locate(reference)
+    if isinstance(path, str):
+        raise StructAlignError(f"{path} is not on this machine; remove it where it is")
+    kind = "unfinished cache" if unfinished else "cache"
+    if not yes and not _confirmed(f"Remove {kind} {path}?"):
+        raise StructAlignError("nothing was removed; answer y, or give --yes")
+    (root.abandon if unfinished else root.remove)(path)
+    print_result({"removed": str(path)}, f"removed {path}", as_json)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:  # nobody is there to answer
+        click.echo(err=True)
+        return False
+
+
 def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
 
@@ -255,30 +401,33 @@ def _extract(as_json: bool, /, **given: Any) -> Any:
 
 
 def _train(
-    as_json: bool, cache: str | None = None, until: int | None = None,
-    checkpoint_every: float = 60.0, cache_root: Path | None = None, **given: Any,
+    as_json: bool, cache: str | None = None, cache_root: Path | None = None, **given: Any,
 ) -> None:  # fmt: skip
-    from . import open_cache
-    from .train.runs.create import create_run
+    from . import open_cache, verbs
 
-    note = note_unless(as_json)
     opened = open_cache(cache, cache_root)
     if cache is None:
-        note(f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest")
-    run = create_run(opened, note=note, **given)
-    _measure(run, until, checkpoint_every, as_json)
+        note_unless(as_json)(
+            f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest"
+        )
+    run = verbs.train(opened, **given, **_told(as_json))
+    _print_trained(run, as_json)
 
 
-def _measure(run: Any, until: int | None, checkpoint_every: float, as_json: bool) -> None:
-    from .evaluate.searcher import prepare_search
-    from .experiments.driver import train_and_measure
+def _told(as_json: bool) -> dict[str, Any]:
+    return {
+        "progress": start_progress("train", "epochs", as_json), "note": note_unless(as_json)
+    }  # fmt: skip
 
-    note, progress = note_unless(as_json), start_progress("train", "epochs", as_json)
-    results = train_and_measure(run, until, checkpoint_every, progress, note)
-    prepare_search(run, note)
-    _print_results(results.to_json(), run.path, as_json)
+
+def _print_trained(run: Any, as_json: bool) -> None:
+    from .evaluate.results import read_results
+
+    _print_results(read_results(run.path), run.path, as_json)
     folder = shlex.quote(str(run.path))
-    note(f"next: structalign report {folder}, structalign search {folder} 'your words'")
+    note_unless(as_json)(
+        f"next: structalign report {folder}, structalign search {folder} 'your words'"
+    )
 
 
 def _run_path(run: Path | None, runs: Path | None) -> Path:
@@ -292,9 +441,6 @@ def _print_results(results: dict[str, Any], path: Path, as_json: bool) -> None:
 
     print_result(results, f"{results_table(results)}\n\n{path / 'results.json'}", as_json)
 
-
-main.add_command(cache_group)
-main.add_command(serve_command)
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

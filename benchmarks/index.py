@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.tensors import map_tensor
-from ..evaluate.index import CHUNK, SAMPLE, Shortlist, StoredBlock
+from ..search.candidates import CHUNK, SAMPLE, Shortlist, StoredBlock
 from ..train.gallery import Block
 from ..train.model.similarity import global_similarity, word_frame_similarity
 from ..train.seeds import generator

@@ -18,9 +18,9 @@ import torch
 
 from ..evaluate.report.line_chart import line_chart
 from ..evaluate.report.svg import standalone
-from ..evaluate.searcher import Searcher
 from ..evaluate.stages import StageEvaluator
 from ..experiments.driver import train_and_measure
+from ..search.searcher import Searcher
 from ..train.gallery import Block, Gallery
 from ..train.runs.create import create_run
 from ..train.runs.run import Run

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import pkgutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from .tokens import ChunkError, TokenReader, View, ViewTable, is_remote, open_to
 
 FROZEN_FILES = ("backbone.json", "frozen.safetensors", "weights.json", "bpe.txt.gz")
 # Resolved by name when a new video is encoded: this room must not import extraction.
-NEW_VIDEO_TOKENS = "structalign.extract.video.new_video:new_video_tokens"
 
 
 class FeatureCache:
@@ -227,20 +225,6 @@ class FeatureCache:
                     f"({there!r}, not {here!r}); extract with --backbone {self.spec.backbone} "
                     f"--cut {self.spec.cut} and the run's weights"
                 )
-
-    def new_video_tokens(
-        self, video: str | Path, start: float | None = None, end: float | None = None
-    ) -> NDArray[np.float16]:
-        """Tokens of a video file that is not in the cache, made as the cache's own (view 0).
-
-        Returns:
-            float16 [frames, 1 + patches, width].
-
-        Raises:
-            StructAlignError: the video does not decode, or the backbone's weights are not here.
-        """
-        make = pkgutil.resolve_name(NEW_VIDEO_TOKENS)
-        return np.asarray(make(self, Path(video), start, end))
 
     def read(self, wanted: Sequence[View]) -> NDArray[np.float16]:
         """Some (clip, view): float16 [wanted, frames, 1 + patches, width]. Raises as ``tokens``."""

@@ -1,13 +1,21 @@
-"""The CTVR protocol, search, and reports over finished runs."""
+"""The CTVR protocol, and reports over finished runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..cache.reader import FeatureCache
     from ..train.runs.run import Run
+    from ..verbs import search as search
     from .results import Results
-    from .search_results import SearchResults
+
+
+def __getattr__(name: str) -> Any:
+    """``search`` stands above this room, in ``structalign.search``; this name keeps working."""
+    if name == "search":
+        from .. import verbs
+
+        return verbs.search
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def evaluate(run: "Run | str | Path") -> "Results":
@@ -29,30 +37,3 @@ def evaluate(run: "Run | str | Path") -> "Results":
     for stage in measure_stages(opened):
         opened.save_stage(stage)
     return save_results(opened)
-
-
-def search(
-    run: "Run | str | Path",
-    query: str,
-    top: int = 5,
-    *,
-    cache: "FeatureCache | None" = None,
-    only: bool = False,
-) -> "SearchResults":
-    """The clips of a run that fit a query best, and why.
-
-    Args:
-        run: a run, or its folder.
-        query: words in the language of the captions.
-        top: how many clips.
-        cache: another cache whose clips are searched too, without training.
-        only: search the clips of ``cache`` alone.
-
-    Raises:
-        StructAlignError: a query without a word, no finished task, or a cache of another backbone.
-    """
-    from ..train.runs.run import Run
-    from .searcher import Searcher
-
-    opened = run if isinstance(run, Run) else Run.open(run)
-    return Searcher(opened, cache, only).search(query, top)

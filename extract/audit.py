@@ -8,10 +8,10 @@ import torch
 
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
+from .new_video import load_cache_backbone
 from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError
-from .video.new_video import load_cache_backbone
 from .video.views import make_views
 from .worker import encode
 

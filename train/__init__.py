@@ -1,115 +1,16 @@
 """Continual learning from cached tokens."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.progress import Note, Progress, ProgressLine, note_on_stderr
-
 if TYPE_CHECKING:
-    from ..cache.reader import FeatureCache
-    from .runs.run import Run
-    from .task_plan import Tasks
+    from ..verbs import append as append
+    from ..verbs import train as train
 
 
-def train(
-    cache: "FeatureCache",
-    method: str = "structalign",
-    tasks: "Tasks" = 10,
-    *,
-    order: str | None = None,
-    seed: int = 0,
-    out: str | Path | None = None,
-    runs: str | Path | None = None,
-    until: int | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    checkpoint_every: float = 60.0,
-    progress: Progress | None = None,
-    note: Note | None = None,
-    **settings: Any,
-) -> "Run":
-    """Train a method on a cache's categories, task after task; a run that exists is resumed.
+def __getattr__(name: str) -> Any:
+    """``train`` and ``append`` measure too, so they stand above this room, in ``verbs``."""
+    if name in ("append", "train"):
+        from .. import verbs
 
-    Args:
-        cache: what to learn from.
-        method: a name from ``configs/methods``, or the path of a .py file with one ``Method``.
-        tasks: K, as equal as can be, or the number of categories of each task.
-        order: of the categories: the catalog's, ``shuffled:SEED``, or a file with one a line.
-        seed: of initialisation, batches, noise and replay.
-        out: the run's folder; by default named after what is run, under ``runs``.
-        runs: by default STRUCTALIGN_RUNS, else ./runs.
-        until: stop after this task; without it a later call continues.
-        overwrite: begin anew where a run exists.
-        device: auto, cpu or cuda.
-        checkpoint_every: seconds between checkpoints inside a task.
-        progress: told (done, total, detail) after each epoch; a line on stderr by default.
-        note: told what a person should know; stderr by default.
-        settings: changes of the method's settings, such as ``epochs=3``.
-
-    Returns:
-        The run. ``evaluate(run)`` measures it.
-
-    Raises:
-        StructAlignError: a method, setting or task count that does not fit, or another
-            configuration in ``out``.
-    """
-    from .runs.create import create_run
-
-    told = note or note_on_stderr
-    run = create_run(
-        cache, method, tasks, seed, out, runs, overwrite, device, settings, told, order
-    )
-    _learn(run, until, checkpoint_every, progress)
-    return run
-
-
-def append(
-    run: "Run | str | Path",
-    cache: "FeatureCache",
-    tasks: "Tasks" = 1,
-    *,
-    order: str | None = None,
-    checkpoint_every: float = 60.0,
-    progress: Progress | None = None,
-    note: Note | None = None,
-) -> "Run":
-    """Teach a finished run the categories of another cache as its next tasks.
-
-    Tokens of earlier caches are not read. Interrupted or killed, the run is as it was before with
-    the new tasks that were finished, and the same call goes on. A category that the run knows is
-    more of the same class.
-
-    Args:
-        run: a run with all its tasks learnt, or its folder.
-        cache: with the backbone, cut and preprocessing of the run's own.
-        tasks: how many tasks, as equal as can be, or the number of categories of each.
-        order: as for ``train``.
-        checkpoint_every: seconds between checkpoints inside a task.
-        progress: told (done, total, detail) after each epoch; a line on stderr by default.
-        note: told what a person should know; stderr by default.
-
-    Returns:
-        The run, grown. ``evaluate(run)`` measures it.
-
-    Raises:
-        StructAlignError: a run with tasks left; a cache that it has had, or of another backbone.
-    """
-    from .runs.extend import extend_run
-    from .runs.run import Run
-
-    opened = run if isinstance(run, Run) else Run.open(run)
-    grown = extend_run(opened, cache, tasks, order, note or note_on_stderr)
-    _learn(grown, None, checkpoint_every, progress)
-    return grown
-
-
-def _learn(
-    run: "Run", until: int | None, checkpoint_every: float, progress: Progress | None
-) -> None:
-    from .loop import EpochDone, train_stream
-
-    epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
-    tell = progress or ProgressLine("train", "epochs", quiet=False)
-    for event in train_stream(run, until, checkpoint_every):
-        if isinstance(event, EpochDone):
-            tell((event.task - 1) * epochs + event.epoch, total, event.summary())
+        return getattr(verbs, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ ALLOWED = {
     "extract": {"extract", "cache", "backbones", "core"},
     "train": {"train", "cache", "backbones", "core"},
     "evaluate": {"evaluate", "train", "cache", "backbones", "core"},
-    "serve": {"serve", "evaluate", "train", "extract", "cache", "backbones", "core"},
+    "search": {"search", "evaluate", "train", "extract", "cache", "backbones", "core"},
     "experiments": {"experiments", "evaluate", "train", "extract", "cache", "backbones", "core"},
 }
 ROOMS = {*ALLOWED, "cli", "tests", "benchmarks"}

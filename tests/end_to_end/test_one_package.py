@@ -15,7 +15,17 @@ PERSONAL = ("train.py", "evaluate.py", "extract.py", "cli.py", "cache/__init__.p
 
 def test_every_package_is_in_the_wheel_under_one_name() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    rooms = ("benchmarks", "cache", "evaluate", "extract", "experiments", "serve", "train")
+    rooms = (
+        "backbones",
+        "benchmarks",
+        "cache",
+        "core",
+        "evaluate",
+        "extract",
+        "experiments",
+        "search",
+        "train",
+    )
     files = [path for room in rooms for path in (ROOT / room).rglob("__init__.py")]
     folders = {".".join(("structalign", *file.parent.relative_to(ROOT).parts)) for file in files}
     assert set(listed) == {"structalign", *folders}

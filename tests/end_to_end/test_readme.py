@@ -43,28 +43,6 @@ def test_every_document_it_names_is_there() -> None:
     assert all((ROOT / name).is_file() for name in re.findall(r"\]\((?!http)([^)]+)\)", README))
 
 
-def test_the_tree_has_every_file_on_a_line() -> None:
-    named = re.search(r"## Where things are\n\n(.*?)\n\nImports", README, re.DOTALL)
-    assert named
-    folders: list[str] = []
-    found = set()
-    for line in named[1].splitlines():
-        entry = re.match(r"    ( *)(\S+)  +\S", line)
-        if not entry:
-            continue
-        folders = folders[: len(entry[1]) // 2]
-        found.add("".join([*folders, entry[2]]))
-        if entry[2].endswith("/"):
-            folders.append(entry[2])
-    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
-    rooms = ("cache", "extract", "train", "evaluate", "serve")
-    files = {
-        path.relative_to(ROOT).as_posix() for room in rooms for path in (ROOT / room).rglob("*.py")
-    }
-    apart = {name for name in files if name.endswith("__init__.py") or "datasets/demo/" in name}
-    assert sorted(files - apart - found) == []
-
-
 @pytest.mark.slow
 def test_every_other_command(shared: Cli, videos: Path, tmp_path: Path) -> None:
     """In the order in which they stand; the demo's own videos under a manifest stand for MSR-VTT.

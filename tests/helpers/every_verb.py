@@ -19,8 +19,8 @@ from structalign.backbones.backbone import load_backbone
 from structalign.backbones.weight_hashes import hash_weights
 from structalign.cache.reader import FeatureCache
 from structalign.evaluate import evaluate, search
-from structalign.evaluate.searcher import Searcher
 from structalign.extract import extract
+from structalign.search.searcher import Searcher
 from structalign.train import append, train
 from structalign.train.optimizer import ExpertAdamW
 from structalign.train.runs.run import Run

@@ -1,1 +1,1 @@
-
+"""The model after the cut: towers, adapters, similarities."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -43,7 +43,10 @@ class Run(RunFolder):
         caches: the caches that it is trained on, in the order in which they came.
         device: where it computes.
         method_config: the method with all of its settings.
+        video_tokens: makes a new video's tokens as a cache's own; handed in by whoever may decode.
     """
+
+    video_tokens: "Callable[[FeatureCache, Path, float | None, float | None], Any] | None" = None
 
     def __init__(
         self,
@@ -340,9 +343,14 @@ class Run(RunFolder):
             float32 [N, D]; [1, D] for a method that compares whole clips.
 
         Raises:
-            StructAlignError: no finished task, or the video does not decode.
+            StructAlignError: no finished task, the video does not decode, or the run was opened
+                without a decoder.
         """
-        tokens = torch.from_numpy(self.cache.new_video_tokens(video, start, end))
+        if self.video_tokens is None:
+            raise StructAlignError(
+                f"run {self.path} was opened without a decoder; open it with structalign.open_run"
+            )
+        tokens = torch.from_numpy(self.video_tokens(self.cache, Path(video), start, end))
         return self.method.encode_videos(tokens[None])[0].cpu()
 
 

@@ -22,8 +22,8 @@ from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from ..train.seeds import generator
-from .index import CHUNK, ENOUGH, SAMPLE, TRIED, Shortlist, StoredBlock, whole_clips
-from .search_results import SearchResult, SearchResults, Where, WordMatch
+from .candidates import CHUNK, ENOUGH, SAMPLE, TRIED, Shortlist, StoredBlock, whole_clips
+from .results import SearchResult, SearchResults, Where, WordMatch
 
 EXACT = 20_000  # clips up to which a query is compared with all of them
 DIRECTED = ("word_to_frame", "frame_to_word")

@@ -5,15 +5,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ...backbones.backbone import Backbone, load_backbone
-from ...backbones.weight_hashes import hash_weights
-from ...cache.reader import FeatureCache
-from ...core.errors import StructAlignError
-from ..settings import Augmentation
-from ..worker import encode
-from .decoder import Decoder
-from .errors import ClipError
-from .views import make_views
+from ..backbones.backbone import Backbone, load_backbone
+from ..backbones.weight_hashes import hash_weights
+from ..cache.reader import FeatureCache
+from ..core.errors import StructAlignError
+from .settings import Augmentation
+from .video.decoder import Decoder
+from .video.errors import ClipError
+from .video.views import make_views
+from .worker import encode
 
 TIMEOUT = 60.0  # seconds
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import uvicorn
 
-from .. import open_cache, open_run
-from ..core.errors import StructAlignError
-from ..core.progress import note_on_stderr
+from ... import open_cache, open_run
+from ...core.errors import StructAlignError
+from ...core.progress import note_on_stderr
 from .access import is_loopback
 from .app import make_app
 from .library import Library

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 from fastapi import HTTPException
-from structalign.serve import turns
+from structalign.search.web import turns
 
 
 def test_who_comes_when_too_many_wait_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,16 @@ from helpers.cli import QUICK, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.core.errors import StructAlignError
 from structalign.core.tensors import load_tensors, map_tensor, save_tensors
-from structalign.evaluate.index import COUNTS, FLAT, BlockIndex, Shortlist, StoredBlock, whole_clips
-from structalign.evaluate.search_results import Where
-from structalign.evaluate.searcher import Searcher, prepare_search
+from structalign.search.candidates import (
+    COUNTS,
+    FLAT,
+    BlockIndex,
+    Shortlist,
+    StoredBlock,
+    whole_clips,
+)
+from structalign.search.results import Where
+from structalign.search.searcher import Searcher, prepare_search
 from structalign.train.gallery import Block
 from structalign.train.runs.run import Run
 

@@ -10,8 +10,8 @@ import torch
 from helpers.cli import EXTRACT, QUICK, Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.evaluate.metrics import text_to_video_ranks
-from structalign.evaluate.search_results import SearchResult
-from structalign.evaluate.searcher import Searcher
+from structalign.search.results import SearchResult
+from structalign.search.searcher import Searcher
 from structalign.train.epoch_selection import joined_targets
 from structalign.train.model.similarity import word_frame_similarity
 from structalign.train.runs.run import Run

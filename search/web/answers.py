@@ -4,7 +4,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel
 
-from ..evaluate.search_results import SearchResult, SearchResults
+from ..results import SearchResult, SearchResults
 
 
 class Match(BaseModel):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cache.catalog import Clip
-from ..cache.reader import FeatureCache
-from ..core.errors import StructAlignError, unknown
-from ..evaluate.searcher import Searcher
-from ..train.runs.run import Run
+from ...cache.catalog import Clip
+from ...cache.reader import FeatureCache
+from ...core.errors import StructAlignError, unknown
+from ...train.runs.run import Run
+from ..searcher import Searcher
 
 
 class NotServedError(StructAlignError):

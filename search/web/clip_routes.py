@@ -6,7 +6,7 @@ import anyio
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
-from ..extract.video.thumbnails import middle_frames
+from ..thumbnails import middle_frames
 from .answers import links
 from .library import Library, NotServedError
 from .turns import Turn

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...cache.catalog import Clip
-from ...cache.reader import FeatureCache
-from .decoder import Decoder
-from .errors import ClipError
+from ..cache.catalog import Clip
+from ..cache.reader import FeatureCache
+from ..extract.video.decoder import Decoder
+from ..extract.video.errors import ClipError
 
 HEIGHT = 144  # pixels of a small picture
 

@@ -6,8 +6,8 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
-from .. import __version__
-from ..core.errors import StructAlignError
+from ... import __version__
+from ...core.errors import StructAlignError
 from .access import COOKIE, Access, is_right
 from .clip_routes import clip_routes
 from .library import Library, NotServedError

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 
-from ..core.errors import StructAlignError
-from ..evaluate.search_results import SearchResults, Where
+from ...core.errors import StructAlignError
+from ..results import SearchResults, Where
 from .answers import Answer, make_answer
 from .library import Library
 from .turns import Turn
