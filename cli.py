@@ -22,7 +22,7 @@ from .core import options
 from .core.error_lines import ErrorLines, start_progress
 from .core.errors import StructAlignError
 from .core.options import PATH, POSITIVE, opt, options_of, print_result
-from .core.progress import note_on_stderr, note_unless
+from .core.progress import log_to_stderr, log_unless
 from .extract.settings import ExtractOptions
 
 _checkpoint_every = opt(
@@ -54,7 +54,7 @@ def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
     report = _extract(as_json, **given)
     print_result(report.to_json(), report.summary(), as_json)
     for line in report.quarantined():
-        note_unless(as_json)(line)
+        log_unless(as_json)(line)
     context.exit(3 if report.cache.quarantine else 0)
 
 
@@ -118,7 +118,7 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 
     path = _run_path(run, runs)
     if not again and not where["cache"] and is_up_to_date(path):
-        note_unless(as_json)("nothing has changed since; --again computes these figures again")
+        log_unless(as_json)("nothing has changed since; --again computes these figures again")
         return _print_results(read_results(path), path, as_json)
     results = compute(open_run(path, **where))
     _print_results(results.to_json(), path, as_json)
@@ -173,12 +173,12 @@ def search(
     opened = open_run(path, named if added is None else None, cache_root, device)
     found = find(opened, run_and_query[-1], top, cache=added, only=only)
     if found.is_truncated:
-        note_on_stderr("the query is longer than the text tower reads; its end was not used")
+        log_to_stderr("the query is longer than the text tower reads; its end was not used")
     if thumbnails:
         from .search.thumbnails import write_thumbnails
 
         shown = [(one.clip, one.frame, one.frames, one.cache) for one in found]
-        write_thumbnails(shown, thumbnails, root, note_on_stderr)
+        write_thumbnails(shown, thumbnails, root, log_to_stderr)
     print_result(found.to_json(), found.table(), as_json)
 
 
@@ -359,7 +359,7 @@ def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
     root = CacheRoot(cache_root)
     root.open_for_writing()
     waits = "{} is importing this bundle; waiting for it"
-    cache = import_hdf5(file, root, lambda holder: note_on_stderr(waits.format(holder)))
+    cache = import_hdf5(file, root, lambda holder: log_to_stderr(waits.format(holder)))
     body = {"fingerprint": cache.fingerprint, "path": str(cache.path)}
     print_result(body, f"cache {cache.fingerprint[:12]}: {cache.path}", as_json)
 
@@ -397,7 +397,7 @@ def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
 
     progress = start_progress("extract", "clips", as_json)
-    return run_extraction(ExtractOptions(**given), progress, note_unless(as_json))
+    return run_extraction(ExtractOptions(**given), progress, log_unless(as_json))
 
 
 def _train(
@@ -407,7 +407,7 @@ def _train(
 
     opened = open_cache(cache, cache_root)
     if cache is None:
-        note_unless(as_json)(
+        log_unless(as_json)(
             f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest"
         )
     run = verbs.train(opened, **given, **_told(as_json))
@@ -416,7 +416,7 @@ def _train(
 
 def _told(as_json: bool) -> dict[str, Any]:
     return {
-        "progress": start_progress("train", "epochs", as_json), "note": note_unless(as_json)
+        "progress": start_progress("train", "epochs", as_json), "log": log_unless(as_json)
     }  # fmt: skip
 
 
@@ -425,7 +425,7 @@ def _print_trained(run: Any, as_json: bool) -> None:
 
     _print_results(read_results(run.path), run.path, as_json)
     folder = shlex.quote(str(run.path))
-    note_unless(as_json)(
+    log_unless(as_json)(
         f"next: structalign report {folder}, structalign search {folder} 'your words'"
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.progress import Note, Progress, ProgressLine, note_on_stderr
+from .core.progress import Log, Progress, ProgressLine, log_to_stderr
 from .evaluate import evaluate
 from .extract import extract
 from .search import search
@@ -31,7 +31,7 @@ def train(
     device: str = "auto",
     checkpoint_every: float = 60.0,
     progress: Progress | None = None,
-    note: Note | None = None,
+    log: Log | None = None,
     settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> "Run":
@@ -51,8 +51,8 @@ def train(
         overwrite: begin anew where a run exists.
         device: auto, cpu or cuda.
         checkpoint_every: seconds between checkpoints inside a task.
-        progress: told (done, total, detail) after each epoch; a line on stderr by default.
-        note: told what a person should know; stderr by default.
+        progress: called with (done, total, detail) after each epoch; a line on stderr by default.
+        log: called with what a person should know, a line at a time; stderr by default.
         settings: changes of the method's settings, by name.
         changes: the same as keywords, such as ``epochs=3``.
 
@@ -65,7 +65,7 @@ def train(
     """
     from .train.runs.create import create_run
 
-    told = note or note_on_stderr
+    report = log or log_to_stderr
     run = create_run(
         cache,
         method,
@@ -76,10 +76,10 @@ def train(
         overwrite,
         device,
         {**(settings or {}), **changes},
-        told,
+        report,
         order,
     )
-    return _learn(run, until, checkpoint_every, progress, told)
+    return _learn(run, until, checkpoint_every, progress, report)
 
 
 def append(
@@ -90,7 +90,7 @@ def append(
     order: str | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress | None = None,
-    note: Note | None = None,
+    log: Log | None = None,
 ) -> "Run":
     """Teach a finished run the categories of another cache as its next tasks.
 
@@ -104,8 +104,8 @@ def append(
         tasks: how many tasks, as equal as can be, or the number of categories of each.
         order: as for ``train``.
         checkpoint_every: seconds between checkpoints inside a task.
-        progress: told (done, total, detail) after each epoch; a line on stderr by default.
-        note: told what a person should know; stderr by default.
+        progress: called with (done, total, detail) after each epoch; a line on stderr by default.
+        log: called with what a person should know, a line at a time; stderr by default.
 
     Returns:
         The run, grown, with its ``results.json``.
@@ -117,20 +117,20 @@ def append(
     from .train.runs.run import Run
 
     opened = run if isinstance(run, Run) else Run.open(run)
-    told = note or note_on_stderr
-    grown = extend_run(opened, cache, tasks, order, told)
-    return _learn(grown, None, checkpoint_every, progress, told)
+    report = log or log_to_stderr
+    grown = extend_run(opened, cache, tasks, order, report)
+    return _learn(grown, None, checkpoint_every, progress, report)
 
 
 def _learn(
-    run: "Run", until: int | None, checkpoint_every: float, progress: Progress | None, note: Note
+    run: "Run", until: int | None, checkpoint_every: float, progress: Progress | None, log: Log
 ) -> "Run":
     from .experiments.driver import train_and_measure
     from .search.searcher import prepare_search
 
     tell = progress or ProgressLine("train", "epochs", quiet=False)
-    train_and_measure(run, until, checkpoint_every, tell, note)
-    prepare_search(run, note)
+    train_and_measure(run, until, checkpoint_every, tell, log)
+    prepare_search(run, log)
     return with_decoder(run)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..core.errors import StructAlignError, unknown
-from ..core.progress import note_on_stderr
+from ..core.progress import log_to_stderr
 from .identity import BackboneIdentity, Preprocessing
 from .stem import KNOWN, Stem
 from .weight_hashes import hash_digests, weight_digests
@@ -185,7 +185,7 @@ def _weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
     source = open_clip.get_pretrained_cfg(name, pretrained)
     for chatty in ("open_clip", "huggingface_hub"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
-    note_on_stderr(f"weights '{pretrained}' of '{name}': from the hub's cache, or downloaded now")
+    log_to_stderr(f"weights '{pretrained}' of '{name}': from the hub's cache, or downloaded now")
     try:
         path = Path(open_clip.download_pretrained(source))
     except Exception as error:

@@ -86,7 +86,7 @@ def measure(name: str, device: torch.device, compute: str, share: float, backbon
         out, quiet = Path(folder) / "run", lambda *_: None
         began = time.perf_counter()
         run = create_run(
-            cache, "structalign", TASKS, out=out, device=device.type, settings=overrides, note=quiet
+            cache, "structalign", TASKS, out=out, device=device.type, settings=overrides, log=quiet
         )
         results = train_and_measure(run, None, 60.0, quiet, quiet)
         whole = time.perf_counter() - began

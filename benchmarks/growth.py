@@ -78,7 +78,7 @@ def learn(clips: int, views: int, frames: int) -> float:
         settings, quiet = {"epochs": 2, "adapted_blocks": 2}, lambda *_: None
         began = time.perf_counter()
         run = create_run(
-            cache, "structalign", 2, out=root / "run", device="cpu", settings=settings, note=quiet
+            cache, "structalign", 2, out=root / "run", device="cpu", settings=settings, log=quiet
         )
         train_and_measure(run, None, 60.0, quiet, quiet)
         return time.perf_counter() - began

@@ -34,7 +34,7 @@ def measure(tasks: int, folder: Path) -> list[dict[str, float]]:
     cache = make_cache(folder / "cache", 4, 4, 12, 1, 4, tasks, 4, "demo", ("demo", "demo"))
     settings, quiet = {"epochs": 1, "eval_every": tasks}, lambda *_: None
     run = create_run(
-        cache, "structalign", tasks, out=folder / "run", device="cpu", settings=settings, note=quiet
+        cache, "structalign", tasks, out=folder / "run", device="cpu", settings=settings, log=quiet
     )
     rows = []
     for t in sorted({max(NEAR, tasks * part // 4) for part in range(5)}):

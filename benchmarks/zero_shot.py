@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = make_cache(Path(folder), cut, TRAIN, TEST, 1, CAPTIONS, TASKS)
         quiet = lambda *_: None  # noqa: E731
-        run = create_run(cache, "zeroshot", TASKS, out=Path(folder) / "run", note=quiet)
+        run = create_run(cache, "zeroshot", TASKS, out=Path(folder) / "run", log=quiet)
         whole = seconds(lambda: train_and_measure(run, None, 60.0, quiet, quiet))
         alone = seconds(lambda: one_stage(run))
     limit = f"one stage alone, {alone:.0f} s"

@@ -12,7 +12,7 @@ from ..core.file_hashes import FileHashCache
 from ..core.files import is_plain_file, read_json
 from ..core.lease import Lease
 from ..core.permissions import make_read_only, make_root, make_writable, open_to_group, own_copy
-from ..core.progress import note_on_stderr
+from ..core.progress import log_to_stderr
 from .checksums import MANIFEST
 from .reader import FeatureCache
 from .tokens import is_remote
@@ -150,7 +150,7 @@ class CacheRoot:
                 return FeatureCache.open(folder)
             except StructAlignError as error:
                 # A damaged cache in a shared root costs itself alone.
-                note_on_stderr(f"left out: {error}")
+                log_to_stderr(f"left out: {error}")
         return FeatureCache.open(fitting[-1])
 
     def locate(self, reference: str | None) -> str | Path:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .errors import StructAlignError
-from .progress import ProgressLine, note_on_stderr
+from .progress import ProgressLine, log_to_stderr
 from .termination import interrupt_on_sigterm
 
 PROGRESS = "structalign.progress"
@@ -28,14 +28,14 @@ class ErrorLines(click.Group):
             if isinstance(error, OSError):
                 where = f": {error.filename}" if error.filename else ""
                 text = f"{error.strerror or error}{where}; nothing unfinished was published"
-            note_on_stderr(f"error: {text}")
+            log_to_stderr(f"error: {text}")
             context.exit(1)
         except KeyboardInterrupt:
             progress: ProgressLine | None = context.find_root().meta.get(PROGRESS)
             at = f" at {progress.line}" if progress and progress.line else ""
             again = shlex.join(["structalign", *sys.argv[1:]])
-            note_on_stderr(f"interrupted{at}")
-            note_on_stderr(f"nothing is lost; the same command goes on: {again}")
+            log_to_stderr(f"interrupted{at}")
+            log_to_stderr(f"nothing is lost; the same command goes on: {again}")
             context.exit(130)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .terminal import printable
 
 Progress = Callable[[int, int, str], None]  # done, total, detail
-Note = Callable[[str], None]
+Log = Callable[[str], None]
 
 ERASE_LINE = "\r\x1b[K"  # to the line's start, and clear to its end
 
@@ -59,12 +59,12 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {left:02d} s" if minutes else f"{seconds:.0f} s"
 
 
-def note_on_stderr(line: str) -> None:
+def log_to_stderr(line: str) -> None:
     """The default way to tell a person something; on a terminal, in place of a progress line."""
     erase = ERASE_LINE if sys.stderr.isatty() else ""
     print(erase + printable(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def note_unless(quiet: bool) -> Note:
-    """``note_on_stderr``, or what tells nothing."""
-    return (lambda line: None) if quiet else note_on_stderr
+def log_unless(quiet: bool) -> Log:
+    """``log_to_stderr``, or what tells nothing."""
+    return (lambda line: None) if quiet else log_to_stderr

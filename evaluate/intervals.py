@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
-from .answers import Answer, read_answers
+from .query_results import QueryResult, read_query_results
 
 DRAWS, LEVEL = 2000, 0.95
 COUNTS = 40_000_000  # draws times queries that are kept at once: 320 MB
@@ -51,12 +51,12 @@ def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
         StructAlignError: the run has no answers, since an older version measured it.
     """
     last = len(tasks)
-    now = read_answers(run, last)
+    now = read_query_results(run, last)
     if not now:
         raise StructAlignError(
             f"run {run} does not say what each caption found; 'eval --again {run}' adds it"
         )
-    then = {task: _of_task(read_answers(run, task), task) for task in range(1, last)}
+    then = {task: _of_task(read_query_results(run, task), task) for task in range(1, last)}
     old = sum(len(names) for names in tasks[:-1])
     count, found = len(now), dict[str, list[float]]()
     for k in (1, 10):
@@ -92,7 +92,7 @@ def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
     )
 
 
-def _of_task(answers: Sequence[Answer], task: int) -> list[Answer]:
+def _of_task(answers: Sequence[QueryResult], task: int) -> list[QueryResult]:
     return [answer for answer in answers if answer.task == task]
 
 

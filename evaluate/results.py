@@ -83,7 +83,7 @@ class Results:
     scope: dict[str, str]
     galleries: dict[str, str]
     ties: int
-    doubts: list[str]
+    warnings: list[str]
     figures: dict[str, dict[str, Matrix]]
     settings: dict[str, Any]
 
@@ -163,7 +163,7 @@ def make_results(run: "Run") -> Results:
             "stages": "stored",
         },
         ties=(rows[-1].ties or {"t2v": 0})["t2v"],
-        doubts=_doubts(run, recorded),
+        warnings=_warnings(run, recorded),
         figures=figures,
     )
 
@@ -187,12 +187,12 @@ def _evaluated_on(run: "Run", tasks: int) -> str:
     return learnt if any(own) else "test"
 
 
-def _doubts(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
+def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a reader of the figures should know of the clips that they are over."""
     numbers, stream = range(1, len(recorded) + 1), run.stream
     clips = [clip for number in numbers for clip in stream.eval_clips(number)]
     own = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
-    told = [shared_captions(clips), *recorded[-1].get("doubts", ())]
+    told = [shared_captions(clips), *recorded[-1].get("warnings", ())]
     if own:
         which = ", ".join(map(str, own[:9])) + ", ..." * (len(own) > 9)
         told.append(

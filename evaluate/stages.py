@@ -22,10 +22,10 @@ from ..train.losses import pooled_unit
 from ..train.methods.base import Method
 from ..train.runs.run import Run
 from ..train.stream import Queries
-from .answers import Answer, first_clips
 from .diagnostics import class_cosines, drift
 from .metrics import Ranks, text_to_video_ranks, video_to_text_ranks
 from .protocol import StageScores, stage_scores
+from .query_results import QueryResult, first_clips
 from .zero_shot import ZeroShotScores
 
 Record = dict[str, Any]
@@ -73,18 +73,18 @@ class StageEvaluator:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.queries: list[Queries] = []
-        self.untrained = ZeroShotScores()
+        self.zero_shot = ZeroShotScores()
         self.arrival: Record = {}
 
-    def arrive(self, number: int, method: Method, untrained: Block | None = None) -> None:
+    def arrive(self, number: int, method: Method, zero_shot: Block | None = None) -> None:
         """Measure task ``number`` before it is learnt: zero-shot, and by the newest path.
 
-        ``untrained``: its clips by the pre-trained towers, where they are at hand.
+        ``zero_shot``: its clips by the pre-trained towers, where they are at hand.
         """
         for earlier in range(len(self.queries) + 1, number):
             self._meet(earlier, method, None)
-        own = self._meet(number, method, untrained)
-        before = text_to_video_ranks(self.untrained.alone(), own.target).summary()
+        own = self._meet(number, method, zero_shot)
+        before = text_to_video_ranks(self.zero_shot.alone(), own.target).summary()
         self.arrival = {"zero_shot": before, "ahead": before if number > 1 else None}
         if number > 1 and not method.is_pretrained:
             ahead = Gallery([encode_clips(self.run.stream, number, number - 1, method)])
@@ -103,17 +103,17 @@ class StageEvaluator:
         gallery = self.run.gallery(number)
         measured = self._whole(number, method, gallery) if is_whole else self._own(method, gallery)
         seconds = round(time.monotonic() - began, 3)
-        doubts = [*method.doubts(), *measured.pop("doubts", ())]
-        common = {"stage": number, "arrival": self.arrival, "doubts": doubts}
+        warnings = [*method.warnings(), *measured.pop("warnings", ())]
+        common = {"stage": number, "arrival": self.arrival, "warnings": warnings}
         return {**common, **measured, "seconds": seconds}
 
     def _whole(self, number: int, method: Method, gallery: Gallery) -> Record:
         """Every task seen so far."""
         old = range(1, number) if method.parameter_groups() else ()
         reencoded = self._reencode(old, method)
-        zero_shot = self.untrained.all()
+        zero_shot = self.zero_shot.all()
         scores = (
-            StageScores(zero_shot, {}, self.untrained.texts())
+            StageScores(zero_shot, {}, self.zero_shot.texts())
             if method.is_pretrained
             else stage_scores(method, gallery, self.queries, reencoded)
         )
@@ -128,11 +128,11 @@ class StageEvaluator:
             else None if task in old else then
             for task, (q, then) in enumerate(zip(self.queries, stored, strict=True), 1)
         ]  # fmt: skip
-        before, last = self.untrained.newest(), self.queries[-1]
+        before, last = self.zero_shot.newest(), self.queries[-1]
         gone = [task for task in old if task not in reencoded]
         drifted = {task: (gallery.blocks[task - 1], block) for task, block in reencoded.items()}
         return {
-            "doubts": [
+            "warnings": [
                 f"tasks {', '.join(map(str, gone))} were not encoded again: the tokens of their "
                 "caches are not there, so BWF re-encoded is not measured"
             ]
@@ -171,8 +171,8 @@ class StageEvaluator:
             t2v = text_to_video_ranks(scores, queries.target)
             return t2v, video_to_text_ranks(scores, queries.target).summary()
 
-        untrained = self.untrained.newest()
-        before, v2t_before = told(untrained)
+        zero_shot = self.zero_shot.newest()
+        before, v2t_before = told(zero_shot)
         ranks, v2t = (
             (before, v2t_before)
             if method.is_pretrained
@@ -206,14 +206,14 @@ class StageEvaluator:
                     raise
         return found
 
-    def _meet(self, number: int, method: Method, untrained: Block | None) -> Queries:
+    def _meet(self, number: int, method: Method, zero_shot: Block | None) -> Queries:
         """Take up a task: its captions, and its clips by the pre-trained towers."""
         queries = self.run.stream.queries(number, method.tokenize)
-        block = untrained or self.run.untrained_block(number)
+        block = zero_shot or self.run.zero_shot_block(number)
         if block is None:  # a run of an older version did not keep them
             block = encode_clips(self.run.stream, number, number, method.pretrained)
         self.queries.append(queries)
-        self.untrained.add(method.pretrained, queries, block)
+        self.zero_shot.add(method.pretrained, queries, block)
         return queries
 
     def _overall(self, scores: Tensor, gallery: Gallery) -> Record:
@@ -246,7 +246,7 @@ class StageEvaluator:
                 asked, ranks.values.tolist(), every, strict=True
             ):
                 first = found[len(lines)] if found else ()
-                answer = Answer(task, clip.id, clip.category, text, rank, rank_seen, first)
+                answer = QueryResult(task, clip.id, clip.category, text, rank, rank_seen, first)
                 lines.append(answer.to_json())
         return lines
 

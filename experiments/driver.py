@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..core.progress import Note, Progress
+from ..core.progress import Log, Progress
 from ..evaluate.results import Results, save_results
 from ..evaluate.stages import Record, StageEvaluator, is_whole_stage, missing_stages
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream
@@ -20,7 +20,7 @@ def measure_training(
     yield from missing_stages(run, last)
     for event in train_stream(run, until, checkpoint_every):
         if isinstance(event, TaskArrived):
-            evaluator.arrive(event.task, event.method, event.untrained)
+            evaluator.arrive(event.task, event.method, event.zero_shot)
         elif isinstance(event, TaskLearnt):
             is_whole = is_whole_stage(run, event.task, last)
             stage = evaluator.stage(event.task, event.method, is_whole)
@@ -31,7 +31,7 @@ def measure_training(
 
 
 def train_and_measure(
-    run: Run, until: int | None, checkpoint_every: float, progress: Progress, note: Note
+    run: Run, until: int | None, checkpoint_every: float, progress: Progress, log: Log
 ) -> Results:
     """Train a run, measure every stage, leave ``results.json``."""
     epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
@@ -43,14 +43,14 @@ def train_and_measure(
             continue
         if event["t2v"] is None:
             own = event["row"]["t2v/stored/task"][-1]["R@1"]
-            note(f"task {event['stage']}: R@1 {own:.2f} within the task ({event['seconds']:.1f} s)")
+            log(f"task {event['stage']}: R@1 {own:.2f} within the task ({event['seconds']:.1f} s)")
         else:
             now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
             where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
-            note(f"task {event['stage']}: R@1 {now:.2f} over {where}")
+            log(f"task {event['stage']}: R@1 {now:.2f} over {where}")
             recall = f", R@1 {now:.2f} after task {event['stage']}"
         if len(losses) > 1 and losses[0] > NOTHING and losses[-1] > HARDLY * losses[0]:
-            note(
+            log(
                 f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "
                 "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"
             )

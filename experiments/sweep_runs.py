@@ -161,7 +161,7 @@ def _create(planned: PlannedRun, device: str) -> Run:
     """The run in its folder, or a new one there."""
     return create_run(
         FeatureCache.open(planned.cache), planned.method, planned.tasks, planned.seed,
-        planned.folder, device=device, settings=planned.settings, note=_quiet,
+        planned.folder, device=device, settings=planned.settings, log=_quiet,
         order=planned.order,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.progress import Note, Progress
+from ..core.progress import Log, Progress
 
 if TYPE_CHECKING:
     from ..cache.reader import FeatureCache
@@ -12,15 +12,15 @@ def extract(
     dataset: str = "demo",
     *,
     progress: Progress | None = None,
-    note: Note | None = None,
+    log: Log | None = None,
     **options: Any,
 ) -> "FeatureCache":
     """Extract a dataset's tokens, unless a cache with the same fingerprint is there already.
 
     Args:
         dataset: demo, msrvtt, actnet or manifest.
-        progress: told (done, total, detail); a line on stderr by default.
-        note: told what a person should know, a line at a time; stderr by default.
+        progress: called with (done, total, detail); a line on stderr by default.
+        log: called with what a person should know, a line at a time; stderr by default.
         options: fields of ``extract.settings.ExtractOptions``, such as ``root``.
 
     Raises:
@@ -29,4 +29,4 @@ def extract(
     from .pipeline import run_extraction
     from .settings import ExtractOptions
 
-    return run_extraction(ExtractOptions(dataset, **options), progress, note).cache
+    return run_extraction(ExtractOptions(dataset, **options), progress, log).cache

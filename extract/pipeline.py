@@ -14,11 +14,11 @@ from ..cache.root import CacheRoot
 from ..cache.writer import CacheWriter, ClipOutcome
 from ..core.errors import StructAlignError
 from ..core.lease import Lease
-from ..core.progress import Note, Progress, ProgressLine, note_on_stderr
+from ..core.progress import Log, Progress, ProgressLine, log_to_stderr
 from .datasets.dataset import Dataset
-from .datasets.doubts import doubts, refuse_overlap
 from .datasets.registry import read_dataset
 from .datasets.subset import subset
+from .datasets.warnings import dataset_warnings, refuse_overlap
 from .plan import Plan, explain_miss, make_plan
 from .settings import ExtractOptions, ExtractSettings, resolve_settings
 
@@ -65,7 +65,7 @@ class ExtractReport:
 
 
 def run_extraction(
-    options: ExtractOptions, progress: Progress | None = None, note: Note | None = None
+    options: ExtractOptions, progress: Progress | None = None, log: Log | None = None
 ) -> ExtractReport:
     """Publish the cache that is asked for: found, waited for, or made.
 
@@ -74,7 +74,7 @@ def run_extraction(
             that changed meanwhile.
     """
     progress = progress or ProgressLine("extract", "clips", quiet=False)
-    note = note or note_on_stderr
+    log = log or log_to_stderr
     root = CacheRoot(options.cache_root)
     root.open_for_writing()
     videos, splits = (Path(f) if f else None for f in (options.root, options.splits))
@@ -88,14 +88,14 @@ def run_extraction(
     plan = make_plan(dataset, settings, root)
     if options.dataset == "manifest" and not options.allow_overlap:
         refuse_overlap(dataset.catalog, plan.sources)
-    for told in doubts(dataset.catalog):
-        note(told)
+    for told in dataset_warnings(dataset.catalog):
+        log(told)
     published = root.folder(plan.spec.fingerprint())
     if root.is_published(published.name) and not options.retry_bad:
         return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)
     if changed := explain_miss(plan, root, dataset.root):
-        note(changed)
-    extraction = Extraction(dataset, plan, settings, options, root, progress, note)
+        log(changed)
+    extraction = Extraction(dataset, plan, settings, options, root, progress, log)
     path, reused = extraction.run()
     return ExtractReport(FeatureCache.open(path), reused, time.monotonic() - began)
 
@@ -110,7 +110,7 @@ class Extraction:
     options: ExtractOptions
     root: CacheRoot
     progress: Progress
-    note: Note
+    log: Log
 
     def run(self) -> tuple[Path, bool]:
         """The published folder, and whether somebody else published it."""
@@ -118,7 +118,7 @@ class Extraction:
         published = self.root.folder(fingerprint)
         while True:
             lease = self.root.lease(fingerprint)
-            lease.acquire(lambda who: self.note(f"{who} is extracting this cache; waiting for it"))
+            lease.acquire(lambda who: self.log(f"{who} is extracting this cache; waiting for it"))
             with lease:
                 if self.root.is_published(fingerprint):
                     bad = FeatureCache.open(published).quarantine
@@ -212,7 +212,7 @@ class Extraction:
             return run_inline(config, stem, self.dataset.catalog, batches)
         if options.engine == "ray" or options.is_for_ray:
             return run_ray(config, stem, batches, options.workers, options.ray_address)
-        return run_auto(config, stem, self.dataset.catalog, batches, self.note)
+        return run_auto(config, stem, self.dataset.catalog, batches, self.log)
 
     def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
         bad, max_bad = [one for one in outcomes if one.reason], self.options.max_bad
@@ -222,7 +222,7 @@ class Extraction:
             return
         for one in bad:
             path = self.dataset.catalog[one.clip].path
-            self.note(f"  bad: {one.clip} ({path}): {one.reason}, {one.message}")
+            self.log(f"  bad: {one.clip} ({path}): {one.reason}, {one.message}")
         listing = ", ".join(f"{o.clip}: {o.reason}" for o in bad[:3])
         raise StructAlignError(
             f"{len(bad)} of {len(outcomes)} clips are bad ({listing}"
@@ -240,7 +240,7 @@ class Extraction:
         if not past:
             return
         clip, (end, video) = max(past.items(), key=lambda item: item[1][0] - item[1][1])
-        self.note(
+        self.log(
             f"{len(past)} of {len(outcomes)} clips end after their video; taken to its end (the "
             f"furthest: {clip}, to {end:g} s of {video:.2f} s)"
         )

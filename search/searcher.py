@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
-from ..core.progress import Note, note_on_stderr
+from ..core.progress import Log, log_to_stderr
 from ..train.gallery import Block, compare, fuse
 from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures
@@ -96,7 +96,7 @@ class Searcher:
         None, too, without faiss: the exact search is slow for so many clips, but right.
         """
         if find_spec("faiss") is None:
-            note_on_stderr(
+            log_to_stderr(
                 f"{len(self)} clips are compared one by one; "
                 "pip install 'structalign[serve]' for an index"
             )
@@ -115,7 +115,7 @@ class Searcher:
             recall = self._check(shortlist)
             shortlist.save_check(folder, blocks, recall)
             if recall < ENOUGH:
-                note_on_stderr(
+                log_to_stderr(
                     f"the index finds {100 * recall:.1f}% of what the exact search of "
                     f"{type(self.method).__name__} finds; every query is compared with all clips"
                 )
@@ -259,7 +259,7 @@ class Searcher:
 
     def _text_of(self, part: Part, paths: dict[int, TextFeatures]) -> Tensor:
         """The query as a whole [D], by the path of a part's task."""
-        text = paths[self.method.path_of(part.block.task)].text[0]
+        text = paths[self.method.route_of(part.block.task)].text[0]
         return F.normalize(text, dim=-1).cpu()
 
     def _place(self, at: int) -> tuple[Part, int]:
@@ -269,7 +269,7 @@ class Searcher:
 
     def _compare(self, part: Part, paths: dict[int, TextFeatures]) -> dict[str, Tensor]:
         """Similarities [V] of a part's clips to the query, word-frame's two directions too."""
-        text = paths[self.method.path_of(part.block.task)]
+        text = paths[self.method.route_of(part.block.task)]
         compared = compare(self.method, text, part.block.embeddings).similarities
         found = {name: scores[0].cpu() for name, scores in compared.items()}
         if "word_frame" in found:
@@ -303,7 +303,7 @@ class Searcher:
         answers: tuple[WordMatch, ...] = ()
         frame = 0
         if "word_frame" in parts:
-            text = paths[self.method.path_of(part.block.task)]
+            text = paths[self.method.route_of(part.block.task)]
             frames = F.normalize(part.block.embeddings[row], dim=-1)
             unit = F.normalize(text.words[0, : int(text.lengths[0])], dim=-1).cpu()
             each = frames @ unit.T
@@ -323,8 +323,8 @@ class Searcher:
         )  # fmt: skip
 
 
-def prepare_search(run: Run, note: Note, exact: int = EXACT) -> None:
-    """Build and check the index of a run of more than ``exact`` clips; ``note`` says why not.
+def prepare_search(run: Run, log: Log, exact: int = EXACT) -> None:
+    """Build and check the index of a run of more than ``exact`` clips; ``log`` says why not.
 
     A search builds it too, where it is missing.
     """
@@ -335,7 +335,7 @@ def prepare_search(run: Run, note: Note, exact: int = EXACT) -> None:
     try:
         Searcher(run, exact=exact)
     except StructAlignError as error:
-        note(f"no index for search was built: {error}")
+        log(f"no index for search was built: {error}")
 
 
 def _without(block: Block, clips: set[str]) -> Block:

@@ -11,7 +11,7 @@ from .methods.base import Encoder
 from .model.similarity import fused_similarity
 from .model.towers import TextFeatures
 
-UNTRAINED = "pretrained"  # the name of the evaluated clips by the pre-trained towers
+ZERO_SHOT = "pretrained"  # the name of the evaluated clips by the pre-trained towers
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Gallery:
         """Captions int64 [T, L] with each block, in turn. Paths that repeat are encoded once."""
         texts: dict[int, TextFeatures] = {}
         for block in self.blocks:
-            path = encoder.path_of(block.task)
+            path = encoder.route_of(block.task)
             if path not in texts:
                 texts = {path: encoder.encode_texts(ids, block.task)}
             yield compare(encoder, texts[path], block.embeddings)

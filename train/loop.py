@@ -10,7 +10,7 @@ from torch import Tensor
 from ..core.errors import StructAlignError
 from ..core.lease import Lease
 from .epoch_selection import BestEpoch, SelectionScore
-from .gallery import UNTRAINED, Block
+from .gallery import ZERO_SHOT, Block
 from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients
 from .runs.checkpoint import EpochCheckpoints
@@ -27,12 +27,12 @@ CHECKPOINT_EVERY = 60.0  # seconds
 class TaskArrived:
     """A task is about to be learnt; ``method`` is as its predecessor left it.
 
-    ``untrained``: its evaluated clips by the pre-trained towers.
+    ``zero_shot``: its evaluated clips by the pre-trained towers.
     """
 
     task: int
     method: Method
-    untrained: Block
+    zero_shot: Block
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def train_stream(
         method = run.method_after(run.finished)
         checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
         for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
-            untrained = encode_clips(stream, number, number, method.pretrained)
-            yield TaskArrived(number, method, untrained)
+            zero_shot = encode_clips(stream, number, number, method.pretrained)
+            yield TaskArrived(number, method, zero_shot)
             task = stream.task(number, method.tokenize)
             method.begin_task(task)
             if method.parameter_groups():
                 yield from learn(task, method, run, checkpoints)
             method.end_task(task)
-            blocks = {**gallery_blocks(run, method, number, untrained), UNTRAINED: untrained}
+            blocks = {**gallery_blocks(run, method, number, zero_shot), ZERO_SHOT: zero_shot}
             run.save_task(number, method, blocks)
             checkpoints.clear()
             yield TaskLearnt(number, method)
@@ -165,16 +165,16 @@ def encode_clips(
     return Block(path, tuple(clip.id for clip in clips), embeddings)
 
 
-def gallery_blocks(run: Run, method: Method, number: int, untrained: Block) -> dict[str, Block]:
+def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> dict[str, Block]:
     """What the gallery keeps of a finished task: evaluated clips, and all training clips.
 
-    ``untrained``: its evaluated clips by the pre-trained towers, which are those of a method that
+    ``zero_shot``: its evaluated clips by the pre-trained towers, which are those of a method that
     stays as they are.
     """
     stream = run.stream
     splits = {str(split): stream.eval_clips(number, split) for split in stream.eval_splits}
     splits["train"] = stream.train_clips(number, with_heldout=True)
-    known = {str(run.settings.eval_split): untrained} if method.is_pretrained else {}
+    known = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
     return known | {
         split: Block(
             number,

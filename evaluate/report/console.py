@@ -66,7 +66,7 @@ def results_table(results: dict[str, Any]) -> str:
         )
     if results["ties"]:
         lines.append(f"{results['ties']} queries tie; they count with their expected rank")
-    return "\n".join(part for line in [*lines, *results.get("doubts", [])] for part in _fit(line))
+    return "\n".join(part for line in [*lines, *results.get("warnings", [])] for part in _fit(line))
 
 
 def _fit(line: str) -> list[str]:

@@ -10,7 +10,7 @@ from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.errors import StructAlignError
 from ...train.runs.config import find_cache, parts_of
-from ..answers import Answer, read_answers
+from ..query_results import QueryResult, read_query_results
 from .finished_runs import FinishedRun
 from .layout import grid, section
 from .tables import number
@@ -21,7 +21,7 @@ Pictures = Callable[[Sequence[tuple[FeatureCache, Clip]]], list[bytes | None]]
 
 def examples(run: FinishedRun, root: CacheRoot, pictures: Pictures | None) -> str:
     """Some captions of a run, right and wrong, one a task at most; pictures where videos are."""
-    answers = [a for a in read_answers(run.path, run.results["tasks"]) if a.found]
+    answers = [a for a in read_query_results(run.path, run.results["tasks"]) if a.found]
     right = _spread([a for a in answers if a.rank_seen is not None and a.rank_seen <= 1])
     wrong = _spread([a for a in answers if a.rank_seen is not None and a.rank_seen > 1])
     clips = _clips(run, root)
@@ -37,7 +37,7 @@ def examples(run: FinishedRun, root: CacheRoot, pictures: Pictures | None) -> st
     return section("As found", text, grid(*cards, kind="small"))
 
 
-def _spread(answers: list[Answer]) -> list[Answer]:
+def _spread(answers: list[QueryResult]) -> list[QueryResult]:
     """The middle answer of each task, of at most so many tasks."""
     tasks = list(dict.fromkeys(answer.task for answer in answers))
     chosen = tasks[:: -(-len(tasks) // SHOWN) or 1]
@@ -60,7 +60,7 @@ def _clips(run: FinishedRun, root: CacheRoot) -> dict[str, tuple[FeatureCache, C
     return {name: one for name, one in found.items() if name not in several}
 
 
-def _card(answer: Answer, clips: dict[str, Any], drawn: dict[str, bytes]) -> str:
+def _card(answer: QueryResult, clips: dict[str, Any], drawn: dict[str, bytes]) -> str:
     first, rank = answer.found[0], number(answer.rank_seen, 0)
     is_right = first == answer.clip
     category = f" ({clips[first][1].category})" if first in clips else ""

@@ -88,7 +88,7 @@ def _warnings(groups: Groups) -> str:
         told.append("RANDOM WEIGHTS: a dry run, the figures mean nothing.")
     if any(results["selection"] == "reference" for results in everything):
         told.append("Some runs chose their epochs on the test set (selection: reference).")
-    told += dict.fromkeys(line for one in everything for line in one.get("doubts", []))
+    told += dict.fromkeys(line for one in everything for line in one.get("warnings", []))
     return "".join(f'<p class="warning">{escape(line)}</p>' for line in told)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ...backbones.stem import Stem
 from ...cache.catalog import Catalog, Clip
-from ...core.progress import Note
+from ...core.progress import Log
 from ..worker import Batch, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray
@@ -16,7 +16,7 @@ MEASURED = 2.0  # seconds of work before the first; the first part, which warms 
 
 
 def run_auto(
-    config: WorkerConfig, stem: Stem, catalog: Catalog, batches: list[Batch], note: Note
+    config: WorkerConfig, stem: Stem, catalog: Catalog, batches: list[Batch], log: Log
 ) -> Iterator[tuple[int, int]]:
     """Every batch, or part of one. Yields (batch, clips done)."""
     parts = [
@@ -24,7 +24,7 @@ def run_auto(
         for number, clips in batches
         for at in range(0, len(clips), PART)
     ]
-    note("extracting in this process as long as that is faster than starting Ray")
+    log("extracting in this process as long as that is faster than starting Ray")
     workers, left = os.cpu_count() or 1, sum(len(clips) for _, clips in parts)
     with inline_worker(config, stem, catalog) as worker:
         for count, done in enumerate(worker.run(parts), 1):
@@ -36,7 +36,7 @@ def run_auto(
                 break
         else:
             return
-    note(
+    log(
         f"going on through Ray, {workers} workers: about {saved:.0f} s less for the {left} clips "
         "that are left"
     )

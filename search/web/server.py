@@ -10,7 +10,7 @@ import uvicorn
 
 from ... import open_cache, open_run
 from ...core.errors import StructAlignError
-from ...core.progress import note_on_stderr
+from ...core.progress import log_to_stderr
 from .access import is_loopback
 from .app import make_app
 from .library import Library
@@ -44,7 +44,7 @@ def run_server(
     address = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     clips = sum(len(one.searcher) for one in library.served.values())
-    note_on_stderr(f"http://{shown}:{address}  ({clips} clips; Ctrl-C ends)")
+    log_to_stderr(f"http://{shown}:{address}  ({clips} clips; Ctrl-C ends)")
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False
     )

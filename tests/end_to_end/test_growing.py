@@ -122,7 +122,7 @@ def test_own_collections_without_labels(days: tuple[Cli, list[str]], tmp_path: P
     results = cli.json("append", run, "--cache", wednesday)
     assert results["categories"] == [["monday"], ["tuesday"], ["wednesday"]]
     assert results["evaluated_on"] == "clips that were learnt" and results["coverage"] == 1
-    assert any("tasks without test clips (1, 2, 3)" in line for line in results["doubts"])
+    assert any("tasks without test clips (1, 2, 3)" in line for line in results["warnings"])
     found = cli.json("search", run, "a red star", "--top", "99")
     assert found["clips"] == 8 == len({hit["clip"] for hit in found["results"]})
     shown = cli("eval", run).stdout
@@ -177,7 +177,7 @@ def test_earlier_tokens_are_not_needed(caches: tuple[Cli, dict[str, str]], tmp_p
     assert bytes_of(run, "tasks/*/*") == bytes_of(tmp_path / "whole", "tasks/*/*")
     assert results["matrix"] == whole["matrix"] and results["final"]["BWF"] == whole["final"]["BWF"]
     assert whole["final"]["BWF_reencoded"] is not None is results["final"]["BWF_reencoded"]
-    assert any("tasks 1, 2 were not encoded again" in line for line in results["doubts"])
+    assert any("tasks 1, 2 were not encoded again" in line for line in results["warnings"])
     assert "re-encoded not measured" in cli("eval", run, "--cache-root", elsewhere).stdout
     cli.json("report", run, "--out", tmp_path / "report.html", "--cache-root", elsewhere)
 
@@ -229,8 +229,8 @@ def test_a_category_that_comes_again_is_more_of_the_same_class(
     assert len(stream.class_number) == 10
     again, before = stream.task(2, ids_of), stream.task(1, ids_of)
     assert set(before.clip_labels.tolist()) < set(again.clip_labels.tolist()) == set(range(10))
-    assert not any("simplex" in line for line in first["doubts"])
-    assert any("4 of 10 classes came after the simplex of 6" in one for one in results["doubts"])
+    assert not any("simplex" in line for line in first["warnings"])
+    assert any("4 of 10 classes came after the simplex of 6" in one for one in results["warnings"])
     hits = cli.json("search", run, "a red star", "--top", "99")
     assert hits["clips"] == 24 + 40, "the same clip in two caches is found in both"
 

@@ -225,8 +225,8 @@ def test_zscl_distils_on_a_cache_of_pictures(shared: Cli, cli: Cli, tmp_path: Pa
         *train, f"zscl:reference={reference}", "--out", tmp_path / "pictured"
     )
     on_stream = shared.json(*train, "zscl", "--out", tmp_path / "stream")
-    assert with_pictures["doubts"] != on_stream["doubts"]
-    assert any("reference=stream" in line for line in on_stream["doubts"])
+    assert with_pictures["warnings"] != on_stream["warnings"]
+    assert any("reference=stream" in line for line in on_stream["warnings"])
     states = [tmp_path / run / "tasks/02/state.safetensors" for run in ("pictured", "stream")]
     assert states[0].read_bytes() != states[1].read_bytes()
     assert "another backbone or cut" in shared.error(

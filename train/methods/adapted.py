@@ -135,7 +135,7 @@ class AdaptedMethod(Method):
         """Captions [B, L] through the experts as ``route`` says."""
         return self.towers.text_features(ids, self.experts, route)
 
-    def path_of(self, task: int) -> int:
+    def route_of(self, task: int) -> int:
         """Every task has its own task prototype."""
         return task
 

@@ -40,7 +40,7 @@ class Encoder(Protocol):
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Clips as the gallery stores them, by the path of a task."""
 
-    def path_of(self, task: int) -> int:
+    def route_of(self, task: int) -> int:
         """Tasks with the same number here encode captions alike."""
 
     def encode_texts(self, ids: Tensor, task: int) -> TextFeatures:
@@ -112,7 +112,7 @@ class Method(nn.Module):
         """Frame embeddings [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
         return self.towers.video(tokens)
 
-    def path_of(self, task: int) -> int:
+    def route_of(self, task: int) -> int:
         """Tasks with the same number here encode captions alike."""
         return 0
 
@@ -148,8 +148,8 @@ class Method(nn.Module):
         )
 
     def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
-        """One caption [1, L] by the paths of some tasks: features by ``path_of`` each."""
-        one_each = {self.path_of(task): task for task in tasks}
+        """One caption [1, L] by the paths of some tasks: features by ``route_of`` each."""
+        one_each = {self.route_of(task): task for task in tasks}
         return {path: self.encode_texts(ids, task) for path, task in one_each.items()}
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
@@ -169,7 +169,7 @@ class Method(nn.Module):
         """Figures about the method's inner state for the report; ``captions``: ids, by task."""
         return {}
 
-    def doubts(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What a reader of the figures after the last task should know, a line each."""
         return []
 
@@ -260,7 +260,7 @@ class Pretrained:
         """Clips as the method's gallery would store them."""
         return self._method.gallery_embeddings(self.encode_frames(tokens))
 
-    def path_of(self, task: int) -> int:
+    def route_of(self, task: int) -> int:
         """One path for all tasks."""
         return 0
 

@@ -189,7 +189,7 @@ class MoEAdapter(Method):
                 x = y + block.mlp(block.ln_2(y)) + added.reshape(y.shape)
         return (tower.ln_post(x[:, 0]) @ tower.projection).unflatten(0, (batch, frames))
 
-    def path_of(self, task: int) -> int:
+    def route_of(self, task: int) -> int:
         """Every task has routers of its own."""
         return task
 

@@ -108,7 +108,7 @@ class ZSCL(CLIP4Clip):
         self.student.load_state_dict(self.ensemble.state_dict())
         super().end_task(task)
 
-    def doubts(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """When there was no reference data."""
         if self.options.reference != STREAM:
             return []

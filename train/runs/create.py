@@ -7,7 +7,7 @@ from typing import Any
 from ...cache.reader import FeatureCache
 from ...core.configs import read_config
 from ...core.device import resolve_device
-from ...core.progress import Note, note_on_stderr
+from ...core.progress import Log, log_to_stderr
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .folder import runs_folder
@@ -24,7 +24,7 @@ def create_run(
     overwrite: bool = False,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    note: Note = note_on_stderr,
+    log: Log = log_to_stderr,
     order: str | None = None,
 ) -> Run:
     """A new run, or the one that is there with the same configuration. As ``train`` says."""
@@ -32,15 +32,15 @@ def create_run(
     settings = settings or {}
     config = load_method(method, dataset, backbone, settings)
     if config.ignored:
-        note(f"method {config.name} has no setting {', '.join(config.ignored)}; not used")
+        log(f"method {config.name} has no setting {', '.join(config.ignored)}; not used")
     if told := unknown_rates(dataset, backbone, settings):
-        note(told)
+        log(told)
     name = run_name(cache, config.name, tasks, seed, order)
     folder = Path(out) if out else runs_folder(runs) / name
     where = resolve_device(device)
     run = Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite, order)
     if told := unequal(run.stream.categories[: task_count(tasks)], tasks):
-        note(told)
+        log(told)
     return run
 
 

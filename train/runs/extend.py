@@ -2,14 +2,14 @@
 
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
-from ...core.progress import Note
+from ...core.progress import Log
 from ..task_plan import Tasks, unequal
 from . import legacy
 from .config import describe_part, parts_of
 from .run import Run
 
 
-def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, note: Note) -> Run:
+def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
     """The run with the tasks of ``cache``, still to be learnt; the same again resumes.
 
     Raises:
@@ -22,7 +22,7 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, n
         wanted = describe_part(cache, tasks, order, is_joint)["tasks"]
         if earlier and last["tasks"] == wanted:
             if run.finished == len(run.stream):
-                note(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
+                log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
             return run
     if any(part["fingerprint"] == cache.fingerprint for part in (*earlier, last)):
         raise StructAlignError(
@@ -38,5 +38,5 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, n
     grown = run.extend(cache, tasks, order)
     told = unequal(grown.stream.categories[run.finished :], tasks)
     if told and not is_joint:
-        note(told)
+        log(told)
     return grown

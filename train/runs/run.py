@@ -22,7 +22,7 @@ from ...core.errors import StructAlignError
 from ...core.files import write_text
 from ...core.lease import Lease
 from ...core.tensors import load_tensors, map_tensor, save_tensors
-from ..gallery import UNTRAINED, Block, Gallery
+from ..gallery import ZERO_SHOT, Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import method_class
 from ..settings import MethodConfig
@@ -308,13 +308,13 @@ class Run(RunFolder):
         """Where a finished task's stored clips of a split are."""
         return self._block_file(number, split)[0].with_suffix(".safetensors")
 
-    def untrained_block(self, number: int) -> Block | None:
+    def zero_shot_block(self, number: int) -> Block | None:
         """The evaluated clips of a finished task by the pre-trained towers, where they were kept.
 
         Raises:
             StructAlignError: they cannot be read.
         """
-        return self._block(number, UNTRAINED)
+        return self._block(number, ZERO_SHOT)
 
     @overload
     def encode_text(self, texts: str, task: int | None = None) -> Tensor: ...

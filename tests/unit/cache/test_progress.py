@@ -47,14 +47,14 @@ def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 SHOWN_ON_A_TERMINAL = """
-from structalign.core.progress import ProgressLine, note_on_stderr
+from structalign.core.progress import ProgressLine, log_to_stderr
 progress = ProgressLine("train", "epochs", quiet=False)
 progress(1, 4, "task 1, epoch 1 of 2, loss 2.0718, R@1 50.00 after zero-shot")
 progress(2, 4, "short")
-note_on_stderr("task 1: R@1 50.00")
+log_to_stderr("task 1: R@1 50.00")
 progress(3, 4, "task 2, epoch 1 of 2, loss 2.0718, R@1 50.00 after task 1")
 progress(4, 4)
-note_on_stderr("done")
+log_to_stderr("done")
 """
 
 

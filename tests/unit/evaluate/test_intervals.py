@@ -8,8 +8,8 @@ import torch
 from helpers.cli import Cli
 from structalign.cache.reader import FeatureCache
 from structalign.core.errors import StructAlignError
-from structalign.evaluate.answers import Answer, read_answers
 from structalign.evaluate.intervals import FIGURES, Outcomes, PairedBootstrap, read_outcomes
+from structalign.evaluate.query_results import QueryResult, read_query_results
 from structalign.evaluate.results import read_results
 from structalign.experiments.driver import train_and_measure
 from structalign.train.runs.create import create_run
@@ -23,7 +23,7 @@ def cache(shared: Cli) -> FeatureCache:
 
 def trained(cache: FeatureCache, folder: Path, **settings: object) -> Path:
     run = create_run(
-        cache, "finetune", 2, out=folder, device="cpu", note=lambda *_: None,
+        cache, "finetune", 2, out=folder, device="cpu", log=lambda *_: None,
         settings={"epochs": 1, "lr_text": 3e-2, **settings},
     )  # fmt: skip
     train_and_measure(run, None, 1e9, lambda *_: None, lambda *_: None)
@@ -45,14 +45,14 @@ def test_contributions_add_up_to_the_results(
 
 def test_answers_name_the_clips_that_came_first(cache: FeatureCache, tmp_path: Path) -> None:
     run = trained(cache, tmp_path / "run")
-    answers = read_answers(run, 2)
+    answers = read_query_results(run, 2)
     for answer in answers:
         assert (answer.rank_seen == 1) == (answer.found[0] == answer.clip), answer
         assert answer.category == cache.catalog[answer.clip].category
         assert answer.caption in cache.catalog[answer.clip].captions
     assert {answer.task for answer in answers} == {1, 2}
-    assert {answer.task for answer in read_answers(run, 1)} == {1}
-    assert read_answers(run, 3) == []
+    assert {answer.task for answer in read_query_results(run, 1)} == {1}
+    assert read_query_results(run, 3) == []
 
 
 def test_damaged_and_missing_answers_are_said(cache: FeatureCache, tmp_path: Path) -> None:
@@ -101,5 +101,5 @@ def test_methods_must_have_the_same_runs_and_queries() -> None:
 
 
 def test_an_answer_is_plain_values() -> None:
-    one = Answer(1, "a", "b", "c", 1.0, None, ())
+    one = QueryResult(1, "a", "b", "c", 1.0, None, ())
     assert json.loads(json.dumps(one.to_json()))["rank"] == 1.0

@@ -135,15 +135,15 @@ def test_a_pair_scores_the_same_in_any_company(
 
 def test_zero_shot_scores_that_grow_are_the_scores_of_each_stage(learnt: AdaptedMethod) -> None:
     gallery, queries = tasks(learnt)
-    growing, untrained = ZeroShotScores(), learnt.pretrained
+    growing, zero_shot = ZeroShotScores(), learnt.pretrained
     for count, (block, own) in enumerate(zip(gallery.blocks, queries, strict=True), 1):
-        growing.add(untrained, own, block)
-        wanted = stage_scores(untrained, Gallery(gallery.blocks[:count]), queries[:count])
+        growing.add(zero_shot, own, block)
+        wanted = stage_scores(zero_shot, Gallery(gallery.blocks[:count]), queries[:count])
         assert torch.allclose(growing.all(), wanted.stored, atol=1e-5)
         assert torch.allclose(growing.texts(), wanted.text, atol=1e-5)
         rows, columns = len(own.ids), len(block.clips)
         assert torch.allclose(growing.newest(), wanted.stored[-rows:, -columns:], atol=1e-5)
-        alone = stage_scores(untrained, Gallery([block]), [own]).stored
+        alone = stage_scores(zero_shot, Gallery([block]), [own]).stored
         assert torch.allclose(growing.alone(), alone, atol=1e-5)
 
 

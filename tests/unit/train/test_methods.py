@@ -69,9 +69,9 @@ def test_a_query_by_all_paths_at_once_is_each_path_by_itself(
     ids = method.tokenize(["two red balls bounce"])
     tasks = [1, 2, 3, 5, 8, 9, 2]
     found = method.encode_query(ids, tasks)
-    assert set(found) == {method.path_of(task) for task in tasks}
+    assert set(found) == {method.route_of(task) for task in tasks}
     for task in tasks:
-        alone, together = method.encode_texts(ids, task), found[method.path_of(task)]
+        alone, together = method.encode_texts(ids, task), found[method.route_of(task)]
         assert torch.equal(alone.lengths, together.lengths)
         assert torch.allclose(alone.words, together.words, atol=1e-3)
         assert torch.allclose(alone.text, together.text, atol=1e-3)

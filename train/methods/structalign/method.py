@@ -163,7 +163,7 @@ class StructAlign(AdaptedMethod):
         labels = task.clip_labels[of_caption]
         return labels, pooled_unit(text.words, text.lengths), video
 
-    def doubts(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """When the simplex of class directions has been full."""
         o, classes = self.options, len(self.prototypes.labels.unique())
         is_known = o.etf != "open" and o.etf_classes is not None

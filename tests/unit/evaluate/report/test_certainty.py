@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structalign.evaluate.answers import Answer
+from structalign.evaluate.query_results import QueryResult
 from structalign.evaluate.report.certainty import Certainty
 from structalign.evaluate.report.finished_runs import FinishedRun
 from structalign.train.runs.folder import answers_file
@@ -18,7 +18,7 @@ def run(folder: Path, method: str, seed: int, hits: int, cache: str = "aa") -> A
     path = folder / f"{method}-{cache}-{seed}"
     answers_file(path, 1).parent.mkdir(parents=True)
     answers = [
-        Answer(1, f"clip{n}", "birds", "a bird", rank, rank, ())
+        QueryResult(1, f"clip{n}", "birds", "a bird", rank, rank, ())
         for n in range(CAPTIONS)
         for rank in [1.0 if n < hits else 20.0]
     ]

@@ -26,7 +26,7 @@ def results(tasks: int) -> dict[str, object]:
         "selection": "heldout", "evaluated_on": "held-out training clips", "coverage": 1.0,
         "backbone": {"random_weights": False}, "gallery": "reencoded", "ties": 12,
         "matrix": {"r1": [row] * (tasks + 1)}, "stages": stages, "final": stages[-1],
-        "doubts": ["16 of 16 test captions describe more than one clip: R@1 cannot exceed 50"],
+        "warnings": ["16 of 16 test captions describe more than one clip: R@1 cannot exceed 50"],
     }  # fmt: skip
 
 

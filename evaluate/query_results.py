@@ -16,7 +16,7 @@ SHOWN = 3  # clips
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """One evaluated caption at one stage.
 
     ``rank`` of its ``clip`` within its task's clips and ``rank_seen`` among all clips seen, both
@@ -43,7 +43,7 @@ def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(clips[column] for column in row) for row in best.tolist()]
 
 
-def read_answers(run: Path, stage: int) -> list[Answer]:
+def read_query_results(run: Path, stage: int) -> list[QueryResult]:
     """The answers of a stage; none where an older version measured it.
 
     Raises:
@@ -58,7 +58,7 @@ def read_answers(run: Path, stage: int) -> list[Answer]:
         ) from error
 
 
-def _parsed(text: str) -> Iterator[Answer]:
+def _parsed(text: str) -> Iterator[QueryResult]:
     for line in text.splitlines():
         values = parse_json(line)
-        yield Answer(**{**values, "found": tuple(values["found"])})
+        yield QueryResult(**{**values, "found": tuple(values["found"])})

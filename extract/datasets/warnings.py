@@ -35,7 +35,7 @@ def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:
         )
 
 
-def doubts(catalog: Catalog) -> Iterator[str]:
+def dataset_warnings(catalog: Catalog) -> Iterator[str]:
     """A line for each thing that a person should know before believing a figure."""
     sides: dict[str, set[str]] = defaultdict(set)
     for clip in catalog:

@@ -8,7 +8,7 @@ from helpers import corpus
 from helpers.cli import Cli
 from structalign.cache.catalog import Catalog, Clip, shared_captions
 from structalign.core.errors import StructAlignError
-from structalign.extract.datasets.doubts import doubts, refuse_overlap
+from structalign.extract.datasets.warnings import dataset_warnings, refuse_overlap
 
 TRAIN = Clip("a", "a.mp4", "cats", "train", ("a cat",))
 TEST = Clip("b", "b.mp4", "cats", "test", ("a dog", "a cat sleeps"))
@@ -46,8 +46,8 @@ def test_captions_of_several_clips_bound_recall() -> None:
 
 def test_categories_without_a_side_are_told() -> None:
     lone = replace(TRAIN, id="l", category="birds")
-    assert list(doubts(catalog(TRAIN, TEST))) == []
-    assert list(doubts(catalog(TRAIN, TEST, lone))) == [
+    assert list(dataset_warnings(catalog(TRAIN, TEST))) == []
+    assert list(dataset_warnings(catalog(TRAIN, TEST, lone))) == [
         "1 of 2 categories have no test clip: birds; train needs both"
     ]
 
@@ -72,7 +72,7 @@ def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     assert info["categories"] == ["cats"]
     told = "2 of 2 test captions describe more than one clip: R@1 cannot exceed 50"
     trained = ("train", "--cache", "my-films", "--tasks", "1", "--method", "zeroshot")
-    assert cli.json(*trained)["doubts"] == [told] and told in cli("eval").stdout
+    assert cli.json(*trained)["warnings"] == [told] and told in cli("eval").stdout
     (folder / "3.mp4").write_bytes((folder / "0.mp4").read_bytes())
     assert "--allow-overlap" in cli.error(*line, "--root", folder)
     assert cli(*line, "--root", folder, "--allow-overlap", "--name", "leaky").returncode == 0
