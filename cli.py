@@ -416,7 +416,7 @@ def _train(
 
 def _told(as_json: bool) -> dict[str, Any]:
     return {
-        "progress": start_progress("train", "epochs", as_json), "log": log_unless(as_json)
+        "progress": start_progress("train", "epochs", as_json), "note": log_unless(as_json)
     }  # fmt: skip
 
 

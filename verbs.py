@@ -31,7 +31,7 @@ def train(
     device: str = "auto",
     checkpoint_every: float = 60.0,
     progress: Progress | None = None,
-    log: Log | None = None,
+    note: Log | None = None,
     settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> "Run":
@@ -52,7 +52,7 @@ def train(
         device: auto, cpu or cuda.
         checkpoint_every: seconds between checkpoints inside a task.
         progress: called with (done, total, detail) after each epoch; a line on stderr by default.
-        log: called with what a person should know, a line at a time; stderr by default.
+        note: called with what a person should know, a line at a time; stderr by default.
         settings: changes of the method's settings, by name.
         changes: the same as keywords, such as ``epochs=3``.
 
@@ -65,7 +65,7 @@ def train(
     """
     from .train.runs.create import create_run
 
-    report = log or log_to_stderr
+    report = note or log_to_stderr
     run = create_run(
         cache,
         method,
@@ -90,7 +90,7 @@ def append(
     order: str | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress | None = None,
-    log: Log | None = None,
+    note: Log | None = None,
 ) -> "Run":
     """Teach a finished run the categories of another cache as its next tasks.
 
@@ -105,7 +105,7 @@ def append(
         order: as for ``train``.
         checkpoint_every: seconds between checkpoints inside a task.
         progress: called with (done, total, detail) after each epoch; a line on stderr by default.
-        log: called with what a person should know, a line at a time; stderr by default.
+        note: called with what a person should know, a line at a time; stderr by default.
 
     Returns:
         The run, grown, with its ``results.json``.
@@ -117,7 +117,7 @@ def append(
     from .train.runs.run import Run
 
     opened = run if isinstance(run, Run) else Run.open(run)
-    report = log or log_to_stderr
+    report = note or log_to_stderr
     grown = extend_run(opened, cache, tasks, order, report)
     return _learn(grown, None, checkpoint_every, progress, report)
 

@@ -12,7 +12,7 @@ def extract(
     dataset: str = "demo",
     *,
     progress: Progress | None = None,
-    log: Log | None = None,
+    note: Log | None = None,
     **options: Any,
 ) -> "FeatureCache":
     """Extract a dataset's tokens, unless a cache with the same fingerprint is there already.
@@ -20,7 +20,7 @@ def extract(
     Args:
         dataset: demo, msrvtt, actnet or manifest.
         progress: called with (done, total, detail); a line on stderr by default.
-        log: called with what a person should know, a line at a time; stderr by default.
+        note: called with what a person should know, a line at a time; stderr by default.
         options: fields of ``extract.settings.ExtractOptions``, such as ``root``.
 
     Raises:
@@ -29,4 +29,4 @@ def extract(
     from .pipeline import run_extraction
     from .settings import ExtractOptions
 
-    return run_extraction(ExtractOptions(dataset, **options), progress, log).cache
+    return run_extraction(ExtractOptions(dataset, **options), progress, note).cache

@@ -88,11 +88,11 @@ def collection(videos: Path, folder: Path, suffix: str) -> Path:
 def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> dict[str, Any]:
     """Train, stop, resume, append, evaluate, search by words and by a video."""
     WAITED.clear()
-    given = {"tasks": 2, "out": out, "device": device, "progress": quiet, "log": quiet}
+    given = {"tasks": 2, "out": out, "device": device, "progress": quiet, "note": quiet}
     train(caches[0], method, until=1, **given, **SMALL)
     run = train(caches[0], method, **given, **SMALL)
     if method != "joint":  # it learns all at once
-        run = append(run, caches[1], progress=quiet, log=quiet)
+        run = append(run, caches[1], progress=quiet, note=quiet)
     results = evaluate(run).to_json()
     opened: Run = open_run(out, cache=caches[0], device=device)
     video = opened.encode_video(min(Path(sys.argv[3]).glob("*.mp4")))
@@ -115,7 +115,7 @@ def main() -> None:
     caches = [
         extract(
             "manifest", root=root, name=f"part{n}", backbone="demo", frames=2, views=2, cut=0,
-            engine="inline", device=device, cache_root=folder / "cache", progress=quiet, log=quiet,
+            engine="inline", device=device, cache_root=folder / "cache", progress=quiet, note=quiet,
         )
         for n, root in enumerate(roots)
     ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_going_on_through_ray_gives_the_same_bytes(
     notes: list[str] = []
     cache = extract(
         "manifest", name="manifest", root=videos, backbone="demo", frames=4, views=2, cut=4,
-        cache_root=tmp_path, progress=lambda *_: None, log=notes.append,
+        cache_root=tmp_path, progress=lambda *_: None, note=notes.append,
     )  # fmt: skip
     assert notes[0] == "extracting in this process as long as that is faster than starting Ray"
     assert notes[1].startswith("going on through Ray, ") and "24 clips that are left" in notes[1]
