@@ -43,7 +43,6 @@ input()
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
     )
     assert process.stdout is not None and process.stdout.readline().strip() == "True"
     ours = Lease(tmp_path, "c", timeout=1e9)
