@@ -13,6 +13,8 @@ from ..settings import MethodConfig
 from ..stream import Batch, Task
 from .adapted import AdaptedMethod, AdapterOptions
 
+CROSS_TASK_SHARE = 0.6  # CTVR's loss_scale
+
 
 @dataclass(frozen=True)
 class FrameFusionMoEOptions(AdapterOptions):
@@ -52,15 +54,20 @@ class FrameFusionMoE(AdaptedMethod):
 
 
 def cross_task_contrastive(
-    video: Tensor, text: Tensor, stored: Tensor | None, scale: Tensor | float
+    video: Tensor,
+    text: Tensor,
+    stored: Tensor | None,
+    scale: Tensor | float,
+    share: float = CROSS_TASK_SHARE,
 ) -> Tensor:
-    """Contrast of unit global embeddings [B, D]; with stored old videos [R, D] 0.4 of it.
+    """Contrastive loss of unit global embeddings [B, D], logits times ``scale``.
 
-    The other 0.6 is cross entropy of texts against new and stored videos.
+    With stored old videos [R, D], ``share`` of the loss is the cross entropy of texts against new
+    and stored videos.
     """
     nce = contrastive(video @ text.T * scale)
     if stored is None:
         return nce
     logits = torch.cat([text @ video.T, text @ stored.T], dim=1) * scale
     target = torch.arange(len(text), device=text.device)
-    return 0.4 * nce + 0.6 * F.cross_entropy(logits, target)
+    return (1 - share) * nce + share * F.cross_entropy(logits, target)
