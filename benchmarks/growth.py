@@ -24,8 +24,7 @@ import torch
 
 from ..backbones.backbone import load_backbone
 from ..core.files import read_json
-from ..evaluate.report.line_chart import line_chart
-from ..evaluate.report.svg import standalone
+from ..evaluate.report.charts import line_chart, standalone
 from ..experiments.driver import train_and_measure
 from ..train.gallery import Block, Gallery
 from ..train.methods.adapted import AdaptedMethod

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ..evaluate.report.line_chart import line_chart
-from ..evaluate.report.svg import standalone
+from ..evaluate.report.charts import line_chart, standalone
 from ..evaluate.stages import StageEvaluator
 from ..experiments.driver import train_and_measure
 from ..search.searcher import Searcher

@@ -25,8 +25,7 @@ import torch
 from ..cache.reader import FeatureCache
 from ..core.files import read_json, write_text
 from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
-from ..evaluate.report.line_chart import line_chart
-from ..evaluate.report.svg import standalone
+from ..evaluate.report.charts import line_chart, standalone
 from ..evaluate.results import read_results
 from ..extract import extract
 from ..train.methods.registry import load_method

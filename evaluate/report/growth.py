@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .charts import Line
 from .finished_runs import FinishedRun
 from .layout import (
     Groups,
@@ -16,7 +17,6 @@ from .layout import (
     task_names,
     task_numbers,
 )
-from .svg import Line
 from .tables import html_table, mean
 
 TEXT = (

@@ -5,11 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .bar_chart import bar_chart
+from .charts import Line, bar_chart, heat_map, line_chart
 from .finished_runs import FinishedRun
-from .heat_map import heat_map
-from .line_chart import line_chart
-from .svg import Line
 from .tables import html_table, mean, number
 
 Groups = dict[str, list[FinishedRun]]

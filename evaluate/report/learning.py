@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .charts import line_chart, scatter
 from .finished_runs import FinishedRun
 from .layout import (
     Groups,
@@ -16,8 +17,6 @@ from .layout import (
     task_names,
     task_numbers,
 )
-from .line_chart import line_chart
-from .plane import plane
 from .tables import html_table, mean, number
 
 CURVES = 24  # tasks that get a curve of their own
@@ -35,7 +34,7 @@ def trade_off(groups: Groups, first: dict[str, Any]) -> str:
         for method, runs in points.items()
     ]
     axes = ("learnt: R@1 within a task when it was learnt, mean", "forgotten: BWF, points")
-    svg = plane("learning against forgetting", points, *axes)
+    svg = scatter("learning against forgetting", points, *axes)
     caption = "Each run small, its method's mean large. Above the black line old tasks gained."
     chart = figure(svg, caption, html_table(["method", "learnt", "forgotten"], rows))
     text = (

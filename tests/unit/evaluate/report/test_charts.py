@@ -1,13 +1,10 @@
-"""Figures are well-formed, escape what they are given, and put values where they belong."""
+"""Charts are well-formed, escape every name, and put values where they belong."""
 
 import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from structalign.evaluate.report.bar_chart import bar_chart
-from structalign.evaluate.report.heat_map import heat_map
-from structalign.evaluate.report.line_chart import line_chart
-from structalign.evaluate.report.plane import plane
+from structalign.evaluate.report.charts import bar_chart, heat_map, line_chart, scatter, standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,29 +20,29 @@ def test_a_line_is_where_its_values_are() -> None:
     assert len(root.findall(f".//{SVG}circle")) == 4  # three values and the legend
 
 
-def test_a_heat_map_has_a_cell_and_a_number_a_value() -> None:
+def test_a_heat_map_has_a_cell_and_a_number_per_value() -> None:
     root = ET.fromstring(heat_map("x", [[1.0, None], [2.0, 3.0]], ["r1", "r2"], ["c1", "c2"], 1))
     assert len(root.findall(f"{SVG}rect")) == 3
     assert [text.text for text in root.findall(f"{SVG}text")][-2:] == ["2.0", "3.0"]
 
 
-def test_foreign_text_is_escaped_and_nothing_draws_nothing() -> None:
+def test_names_are_escaped_and_no_values_give_no_chart() -> None:
     name = '<script>alert("x")</script>'
     for svg in (
         line_chart(name, {name: [1.0]}, [name], name, name),
         heat_map(name, [[1.0]], [name], [name]),
         bar_chart(name, {name: [1.0]}, [name], name),
-        plane(name, {name: [(1.0, 2.0)]}, name, name),
+        scatter(name, {name: [(1.0, 2.0)]}, name, name),
     ):
-        root = ET.fromstring(svg)
+        root = ET.fromstring(standalone(svg))
         assert not root.findall(f".//{SVG}script") and name[:12] in "".join(root.itertext())
         assert root.attrib["aria-label"] == name
     assert line_chart("x", {"a": [None]}, ["1"], "", "") == ""
     assert heat_map("x", [[None]], ["1"], ["1"]) == ""
-    assert bar_chart("x", {"a": [None]}, ["1"], "") == plane("x", {"a": []}, "", "") == ""
+    assert bar_chart("x", {"a": [None]}, ["1"], "") == scatter("x", {"a": []}, "", "") == ""
 
 
-def test_bars_begin_at_0_and_a_loss_points_down_in_the_plane() -> None:
+def test_bars_begin_at_0() -> None:
     root = ET.fromstring(bar_chart("x", {"a": [2.0, -1.0, None]}, ["p", "q", "r"], "points"))
     up, down = (
         (float(r.attrib["x"]), float(r.attrib["x"]) + float(r.attrib["width"]))
@@ -53,7 +50,10 @@ def test_bars_begin_at_0_and_a_loss_points_down_in_the_plane() -> None:
     )
     assert up[0] == pytest.approx(down[1], abs=0.2)
     assert up[1] - up[0] == pytest.approx(2 * (down[1] - down[0]), abs=0.3)
-    root = ET.fromstring(plane("x", {"a": [(1.0, 0.0)], "b": [(2.0, 3.0)]}, "", ""))
+
+
+def test_the_y_axis_of_a_scatter_plot_points_down() -> None:
+    root = ET.fromstring(scatter("x", {"a": [(1.0, 0.0)], "b": [(2.0, 3.0)]}, "", ""))
     kept = root.findall(f"{SVG}circle")[0]
     lost = root.findall(f"{SVG}rect")[0]
     assert float(lost.attrib["y"]) > float(kept.attrib["cy"])
