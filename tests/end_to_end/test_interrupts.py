@@ -14,7 +14,7 @@ import pytest
 from helpers.cli import EXTRACT_LINE, QUICK, ROOT, Cli
 
 
-def interrupt(cli: Cli, reached: Callable[[], bool], *arguments: str | Path) -> tuple[int, str]:
+def interrupt(cli: Cli, reached: Callable[[], bool], *arguments: object) -> tuple[int, str]:
     """Start, send SIGINT once it has ``reached`` that.
 
     Exit code and stderr. (A shell's background jobs ignore SIGINT: this one does not.)

@@ -59,8 +59,8 @@ def test_installing_leaves_one_name(tmp_path: Path) -> None:
         "--quiet",
         "--no-deps",
         "--target",
-        target,
-        source,
+        str(target),
+        str(source),
     ]
     subprocess.run(pip, check=True)
     names = {path.name for path in target.iterdir()}

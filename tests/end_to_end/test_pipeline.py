@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structalign
@@ -14,11 +15,11 @@ from PIL import Image
 
 
 @pytest.fixture(scope="module")
-def trained(shared: Cli) -> dict[str, object]:
+def trained(shared: Cli) -> dict[str, Any]:
     return shared.json("train", *QUICK, "--out", shared.home / "runs" / "whole")
 
 
-def test_results_keep_the_contract(trained: dict[str, object]) -> None:
+def test_results_keep_the_contract(trained: dict[str, Any]) -> None:
     assert set(trained) >= {
         "method", "dataset", "tasks", "seed", "selection", "fingerprint", "coverage", "matrix",
         "stages", "final", "zero_shot",
@@ -51,17 +52,17 @@ def test_results_keep_the_contract(trained: dict[str, object]) -> None:
     )
 
 
-def test_eval_gives_the_same_figures(shared: Cli, trained: dict[str, object]) -> None:
+def test_eval_gives_the_same_figures(shared: Cli, trained: dict[str, Any]) -> None:
     again = shared.json("eval", shared.home / "runs" / "whole", "--again")
     assert without_seconds(again) == without_seconds(trained)
     table = shared("eval", shared.home / "runs" / "whole").stdout
     assert (
         "zero-shot" in table and "BWF" in table and f"{trained['final']['t2v']['R@1']:.2f}" in table
-    )  # type: ignore[index]
+    )
 
 
 def test_eval_computes_again_only_what_changed(
-    shared: Cli, trained: dict[str, object], tmp_path: Path
+    shared: Cli, trained: dict[str, Any], tmp_path: Path
 ) -> None:
     whole = shared.home / "runs" / "whole"
     again = shared("eval", whole)
@@ -82,7 +83,7 @@ def test_eval_computes_again_only_what_changed(
 
 @pytest.mark.parametrize("command", [["cache", "ls"], ["eval", "runs/whole"]])
 def test_what_reads_results_alone_loads_no_torch(
-    shared: Cli, trained: dict[str, object], command: list[str]
+    shared: Cli, trained: dict[str, Any], command: list[str]
 ) -> None:
     """They answer in a second; torch alone takes longer to import."""
     code = (
@@ -97,7 +98,7 @@ def test_what_reads_results_alone_loads_no_torch(
 
 
 def test_an_interrupted_run_equals_an_uninterrupted_one(
-    shared: Cli, trained: dict[str, object]
+    shared: Cli, trained: dict[str, Any]
 ) -> None:
     source, target = shared.home / "runs" / "whole", shared.home / "runs" / "cut"
     shutil.copytree(source, target)
@@ -113,7 +114,7 @@ def test_an_interrupted_run_equals_an_uninterrupted_one(
 
 
 def test_a_run_refuses_another_configuration_or_cache(
-    shared: Cli, trained: dict[str, object], tmp_path: Path
+    shared: Cli, trained: dict[str, Any], tmp_path: Path
 ) -> None:
     run = shared.home / "runs" / "whole"
     assert "exists with another configuration (seed: 0 in the run, 1 now)" in shared.error(

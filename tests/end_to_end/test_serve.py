@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -211,7 +212,7 @@ def test_a_token_is_asked_for(shared: Cli, runs: list[Path]) -> None:
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
         assert server.ask(QUERY, Cookie=cookie.split(";")[0]).status == 200
         assert server.ask("/openapi.json").status == 401
-        behind_a_proxy = {"Host": "lab.example", "Authorization": "Bearer hush"}
+        behind_a_proxy: dict[str, Any] = {"Host": "lab.example", "Authorization": "Bearer hush"}
         assert server.ask(QUERY, **behind_a_proxy).status == 200
 
 

@@ -5,12 +5,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from helpers.cli import EXTRACT, QUICK, Cli
 from helpers.server import Server, serving
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here")
+if TYPE_CHECKING:
+    from playwright import sync_api
+else:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright here")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +27,7 @@ READY = "document.querySelectorAll('article').length > 0"
 FOUND = "document.getElementById('status').textContent.includes('clips, the best first')"
 
 
-def until(page: sync_api.Page, expression: str) -> None:
+def until(page: "sync_api.Page", expression: str) -> None:
     """Wait for something; the page's own policy forbids Playwright to evaluate text there."""
     deadline = time.monotonic() + 30
     while not page.evaluate(expression):
@@ -41,7 +45,7 @@ def server(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
+def browser() -> "Iterator[sync_api.Browser]":
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         yield browser
@@ -49,7 +53,7 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture
-def page(browser: sync_api.Browser, server: Server) -> Iterator[sync_api.Page]:
+def page(browser: "sync_api.Browser", server: Server) -> "Iterator[sync_api.Page]":
     """A page on which nothing may be said on the console, and nothing may overflow."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     said: list[str] = []
@@ -62,14 +66,14 @@ def page(browser: sync_api.Browser, server: Server) -> Iterator[sync_api.Page]:
     page.close()
 
 
-def search(page: sync_api.Page, words: str) -> None:
+def search(page: "sync_api.Page", words: str) -> None:
     page.fill("#query", words)
     page.keyboard.press("Enter")
     until(page, FOUND)
     until(page, READY)
 
 
-def test_type_and_play_from_the_best_frame(page: sync_api.Page) -> None:
+def test_type_and_play_from_the_best_frame(page: "sync_api.Page") -> None:
     search(page, "a red circle")
     assert page.locator("article").count() == 12
     ready = "[...document.querySelectorAll('video')].every(v => v.readyState >= 2 && !v.seeking)"
@@ -86,7 +90,7 @@ def test_type_and_play_from_the_best_frame(page: sync_api.Page) -> None:
     assert "words and frames" in facts and "whole clip" in facts
 
 
-def test_filter_compare_and_keyboard(page: sync_api.Page) -> None:
+def test_filter_compare_and_keyboard(page: "sync_api.Page") -> None:
     search(page, "a blue square")
     page.select_option("#task", "2")
     until(page, "document.getElementById('status').textContent.includes('of 16 clips')")
@@ -107,7 +111,7 @@ def test_filter_compare_and_keyboard(page: sync_api.Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "dark"), [(390, False), (1280, True)])
-def test_it_fits_a_phone_and_the_dark(page: sync_api.Page, width: int, dark: bool) -> None:
+def test_it_fits_a_phone_and_the_dark(page: "sync_api.Page", width: int, dark: bool) -> None:
     page.emulate_media(color_scheme="dark" if dark else "light")
     page.set_viewport_size({"width": width, "height": 800})
     search(page, "a striped ring")
@@ -127,7 +131,7 @@ def test_it_fits_a_phone_and_the_dark(page: sync_api.Page, width: int, dark: boo
     assert unnamed == 0, "a screen reader could not say what this is"
 
 
-def test_a_video_of_ones_own_finds_itself(page: sync_api.Page, videos: Path) -> None:
+def test_a_video_of_ones_own_finds_itself(page: "sync_api.Page", videos: Path) -> None:
     clip = sorted(videos.glob("*.mp4"))[0]
     page.set_input_files("#file", str(clip))
     until(page, FOUND)
@@ -136,7 +140,7 @@ def test_a_video_of_ones_own_finds_itself(page: sync_api.Page, videos: Path) -> 
 
 
 def test_the_token_is_asked_for_and_videos_play_after_it(
-    browser: sync_api.Browser, shared: Cli, tmp_path: Path
+    browser: "sync_api.Browser", shared: Cli, tmp_path: Path
 ) -> None:
     shared.json("train", *QUICK, "--method", "zeroshot", "--out", tmp_path / "run")
     with serving(shared, tmp_path / "run", "--token", "hush") as server:
@@ -151,7 +155,7 @@ def test_the_token_is_asked_for_and_videos_play_after_it(
 
 
 def test_a_part_of_a_video_is_shown_from_its_start_to_its_end(
-    browser: sync_api.Browser, cli: Cli, videos: Path
+    browser: "sync_api.Browser", cli: Cli, videos: Path
 ) -> None:
     files = sorted(videos.glob("*.mp4"))[:4]
     rows = [f"{f.stem},{f},0.4,1.2,shapes,{s},a red circle moves" for f in files

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -39,7 +40,7 @@ def backbone(weights: dict[str, Tensor], prefix: str, cut: int) -> Backbone:
         sum(".layer_norm1.weight" in k and k.startswith(t) for k in named) for t in (vision, text)
     ]
     vocabulary, width = named[text + "embeddings.token_embedding.weight"].shape
-    config = {
+    config: dict[str, Any] = {
         "embed_dim": len(named["clipmodel.visual_projection.weight"]),
         "quick_gelu": True,
         "vision_cfg": {
@@ -69,13 +70,13 @@ def released_gradients(
     method: CLIP4Clip, gradients: dict[str, Tensor]
 ) -> list[tuple[str, Tensor, Tensor]]:
     """(name, ours, theirs) of every trained parameter but the token embedding's unused rows."""
-    clip = {k: v for k, v in method.student.named_parameters() if v.grad is not None}
+    clip = {k: v.grad for k, v in method.student.named_parameters() if v.grad is not None}
     prefixed = {"clipmodel." + k.removeprefix("g."): v for k, v in gradients.items()}
     cut, text = method.student.video.cut, len(method.student.text.blocks)
     theirs = clip_state(prefixed, cut + len(method.student.video.blocks), text)
     names = {"video.projection": "visual.proj", "text.projection": "text_projection"}
     pairs = []
-    for ours, parameter in clip.items():
+    for ours, gradient in clip.items():
         name = names.get(ours, ours)
         if ours.startswith("video.blocks."):
             _, _, offset, rest = ours.split(".", 3)
@@ -83,5 +84,5 @@ def released_gradients(
         name = name.replace("video.ln_post", "visual.ln_post").replace(
             "text.blocks", "transformer.resblocks"
         )
-        pairs.append((ours, parameter.grad, theirs[name.removeprefix("text.")]))
+        pairs.append((ours, gradient, theirs[name.removeprefix("text.")]))
     return pairs

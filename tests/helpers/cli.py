@@ -50,7 +50,7 @@ class Cli:
         }
 
     def __call__(
-        self, *arguments: str | Path, timeout: float = 900
+        self, *arguments: object, timeout: float = 900
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line in a process forked from a server that has imported it.
 
@@ -76,12 +76,12 @@ class Cli:
             out, err = process.communicate()
         return subprocess.CompletedProcess(command, process.wait(), out, err)
 
-    def fork(self, *arguments: str | Path) -> "Forked":
+    def fork(self, *arguments: object) -> "Forked":
         """Start ``cli.py`` as a call does, and do not wait for it."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         return Forked(command, self.environment, self.home)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start ``cli.py``, with nothing imported, and do not wait for it; stderr is piped."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
         return subprocess.Popen(
@@ -93,13 +93,13 @@ class Cli:
             cwd=self.home,
         )
 
-    def json(self, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
+    def json(self, *arguments: object, code: int = 0) -> dict[str, Any]:
         """Run with --json, expect ``code``, and read the one object on stdout."""
         done = self(*arguments, "--json")
         assert done.returncode == code, done.stderr
         return dict(json.loads(done.stdout))
 
-    def error(self, *arguments: str | Path, code: int = 1) -> str:
+    def error(self, *arguments: object, code: int = 1) -> str:
         """Run, expect failure with ``code`` and one line, and return it."""
         done = self(*arguments)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)

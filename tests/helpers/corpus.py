@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -152,7 +153,7 @@ def bad(folder: Path) -> dict[str, tuple[str, Path]]:
                 f"{source.stem}{source.suffix[1:]} cut at {share}",
                 "truncated",
                 source.suffix,
-                lambda p, f=source, s=share: cut(p, f, s),
+                partial(cut, source=source, share=share),
             )
     add("damaged a little", "substituted_frames", ".mp4", lambda path: damaged(path, fast, 4, 3))
     add("damaged much", "decode_error", ".mp4", lambda path: damaged(path, fast, 900, 0))

@@ -27,7 +27,7 @@ from structalign.train.runs.run import Run
 
 from helpers.cli import ROOT
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "epochs": 1, "batch": 6, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
     "experts": 3, "rank": 8,
 }  # fmt: skip
@@ -65,7 +65,7 @@ def watch_steps() -> None:
         last[:] = [self]
         before = pretend_gpu.WAITS.copy()
 
-    ExpertAdamW.step = watched
+    setattr(ExpertAdamW, "step", watched)  # noqa: B010 (mypy: a method is replaced)
 
 
 def collection(videos: Path, folder: Path, suffix: str) -> Path:
@@ -88,7 +88,8 @@ def collection(videos: Path, folder: Path, suffix: str) -> Path:
 def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> dict[str, Any]:
     """Train, stop, resume, append, evaluate, search by words and by a video."""
     WAITED.clear()
-    given = {"tasks": 2, "out": out, "device": device, "progress": quiet, "note": quiet}
+    given: dict[str, Any] = {"tasks": 2, "out": out, "device": device}
+    given |= {"progress": quiet, "note": quiet}
     train(caches[0], method, until=1, **given, **SMALL)
     run = train(caches[0], method, **given, **SMALL)
     if method != "joint":  # it learns all at once

@@ -65,7 +65,7 @@ def main() -> None:
                 written.write_text(str(os.waitstatus_to_exitcode(status)))
                 written.rename(code)
                 continue
-            line = sys.stdin.buffer.raw.readline()
+            line = sys.stdin.buffer.raw.readline()  # type: ignore[union-attr]
             if not line:
                 return
             order = json.loads(line)

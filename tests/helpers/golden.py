@@ -202,16 +202,16 @@ def parts(name: str, experts: int) -> dict[str, Any]:
                 for s, b in enumerate(base)
                 for e in range(experts)
             }
-        theirs = {"down": "lora_A", "route": "lora_route", "noise": "w_noise"}[kind]
-        return {f"{b}.{theirs}.weight": (s,) for s, b in enumerate(base)}
+        matrix = {"down": "lora_A", "route": "lora_route", "noise": "w_noise"}[kind]
+        return {f"{b}.{matrix}.weight": (s,) for s, b in enumerate(base)}
     _, block, kind = name.split(".")
-    base = f"clipmodel.vision_model.encoder.layers.{block}.self_attn"
+    attention = f"clipmodel.vision_model.encoder.layers.{block}.self_attn"
     if kind == "alpha":
-        return {f"{base}.alpha": ()}
+        return {f"{attention}.alpha": ()}
     part, what = kind.split("_")
     if part == "out":
-        return {f"{base}.frame_cross_attention.out_proj.{what}": ()}
-    return {f"{base}.frame_cross_attention.{x}_proj.{what}": i for i, x in enumerate("qkv")}
+        return {f"{attention}.frame_cross_attention.out_proj.{what}": ()}
+    return {f"{attention}.frame_cross_attention.{x}_proj.{what}": i for i, x in enumerate("qkv")}
 
 
 def learnt_value(name: str, weights: dict[str, Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPMessage
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ class Reply:
     """Status, headers and body of an answer."""
 
     status: int
-    headers: HTTPMessage
+    headers: Message
     body: bytes
 
     @property
