@@ -65,10 +65,6 @@ class Gallery:
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self.blocks = list(blocks)
 
-    def add(self, block: Block) -> None:
-        """Append a task's clips."""
-        self.blocks.append(block)
-
     @property
     def clips(self) -> list[str]:
         """The clips of all blocks, in the order of the score's columns."""

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
-from ..core.lease import Lease
 from .epoch_selection import BestEpoch, SelectionScore
-from .gallery import ZERO_SHOT, Block
+from .gallery import ZERO_SHOT, Block, Gallery
 from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients
 from .runs.checkpoint import EpochCheckpoints
+from .runs.folder import acquire_lease
 from .runs.run import Run
 from .runs.session import log_session
 from .schedule import learning_rate_factor
@@ -55,10 +55,11 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class TaskLearnt:
-    """A task is finished and saved."""
+    """A task is finished and saved; ``gallery``: the evaluated clips of all tasks so far."""
 
     task: int
     method: Method
+    gallery: Gallery
 
 
 Event = TaskArrived | EpochDone | TaskLearnt
@@ -76,17 +77,12 @@ def train_stream(
     Raises:
         StructAlignError: another process trains this run, or the loss is no longer a number.
     """
-    lease = Lease(run.path, "lease")
-    if not lease.try_acquire():
-        raise StructAlignError(
-            f"run {run.path} is being trained by {lease.holder()}; "
-            "wait for it, or give another --out"
-        )
-    with lease:
+    with acquire_lease(run.path, "wait for it, or give another --out"):
         stream = run.stream
         log_session(run.path, run.device)
         method = run.method_after(run.finished)
         checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
+        gallery: Gallery | None = None
         for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
             zero_shot = encode_clips(stream, number, number, method.pretrained)
             yield TaskArrived(number, method, zero_shot)
@@ -98,7 +94,9 @@ def train_stream(
             blocks = {**gallery_blocks(run, method, number, zero_shot), ZERO_SHOT: zero_shot}
             run.save_task(number, method, blocks)
             checkpoints.clear()
-            yield TaskLearnt(number, method)
+            earlier = run.gallery(number - 1) if gallery is None else gallery
+            gallery = Gallery([*earlier.blocks, blocks[run.settings.eval_split]])
+            yield TaskLearnt(number, method, gallery)
 
 
 def learn(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.errors import StructAlignError
 from ...core.files import read_json, write_text
+from ...core.lease import Lease
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
 
@@ -50,6 +51,18 @@ def read_part(file: Path) -> Any:
         raise StructAlignError(
             f"{file} is damaged ({error}); restore it, or train again"
         ) from error
+
+
+def acquire_lease(run: Path, advice: str) -> Lease:
+    """The right to train a run, or to replace it.
+
+    Raises:
+        StructAlignError: another process trains it; the message ends with ``advice``.
+    """
+    lease = Lease(run, "lease")
+    if not lease.try_acquire():
+        raise StructAlignError(f"run {run} is being trained by {lease.holder()}; {advice}")
+    return lease
 
 
 class RunFolder:

@@ -20,7 +20,6 @@ from ...cache.root import CacheRoot
 from ...core.device import prepare_cpu, resolve_device
 from ...core.errors import StructAlignError
 from ...core.files import write_text
-from ...core.lease import Lease
 from ...core.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import ZERO_SHOT, Block, Gallery
 from ..methods.base import Method
@@ -30,7 +29,7 @@ from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
 from . import legacy
 from .config import describe_part, differences, find_cache, parts_of, read_method_config
-from .folder import RunFolder, read_part, read_run_config
+from .folder import RunFolder, acquire_lease, read_part, read_run_config
 
 METHOD_COPY = "method.py"
 
@@ -136,7 +135,9 @@ class Run(RunFolder):
             classes = len(cache.catalog.categories)
             found = legacy.upgrade_config(read_run_config(path), classes)
             if overwrite:
-                _refuse_while_trained(path)
+                acquire_lease(
+                    path, "stop that first, or give another --out: nothing was overwritten"
+                )
                 shutil.rmtree(path)
             elif differs := differences(found, config):
                 raise StructAlignError(
@@ -168,12 +169,7 @@ class Run(RunFolder):
         caches = [*self.caches, cache]
         grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
         grown._check_fits_cache()
-        lease = Lease(self.path, "lease")
-        if not lease.try_acquire():
-            raise StructAlignError(
-                f"run {self.path} is being trained by {lease.holder()}; wait for it"
-            )
-        with lease:
+        with acquire_lease(self.path, "wait for it"):
             grown.save_config()
         return grown
 
@@ -352,12 +348,3 @@ class Run(RunFolder):
             )
         tokens = torch.from_numpy(self.video_tokens(self.cache, Path(video), start, end))
         return self.method.encode_videos(tokens[None])[0].cpu()
-
-
-def _refuse_while_trained(path: Path) -> None:
-    lease = Lease(path, "lease")
-    if not lease.try_acquire():
-        raise StructAlignError(
-            f"run {path} is being trained by {lease.holder()}; "
-            "stop that first, or give another --out: nothing was overwritten"
-        )
