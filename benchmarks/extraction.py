@@ -27,7 +27,6 @@ from ..cache.catalog import Catalog, Clip
 from ..cache.spec import CacheSpec
 from ..cache.tokens import create_tokens, shard_writer
 from ..extract.video.sampling import sample_frames
-from ..extract.worker import encode
 from .table import Row, tell
 from .videos import TRAIN_SHARE, make_videos, write_manifest
 
@@ -68,7 +67,7 @@ def decode(files: list[tuple[int, str]]) -> None:
 def stem(files: list[tuple[int, str]]) -> None:
     """The stem alone, on frames that are ready."""
     for n, _ in files:
-        encode(_ready["stem"], _ready["pixels"][: views_of(n)])
+        _ready["stem"](_ready["pixels"][: views_of(n)].flatten(0, 1)).half().numpy()
 
 
 def write(files: list[tuple[int, str]]) -> None:

@@ -61,7 +61,6 @@ def main() -> None:
             CacheSpec("bench", "", "", "", "", CUT, FRAMES, 1, 0, 1.0, False, {}, ""),
             (50, 768),
         )
-        (folder / "receipts").mkdir()
         (folder / "png").mkdir()
         work = WorkerConfig(
             folder, folder, "", CUT, FRAMES, Augmentation(1, 0, 1.0, False), "cpu", 60
@@ -69,8 +68,8 @@ def main() -> None:
         runner = ClipWorker(work, backbone.stem(CUT), ViewTable(catalog, 1))
 
         def ours() -> None:
-            assert list(runner.run([(0, clips)]))
-            assert all(outcome.reason is None for outcome in runner.writer.batch_record(0) or ())
+            [(_, outcomes)] = runner.run([(0, clips)])
+            assert all(outcome.reason is None for outcome in outcomes)
 
         usual_embeddings: list[torch.Tensor] = []
 

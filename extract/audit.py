@@ -12,7 +12,6 @@ from .new_video import load_cache_backbone
 from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError
-from .video.views import make_views
 from .worker import encode
 
 SAMPLE, SEED = 16, 0
@@ -41,7 +40,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
             f"the videos of this cache are not under {root}; name their folder with --root"
         )
     stem = load_cache_backbone(cache).stem(spec.cut)
-    rule = Augmentation(spec.views, spec.view_seed, spec.view_scale, spec.view_flip)
+    augmentation = Augmentation(spec.views, spec.view_seed, spec.view_scale, spec.view_flip)
     smallest, differing = 1.0, []
     with Decoder(timeout) as decoder:
         for clip in chosen:
@@ -51,8 +50,8 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
             except ClipError:
                 differing.append(clip.id)
                 continue
-            pixels = make_views(video.frames, clip.id, views, rule, stem.preprocessing)
-            fresh = torch.from_numpy(encode(stem, pixels)).float()
+            tokens = encode(stem, video.frames, clip.id, views, augmentation)
+            fresh = torch.from_numpy(tokens).float()
             stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
             cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)
             smallest = min(smallest, float(cosines.min()))

@@ -12,7 +12,6 @@ from ..core.errors import StructAlignError
 from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError
-from .video.views import make_views
 from .worker import encode
 
 TIMEOUT = 60.0  # seconds
@@ -33,9 +32,8 @@ def new_video_tokens(
             frames = decoder.decode(video, start, end, spec.frames).frames
         except ClipError as error:
             raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
-    rule = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)
-    pixels = make_views(frames, video.stem, 1, rule, stem.preprocessing)
-    return encode(stem, pixels)[0]
+    augmentation = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)
+    return encode(stem, frames, video.stem, 1, augmentation)[0]
 
 
 def load_cache_backbone(cache: FeatureCache) -> Backbone:

@@ -25,7 +25,7 @@ from .settings import ExtractOptions, ExtractSettings, resolve_settings
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone
     from ..backbones.stem import Stem
-    from .worker import Batch
+    from .worker import Batch, BatchOutcomes
 
 
 @dataclass(frozen=True)
@@ -173,23 +173,27 @@ class Extraction:
         published = self.root.folder(self.plan.spec.fingerprint())
         if self.root.is_published(published.name):
             _take_over(writer, FeatureCache.open(published), batches)
-        outcomes = {number: writer.batch_record(number) or [] for number, _ in batches}
+        records = {
+            number: {outcome.clip: outcome for outcome in writer.batch_record(number) or ()}
+            for number, _ in batches
+        }
         todo = []
         for number, clips in batches:
-            settled = {one.clip for one in outcomes[number] if not (retry_bad and one.reason)}
+            settled = {o.clip for o in records[number].values() if not (retry_bad and o.reason)}
             if left := [clip for clip in clips if clip.id not in settled]:
                 todo.append((number, left))
         done = len(catalog) - sum(len(clips) for _, clips in todo)
-        self.progress(done, len(catalog), _bad_so_far(outcomes))
-        for number, clips_done in self._execute(writer, stem, device, todo):
-            done += clips_done
-            outcomes[number] = writer.batch_record(number) or []
-            self.progress(done, len(catalog), _bad_so_far(outcomes))
-        return [outcome for number, _ in batches for outcome in outcomes[number]]
+        self.progress(done, len(catalog), _bad_so_far(records))
+        for number, outcomes in self._execute(writer, stem, device, todo):
+            records[number] |= {outcome.clip: outcome for outcome in outcomes}
+            writer.write_batch_record(number, list(records[number].values()))
+            done += len(outcomes)
+            self.progress(done, len(catalog), _bad_so_far(records))
+        return [outcome for record in records.values() for outcome in record.values()]
 
     def _execute(
         self, writer: CacheWriter, stem: "Stem", device: str, batches: "list[Batch]"
-    ) -> Iterable[tuple[int, int]]:
+    ) -> "Iterable[BatchOutcomes]":
         from .engines.auto import run_auto
         from .engines.inline import run_inline
         from .engines.ray_data import run_ray
@@ -282,6 +286,6 @@ def _take_over(writer: CacheWriter, published: FeatureCache, batches: "list[Batc
         writer.write_batch_record(number, outcomes)
 
 
-def _bad_so_far(outcomes: dict[int, list[ClipOutcome]]) -> str:
-    bad = sum(one.reason is not None for of_batch in outcomes.values() for one in of_batch)
+def _bad_so_far(records: dict[int, dict[str, ClipOutcome]]) -> str:
+    bad = sum(o.reason is not None for record in records.values() for o in record.values())
     return f"{bad} quarantined" if bad else ""

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,8 @@ from .video.decoder import Decoded, Decoder
 from .video.errors import ClipError
 from .video.views import make_views
 
-Batch = tuple[int, list[Clip]]
+Batch = tuple[int, list[Clip]]  # number, clips: all of a batch, or those that are left
+BatchOutcomes = tuple[int, list[ClipOutcome]]
 Extracted = tuple[ClipOutcome, NDArray[np.float16] | None]
 
 
@@ -61,45 +61,44 @@ class ClipWorker:
         self.decoder = Decoder(config.decode_timeout)
         self.work = Work()
 
-    def run(self, batches: Sequence[Batch]) -> Iterator[tuple[int, int]]:
-        """Do batches, or parts of them, one after another. Yields (batch, clips done).
+    def run(self, batches: Sequence[Batch]) -> Iterator[BatchOutcomes]:
+        """Extract batches one after another; yield each one's outcomes once its tokens are written.
 
-        A batch's record keeps the outcomes of its other clips, its shard their tokens.
+        A shard keeps the tokens of its other clips.
         """
-        done = self._extract([clip for _, clips in batches for clip in clips])
+        extracted = self._extract([clip for _, clips in batches for clip in clips])
         for number, clips in batches:
-            outcomes = {outcome.clip: outcome for outcome in self.writer.batch_record(number) or ()}
+            outcomes = []
             with self.writer.shard(number, self.table) as shard:
-                for outcome, tokens in islice(done, len(clips)):
-                    outcomes[outcome.clip] = outcome
+                for outcome, tokens in islice(extracted, len(clips)):
+                    outcomes.append(outcome)
                     slot = self.table.catalog.place(outcome.clip) % SHARD_CLIPS * self.table.most
                     shard.put(slot, self.table.most, tokens)
-            self.writer.write_batch_record(number, list(outcomes.values()))
-            yield number, len(clips)
+            yield number, outcomes
 
     def _extract(self, clips: list[Clip]) -> Iterator[Extracted]:
         if clips:
-            self._ask(clips[0])
+            self._submit(clips[0])
         for clip, following in zip_longest(clips, clips[1:]):
             decoded = self._decoded()
             if following:
-                self._ask(following)
+                self._submit(following)
             began = time.monotonic()
             extracted = self._encode(clip, decoded)
             self.work.clips += 1
             self.work.encoding += time.monotonic() - began
             yield extracted
 
-    def _ask(self, clip: Clip) -> None:
+    def _submit(self, clip: Clip) -> None:
         path = self.config.root / clip.path
-        self.decoder.ask(path, clip.start, clip.end, self.config.frames)
+        self.decoder.submit(path, clip.start, clip.end, self.config.frames)
 
     def _decoded(self) -> Decoded | ClipError:
         try:
-            decoded = self.decoder.answer()
+            decoded = self.decoder.result()
         except ClipError as error:
             return error
-        self.work.decoding += decoded.took
+        self.work.decoding += decoded.decode_seconds
         return decoded
 
     def _encode(self, clip: Clip, decoded: Decoded | ClipError) -> Extracted:
@@ -107,10 +106,7 @@ class ClipWorker:
         try:
             if isinstance(decoded, ClipError):
                 raise decoded
-            pixels = make_views(
-                decoded.frames, clip.id, views, config.views, self.stem.preprocessing, config.device
-            )
-            tokens = encode(self.stem, pixels)
+            tokens = encode(self.stem, decoded.frames, clip.id, views, config.views)
             if not all_finite(tokens):
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
         except ClipError as error:
@@ -129,11 +125,21 @@ class ClipWorker:
         self.decoder.close()
 
 
-def encode(stem: Stem, pixels: torch.Tensor) -> NDArray[Any]:
-    """Views of one clip, float32 [V, N, 3, S, S], to tokens, float16 [V, N, 1 + patches, width]."""
-    views, frames = pixels.shape[:2]
-    tokens = stem(pixels.flatten(0, 1).to(next(stem.parameters()).device))
-    return np.asarray(tokens.unflatten(0, (views, frames)).half().cpu().numpy())
+def encode(
+    stem: Stem, frames: NDArray[np.uint8], clip_id: str, views: int, augmentation: Augmentation
+) -> NDArray[np.float16]:
+    """The tokens of a clip's first ``views`` views, computed where the stem is.
+
+    Args:
+        frames: uint8 [frames, height, width, 3], RGB.
+
+    Returns:
+        float16 [views, frames, 1 + patches, width].
+    """
+    device = next(stem.parameters()).device
+    pixels = make_views(frames, clip_id, views, augmentation, stem.preprocessing, device)
+    tokens = stem(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+    return np.asarray(tokens.half().cpu().numpy())
 
 
 def _one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ...backbones.stem import Stem
 from ...cache.catalog import Catalog, Clip
 from ...core.progress import Log
-from ..worker import Batch, Work, WorkerConfig
+from ..worker import Batch, BatchOutcomes, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray
 
@@ -17,8 +17,8 @@ MEASURED = 2.0  # seconds of work before the first; the first part, which warms 
 
 def run_auto(
     config: WorkerConfig, stem: Stem, catalog: Catalog, batches: list[Batch], log: Log
-) -> Iterator[tuple[int, int]]:
-    """Every batch, or part of one. Yields (batch, clips done)."""
+) -> Iterator[BatchOutcomes]:
+    """Extract every batch in parts; yield each part's batch number and its clips' outcomes."""
     parts = [
         (number, clips[at : at + PART])
         for number, clips in batches
@@ -27,9 +27,9 @@ def run_auto(
     log("extracting in this process as long as that is faster than starting Ray")
     workers, left = os.cpu_count() or 1, sum(len(clips) for _, clips in parts)
     with inline_worker(config, stem, catalog) as worker:
-        for count, done in enumerate(worker.run(parts), 1):
-            yield done
-            left -= done[1]
+        for count, (number, outcomes) in enumerate(worker.run(parts), 1):
+            yield number, outcomes
+            left -= len(outcomes)
             if count == 1:
                 worker.work = Work()
             elif (saved := seconds_saved(worker.work, left, workers)) > 0:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import pickle
 import platform
 import re
 import warnings
@@ -15,13 +16,12 @@ from ...backbones.stem import Stem, load_stem, save_stem
 from ...cache.catalog import Clip
 from ...cache.catalog_file import read_catalog
 from ...cache.tokens import ViewTable
-from ...cache.writer import CacheWriter
 from ...core.device import prepare_cpu
 from ...core.errors import StructAlignError
 from ...core.permissions import open_to_group
 from ...core.ray_session import ray_session
 from ..video.rule import decoder_rule
-from ..worker import Batch, ClipWorker, WorkerConfig
+from ..worker import Batch, BatchOutcomes, ClipWorker, WorkerConfig
 
 ATTEMPTS = 3  # tries of a batch whose worker died, and starts of Ray Data when that does not help
 GPU_WORKERS = 16  # workers that share a GPU by default: each takes some hundred MB of it
@@ -29,11 +29,16 @@ GPU_PARTS = 10_000  # Ray counts shares of a GPU in so many parts
 
 
 class RayWorker:
-    """A Ray Data actor: makes its worker once, then does one batch a row."""
+    """A Ray Data actor: makes its worker once, then extracts one batch per row."""
 
     def __init__(self, config: WorkerConfig, weights: str) -> None:
         torch.set_num_threads(1)
         prepare_cpu()
+        if not config.folder.is_dir():
+            raise StructAlignError(
+                f"{platform.node()} does not see {config.folder}; all Ray nodes must share the "
+                "cache root"
+            )
         open_to_group(config.folder)
         if (decoder := decoder_rule()) != config.decoder:
             raise StructAlignError(
@@ -45,16 +50,16 @@ class RayWorker:
         self.worker = ClipWorker(config, load_stem(config.folder, weights), table)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Do one batch."""
+        """Extract one batch and return its outcomes, pickled: Arrow would change their types."""
         clips = [self.catalog[str(clip)] for clip in row["clips"]]
-        [(batch, count)] = self.worker.run([(int(row["batch"]), clips)])
-        return {"batch": batch, "clips": count}
+        [(number, outcomes)] = self.worker.run([(int(row["batch"]), clips)])
+        return {"batch": number, "outcomes": pickle.dumps(outcomes)}
 
 
 def run_ray(
     config: WorkerConfig, stem: Stem, batches: list[Batch], workers: int | None, address: str | None
-) -> Iterator[tuple[int, int]]:
-    """Batches through Ray Data. Yields (batch, clips done).
+) -> Iterator[BatchOutcomes]:
+    """Extract batches through Ray Data; yield each one's number and its clips' outcomes.
 
     Tokens go from a worker to the cache, never through Ray. The stem travels through the cache's
     folder: no node needs the weights, or a download. When workers or whole nodes are lost, the
@@ -72,9 +77,9 @@ def run_ray(
         left = dict(batches)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                for number, count in _stream(config, weights, left, pool):
+                for number, outcomes in _stream(config, weights, left, pool):
                     del left[number]
-                    yield number, count
+                    yield number, outcomes
                 return
             except RayTaskError as error:
                 raise StructAlignError(
@@ -118,7 +123,7 @@ def worker_pool(
 
 def _stream(
     config: WorkerConfig, weights: str, batches: dict[int, list[Clip]], pool: WorkerPool
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[BatchOutcomes]:
     import ray.data as ray_data
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors come as exceptions
@@ -139,14 +144,8 @@ def _stream(
             max_restarts=ATTEMPTS,
             max_task_retries=ATTEMPTS,
         )
-    writer = CacheWriter(config.folder)
     for row in stream.iter_rows():
-        if writer.batch_record(int(row["batch"])) is None:
-            raise StructAlignError(
-                f"batch {row['batch']} left no record under {config.folder}; "
-                "is the cache root shared by all Ray nodes?"
-            )
-        yield int(row["batch"]), int(row["clips"])
+        yield int(row["batch"]), pickle.loads(row["outcomes"])
 
 
 def _reason(error: Exception) -> str:

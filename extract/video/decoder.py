@@ -26,20 +26,20 @@ STARTS = 3  # tries; a machine short of memory may kill any process
 
 @dataclass(frozen=True)
 class Decoded:
-    """Frames of a clip, uint8 [count, height, width, 3], and for how long its video shows.
+    """Frames of a clip, uint8 [count, height, width, 3], RGB.
 
-    ``took``: seconds of decoding.
+    ``seconds`` is the length of its whole video, ``decode_seconds`` the time that decoding took.
     """
 
     frames: NDArray[np.uint8]
     seconds: float
-    took: float
+    decode_seconds: float
 
 
 class Decoder:
     """Decodes clips one at a time in a child process that is replaced when it hangs or dies.
 
-    Between ``ask`` and ``answer`` the caller is free for other work.
+    Between ``submit`` and ``result`` the caller is free for other work.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -62,10 +62,10 @@ class Decoder:
             ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
             StructAlignError: the decoder does not start at all.
         """
-        self.ask(path, start, end, count)
-        return self.answer()
+        self.submit(path, start, end, count)
+        return self.result()
 
-    def ask(self, path: Path, start: float | None, end: float | None, count: int) -> None:
+    def submit(self, path: Path, start: float | None, end: float | None, count: int) -> None:
         """Begin to decode ``count`` frames of a clip; its time limit begins too.
 
         Raises:
@@ -73,23 +73,28 @@ class Decoder:
         """
         connection = self._ready()
         self._deadline = time.monotonic() + self.timeout
-        with suppress(ConnectionError):  # it died: ``answer`` says so
+        with suppress(ConnectionError):  # it died: ``result`` says so
             connection.send((str(path), start, end, count))
 
-    def answer(self) -> Decoded:
-        """The frames that were asked for. Raises ClipError, as ``decode``."""
+    def result(self) -> Decoded:
+        """Wait for the frames of the clip submitted last.
+
+        Raises:
+            ClipError: as ``decode`` does.
+        """
         connection = self._connection
         assert connection is not None
         try:
             if not connection.poll(max(0.0, self._deadline - time.monotonic())):
                 self.close()
                 raise ClipError("timeout", f"no frames within {self.timeout:g} s")
-            answer = connection.recv()
-            if answer[0] == "error":
-                raise ClipError(answer[1], answer[2])
-            frames = np.empty(answer[1], np.uint8)
+            kind, *reply = connection.recv()
+            if kind == "error":
+                raise ClipError(*reply)
+            shape, seconds, decode_seconds = reply
+            frames = np.empty(shape, np.uint8)
             connection.recv_bytes_into(frames.reshape(-1).data)
-            return Decoded(frames, answer[2], answer[3])
+            return Decoded(frames, seconds, decode_seconds)
         except (EOFError, ConnectionError) as error:
             code = self._child.wait() if self._child else None
             self.close()

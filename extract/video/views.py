@@ -19,7 +19,7 @@ def make_views(
     count: int,
     rule: Augmentation,
     preprocessing: Preprocessing,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
 ) -> Tensor:
     """uint8 frames [N, H, W, 3] to normalised float32 [count, N, 3, S, S] on ``device``.
 

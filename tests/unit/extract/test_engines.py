@@ -15,8 +15,9 @@ from structalign.cache import FeatureCache, StructAlignError
 from structalign.extract import extract
 from structalign.extract.engines import auto
 from structalign.extract.engines.auto import RAY_START, seconds_saved
-from structalign.extract.engines.ray_data import WorkerPool, worker_pool
-from structalign.extract.worker import Work
+from structalign.extract.engines.ray_data import RayWorker, WorkerPool, worker_pool
+from structalign.extract.settings import Augmentation
+from structalign.extract.worker import Work, WorkerConfig
 
 
 @pytest.mark.slow
@@ -137,7 +138,7 @@ def test_bad_clips_are_quarantined_and_the_rest_goes_on(
 
 @pytest.mark.slow
 def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) -> None:
-    """Units with a batch_record are not done again.
+    """Batches with a record are not extracted again.
 
     Killed after the first of two, the second run leaves the first one's chunks alone.
     """
@@ -180,6 +181,14 @@ def test_workers_take_every_core_and_share_the_gpus(
     device: str, workers: int | None, resources: dict[str, float], expected: WorkerPool
 ) -> None:
     assert worker_pool(device, workers, 100, resources) == expected
+
+
+def test_a_node_that_does_not_share_the_cache_root_says_so(tmp_path: Path) -> None:
+    """Its tokens would lie on its own disk, where nobody finds them."""
+    views = Augmentation(1, 0, 1.0, False)
+    config = WorkerConfig(tmp_path / "elsewhere", tmp_path, "", 4, 4, views, "cpu", 60)
+    with pytest.raises(StructAlignError, match="all Ray nodes must share the cache root"):
+        RayWorker(config, "")
 
 
 def test_a_cluster_without_a_gpu_is_told() -> None:
