@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ..extract.datasets.demo.files import write_clip
+from ..extract.datasets.demo.files import write_clip, write_manifest
 from ..extract.datasets.demo.world import build_world
 from ..extract.engines.auto import RAY_START
-from ..tests.helpers.cli import write_manifest
 from .table import Row, in_turn, seconds, tell
 
 FEW, MANY, LIMIT = 24, 608, 6.0  # clips, clips, seconds

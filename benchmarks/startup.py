@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ..extract.datasets.demo.files import write_clip
+from ..extract.datasets.demo.files import write_clip, write_manifest
 from ..extract.datasets.demo.world import build_world
-from ..tests.helpers.cli import write_manifest
 from .table import Row, seconds, tell
 
 COMMANDS = ((0.5, "--help"), (1.0, "cache ls"), (1.0, "eval"))

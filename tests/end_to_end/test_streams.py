@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds, write_manifest
+from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds
 from helpers.kills import bytes_of
-from structalign.extract.datasets.demo.files import write_clip
+from structalign.extract.datasets.demo.files import write_clip, write_manifest
 from structalign.extract.datasets.demo.world import build_world
 
 SETTINGS = tuple(part for one in CHANGES.split() for part in ("--set", one))

@@ -1,6 +1,5 @@
 """The real command line in a process of its own, and the arguments that make its verbs small."""
 
-import csv
 import functools
 import hashlib
 import json
@@ -14,8 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from structalign.extract.datasets.demo.world import WorldClip
-
 ROOT = Path(__file__).parents[2]
 OWN = "extract --dataset manifest --name manifest"
 EXTRACT_LINE = f"{OWN} --backbone demo --pretrained demo --frames 4 --views 2"
@@ -23,18 +20,6 @@ EXTRACT = INLINE = (*EXTRACT_LINE.split(), "--engine", "inline")
 RAY = (*EXTRACT_LINE.split(), "--engine", "ray")
 CHANGES = "epochs=2 experts=3 rank=8 lr_first=null lr_text=1e-3 lr_vision=1e-3"
 QUICK = ("--tasks", "2", *(part for one in CHANGES.split() for part in ("--set", one)))
-
-
-def write_manifest(path: Path, clips: list[WorldClip]) -> None:
-    """One row a caption."""
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["clip_id", "path", "start", "end", "category", "split", "caption"])
-        for clip in clips:
-            for caption in clip.captions:
-                table.writerow(
-                    [clip.name, f"{clip.name}.mp4", "", "", clip.category, clip.split, caption]
-                )
 
 
 class Cli:

@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 from helpers import corpus
-from helpers.cli import EXTRACT, INLINE, Cli, write_manifest
+from helpers.cli import EXTRACT, INLINE, Cli
 from structalign.cache import FeatureCache
+from structalign.extract.datasets.demo.files import write_manifest
 from structalign.extract.video.decoder import Decoder
 from structalign.extract.video.errors import ClipError
 
