@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..core.errors import StructAlignError, unknown
+from ..core.ranges import check_settings
 from .model.towers import Compute
 
 HELDOUT_SHARE = 0.125  # two of the benchmark's sixteen training clips a category
@@ -51,26 +52,11 @@ class TrainSettings:
         return (HELDOUT_SHARE if self.heldout is None else self.heldout) if used else 0.0
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs",
-            "batch",
-            "eval_every",
-            "lr_text",
-            "lr_vision",
-            "lr_other",
-            "clip_norm",
-        ):
-            if getattr(self, name) <= 0:
-                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
-        if not 0 <= self.warmup < 1:
-            raise StructAlignError("setting warmup is a fraction from 0 to below 1")
-        if not 0 <= self.fusion_weight <= 1:
-            raise StructAlignError("setting fusion_weight is a fraction from 0 to 1")
-        if self.heldout is not None and not 0 < self.heldout < 1:
-            raise StructAlignError(
-                f"setting heldout={self.heldout} is a share of the training clips, "
-                "above 0 and below 1"
-            )
+        rates = ("lr_text", "lr_vision", "lr_other")
+        check_settings(self, "epochs", "batch", "eval_every", *rates, "clip_norm", above=0)
+        check_settings(self, "warmup", at_least=0, below=1)
+        check_settings(self, "fusion_weight", at_least=0, at_most=1)
+        check_settings(self, "heldout", above=0, below=1)
         if self.heldout is not None and not self.heldout_share:
             raise StructAlignError(
                 f"heldout={self.heldout} keeps clips aside that nothing uses; "

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
+from ...core.ranges import check_settings
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, cut_to_longest
@@ -42,11 +43,8 @@ class AdapterOptions:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("experts", "rank", "top_k"):
-            if getattr(self, name) <= 0:
-                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
-        if not 0 <= self.dropout < 1:
-            raise StructAlignError("setting dropout is a fraction from 0 to below 1")
+        check_settings(self, "experts", "rank", "top_k", above=0)
+        check_settings(self, "dropout", at_least=0, below=1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
+from ...core.ranges import check_settings
 from ..losses import contrastive, pooled_unit
 from ..model.adapters import Noise, attend
 from ..model.similarity import global_similarity
@@ -32,13 +33,10 @@ class MoEAdapterOptions:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("experts", "top_k", "adapter_width"):
-            if getattr(self, name) <= 0:
-                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        check_settings(self, "experts", "top_k", "adapter_width", above=0)
         if self.top_k > self.experts:
             raise StructAlignError(f"top_k={self.top_k} is more than experts={self.experts}")
-        if not 0 <= self.dropout < 1:
-            raise StructAlignError("setting dropout is a fraction from 0 to below 1")
+        check_settings(self, "dropout", at_least=0, below=1)
 
 
 class AdapterMixture(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...core.errors import StructAlignError
+from ...core.ranges import check_settings
 from ..stream import Batch, Task
 from .base import Method, Pretrained
 from .lwf import LwF, LwFOptions
@@ -20,9 +20,7 @@ class VRLwFOptions(LwFOptions):
     words: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("sentences", "words"):
-            if getattr(self, name) <= 0:
-                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        check_settings(self, "sentences", "words", above=0)
 
 
 class VRLwF(LwF):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
+from ...core.ranges import check_settings
 from ..losses import contrastive, pooled_unit
 from ..model.adapters import Noise
 from ..model.similarity import global_similarity
@@ -29,10 +30,8 @@ class XPoolOptions(CLIP4ClipOptions):
     pool_dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        if self.heads < 1:
-            raise StructAlignError(f"setting heads={self.heads} must be above 0")
-        if not 0 <= self.pool_dropout < 1:
-            raise StructAlignError("setting pool_dropout is a fraction from 0 to below 1")
+        check_settings(self, "heads", above=0)
+        check_settings(self, "pool_dropout", at_least=0, below=1)
 
 
 class TextPooling(nn.Module):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
+from ...core.ranges import check_settings
 from ..losses import contrastive
 from ..settings import MethodConfig
 from ..stream import Batch, Task
@@ -35,9 +36,7 @@ class ZSCLOptions(CLIP4ClipOptions):
     snapshots: int = 11
 
     def __post_init__(self) -> None:
-        for name in ("reference_batch", "snapshots"):
-            if getattr(self, name) < 1:
-                raise StructAlignError(f"setting {name}={getattr(self, name)} must be above 0")
+        check_settings(self, "reference_batch", "snapshots", above=0)
 
 
 class ZSCL(CLIP4Clip):

@@ -70,7 +70,7 @@ def test_every_key_of_a_config_is_some_methods_setting(file: Path) -> None:
         ("epochs", "0", "must be above 0"),
         ("frame_fusion", "3", "is not true or false"),
         ("teacher", "me", "choose one of"),
-        ("dropout", "1.0", "is a fraction"),
+        ("dropout", "1.0", "at least 0 and below 1"),
         ("heldout", "1.0", "above 0 and below 1"),
         ("heldout", "0.25", "nothing uses"),
     ],
