@@ -7,13 +7,15 @@ percentages or ranks; None where nothing was measured.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .metrics import METRICS
+
 Matrix = Sequence[Sequence[float | None]]
-METRICS = ("R@1", "R@5", "R@10", "MedR", "MeanR")
 
 
 def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Matrix]]:
     """R[stage, task, metric] by figure (direction/gallery/scope), from the stages' records.
 
+    A metric that a stage of an older version does not have is None there.
     Row 0 has each task zero-shot among the clips seen by then, and for ``seen`` by the last task.
     ``t2v/ahead/task`` has in row t the task after t, where that has arrived, and in row 0 each
     task zero-shot, all among a task's own clips alone.
@@ -33,8 +35,8 @@ def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Ma
     rows["t2v/ahead/task"] = [[one["zero_shot"] for one in arrivals], *ahead, []]
     return {
         figure: {
-            metric: [
-                [None if cell is None else cell[metric] for cell in row]
+            metric.name: [
+                [None if cell is None else cell.get(metric.name) for cell in row]
                 + [None] * (count - len(row))
                 for row in of_figure
             ]

@@ -1,11 +1,71 @@
-"""Ranks and recall, as pure functions of scores."""
+"""Ranks, and the registry of metrics: one row a metric, read by results, console, report, sweep."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the registry: ``scale`` times a summary of what each query's rank scores.
+
+    Attributes:
+        name: in ``results.json`` and in every table.
+        score: expected 1-based ranks float64 [Q] to what each query scores, float64 [Q].
+        is_higher_better: which way is better.
+        digits: after the decimal point in tables.
+        scale: 100 turns shares into percent.
+        summarise: the scores of all queries [Q] to one; a mean can be split up by query.
+    """
+
+    name: str
+    score: Callable[[Tensor], Tensor]
+    is_higher_better: bool = True
+    digits: int = 1
+    scale: float = 100.0
+    summarise: Callable[[Tensor], Tensor] = torch.mean
+
+    def __call__(self, ranks: Tensor) -> float:
+        """The metric of some queries' ranks, float64 [Q]."""
+        return float(self.summarise(self.score(ranks)) * self.scale)
+
+    @property
+    def key(self) -> str:
+        """In the ``matrix`` of ``results.json``: R@1 is ``r1``."""
+        return self.name.lower().replace("@", "")
+
+    @property
+    def title(self) -> str:
+        """At the head of a table's column, with the direction that is better."""
+        return f"{self.name} {'↑' if self.is_higher_better else '↓'}"
+
+    def format(self, value: float | None) -> str:
+        """A value in a table; empty where it was not measured."""
+        return "" if value is None else f"{value:.{self.digits}f}"
+
+
+def recall(k: int) -> Callable[[Tensor], Tensor]:
+    """1 for each query whose right answer is among the first k, else 0."""
+    return lambda ranks: (ranks <= k).double()
+
+
+def rank(ranks: Tensor) -> Tensor:
+    """The ranks themselves."""
+    return ranks
+
+
+METRICS = (
+    Metric("R@1", recall(1), digits=2),
+    Metric("R@5", recall(5)),
+    Metric("R@10", recall(10)),
+    Metric("MedR", rank, is_higher_better=False, scale=1, summarise=partial(torch.quantile, q=0.5)),
+    Metric("MeanR", rank, is_higher_better=False, scale=1),
+)
 
 
 @dataclass(frozen=True)
@@ -18,24 +78,20 @@ class Ranks:
     values: Tensor
     tied: int
 
-    def recall(self, k: int) -> float:
-        """Percentage of queries whose right answer is among the first k."""
-        return float((self.values <= k).double().mean() * 100)
-
     def summary(self) -> dict[str, float]:
-        """R@1, R@5, R@10 in percent, median and mean rank."""
-        return {
-            **{f"R@{k}": self.recall(k) for k in (1, 5, 10)},
-            "MedR": float(self.values.quantile(0.5)),
-            "MeanR": float(self.values.mean()),
-        }
+        """Every metric of the registry, by name."""
+        return {metric.name: metric(self.values) for metric in METRICS}
 
 
 def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """scores [T, V], target int64 [T]: rank = 1 + #better + #equal / 2.
+    """Rank = 1 + #better + #equal / 2: an equal wrong score counts half (the mid rank).
+
+    Args:
+        scores: float [T, V], higher is more alike.
+        target: int64 [T], the right column of each row.
 
     Raises:
-        StructAlignError: a score is not a number.
+        StructAlignError: a score is not a finite number.
     """
     _refuse_nan(scores)
     right = scores.gather(1, target[:, None])
@@ -45,14 +101,17 @@ def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
 
 
 def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """For every video with captions, the rank of its best one among it and all others' captions."""
+    """For every video with captions, the rank of its best one among all other videos' captions.
+
+    Arguments, ties and errors are those of ``text_to_video_ranks``.
+    """
     _refuse_nan(scores)
     videos = target.unique()
     values, tied = [], 0
     for video in videos.tolist():
-        column, own = scores[:, video], target == video
-        best = column[own].max()
-        others = column[~own]
+        column, is_own = scores[:, video], target == video
+        best = column[is_own].max()
+        others = column[~is_own]
         equal = int((others == best).sum())
         values.append(1 + float((others > best).sum()) + equal / 2)
         tied += equal > 0

@@ -17,6 +17,7 @@ from .matrix import (
     task_average,
     task_matrices,
 )
+from .metrics import METRICS
 
 if TYPE_CHECKING:
     from ..train.runs.run import Run
@@ -30,8 +31,8 @@ COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 class StageResults:
     """Figures after a task over all tasks seen, under the contract's names; stage 0 is zero-shot.
 
-    ``t2v`` and ``v2t``: R@1, R@5, R@10 in percent, MedR, MeanR; None, as all that is over old
-    tasks, at a stage that ``eval_every`` leaves out. ``zero_shot``: ``t2v`` of the
+    ``t2v`` and ``v2t``: every metric of the registry; None, as all that is over old tasks, at a
+    stage that ``eval_every`` leaves out. ``zero_shot``: ``t2v`` of the
     pre-trained model over the same clips. ``BWF``, ``BWT`` and ``FWT``: points, None before task 2.
     """
 
@@ -58,8 +59,8 @@ class Results:
     """What ``results.json`` holds; percentages are 0 to 100.
 
     ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix``
-    is its text-to-video R@1, R@5 and R@10 within each task, old clips as ``gallery`` says; the
-    rest follows from it. ``tasks`` counts the tasks learnt so far; ``parts`` are the caches that
+    has each text-to-video metric within each task, old clips as ``gallery`` says; the rest follows
+    from it. ``tasks`` counts the tasks learnt so far; ``parts`` are the caches that
     they came from, each with its task numbers.
     """
 
@@ -89,7 +90,7 @@ class Results:
 
     @property
     def recall(self) -> dict[str, float]:
-        """R@1, R@5, R@10 in percent, MedR and MeanR, text to video, over all tasks at the end."""
+        """Every metric, text to video, over all tasks at the end; recall in percent."""
         return dict(self.final.t2v or {})
 
     @property
@@ -146,7 +147,7 @@ def make_results(run: "Run") -> Results:
         quarantined=[row for cache in run.caches for row in cache.quarantined()],
         categories=[list(names) for names in categories],
         parts=_parts(run, len(recorded)),
-        matrix={"r1": matrix["R@1"], "r5": matrix["R@5"], "r10": matrix["R@10"]},
+        matrix={metric.key: matrix[metric.name] for metric in METRICS},
         stages=rows,
         final=rows[-1],
         zero_shot=rows[0],

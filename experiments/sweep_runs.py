@@ -15,6 +15,7 @@ from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from ..core.progress import Progress
 from ..core.ray_session import ray_session
+from ..evaluate.metrics import METRICS
 from ..evaluate.results import Results, StageResults, is_up_to_date, make_results
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.runs.create import create_run
@@ -24,11 +25,13 @@ from .driver import train_and_measure
 
 SHOWN_FAILURES = 3
 
+
+def _of_metric(name: str) -> Callable[[StageResults], float | None]:
+    return lambda final: (final.t2v or {}).get(name)
+
+
 FIGURES: dict[str, Callable[[StageResults], float | None]] = {
-    "R@1": lambda final: (final.t2v or {}).get("R@1"),
-    "R@5": lambda final: (final.t2v or {}).get("R@5"),
-    "R@10": lambda final: (final.t2v or {}).get("R@10"),
-    "MedR": lambda final: (final.t2v or {}).get("MedR"),
+    **{metric.name: _of_metric(metric.name) for metric in METRICS},
     "BWF": lambda final: final.BWF_stored,
     "BWF re-enc.": lambda final: final.BWF_reencoded,
     "FWT": lambda final: final.FWT,

@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from ..metrics import METRICS
+
 WIDTH = 80  # characters
 IN_A_ROW = 11  # tasks: a line of 75 characters
 
@@ -25,13 +27,15 @@ def results_table(results: dict[str, Any]) -> str:
     if results["backbone"]["random_weights"]:
         notes.append("RANDOM WEIGHTS: a dry run, the figures mean nothing")
     lines = [head, "; ".join(notes), "", "over all tasks seen (t2v, stored gallery)"]
-    lines.append(f"{'stage':>9}{'R@1':>8}{'R@5':>6}{'R@10':>6}{'MedR':>7}{'BWF':>7}")
+    widths = {metric: max(7, len(metric.title) + 2) for metric in METRICS}
+    titles = "".join(f"{metric.title:>{width}}" for metric, width in widths.items())
+    lines.append(f"{'stage':>9}{titles}{'BWF ↓':>7}")
     for stage in results["stages"]:
         t2v = stage["t2v"]
         if t2v is None:
             continue
         forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else ""
-        figures = f"{t2v['R@1']:8.2f}{t2v['R@5']:6.1f}{t2v['R@10']:6.1f}{t2v['MedR']:7.1f}"
+        figures = "".join(f"{m.format(t2v.get(m.name)):>{width}}" for m, width in widths.items())
         lines.append(f"{_name(stage['stage']):>9}{figures}{forgetting}")
     for first in range(0, tasks, IN_A_ROW):
         shown = slice(first, first + IN_A_ROW)
@@ -44,13 +48,8 @@ def results_table(results: dict[str, Any]) -> str:
                 lines.append(f"{_name(number):>9}{cells}")
     final = results["final"]
     v2t = final["v2t"]
-    lines += [
-        "",
-        (
-            f"final v2t: R@1 {v2t['R@1']:.2f}, R@5 {v2t['R@5']:.2f}, R@10 {v2t['R@10']:.2f}, MedR "
-            f"{v2t['MedR']:.1f}"
-        ),
-    ]
+    measured = [f"{m.name} {m.format(v2t[m.name])}" for m in METRICS if m.name in v2t]
+    lines += ["", f"final v2t: {', '.join(measured)}"]
     if final["BWF_stored"] is not None:
         transfer = "" if final["FWT"] is None else f"; forward transfer {final['FWT']:.2f}"
         anew = final["BWF_reencoded"]

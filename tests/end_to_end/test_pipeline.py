@@ -41,7 +41,7 @@ def test_results_keep_the_contract(trained: dict[str, Any]) -> None:
     assert isinstance(stages, list) and len(stages) == 3
     for stage in stages:
         for side in ("t2v", "v2t"):
-            assert set(stage[side]) == {"R@1", "R@5", "R@10", "MedR", "MeanR"}
+            assert set(stage[side]) >= {"R@1", "R@5", "R@10", "MedR", "MeanR"}
         assert {"BWF", "seconds"} <= set(stage)
     assert stages[2]["BWF"] == pytest.approx(matrix["r1"][1][0] - matrix["r1"][2][0])
     assert trained["final"] == stages[-1] and trained["zero_shot"] == stages[0]

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from structalign.backbones.backbone import Backbone
 from structalign.backbones.identity import Preprocessing
-from structalign.evaluate.metrics import Ranks
+from structalign.evaluate.metrics import Ranks, recall
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.released import StructAlignWithSlips
 from structalign.train.model.adapters import GeneratorNoise
@@ -174,8 +174,8 @@ def released_order(ranks: Ranks) -> Tensor:
         summary["R@1"],
         summary["R@5"],
         summary["R@10"],
-        ranks.recall(50),
-        ranks.recall(100),
+        100 * float(recall(50)(ranks.values).mean()),
+        100 * float(recall(100)(ranks.values).mean()),
         summary["MedR"],
         summary["MeanR"],
     ]

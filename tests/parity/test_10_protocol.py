@@ -99,7 +99,7 @@ def test_recall_and_forgetting(golden: Golden, two: TwoTasks) -> None:
     n, index = two.size, torch.arange(two.size)
 
     def r1(scores: Tensor) -> float:
-        return text_to_video_ranks(scores, index).recall(1)
+        return text_to_video_ranks(scores, index).summary()["R@1"]
 
     first = r1(stage_scores(two.old, Gallery([two.stored1]), two.queries[:1]).stored)
     stage = two.second_stage()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from structalign.core.errors import StructAlignError
-from structalign.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
+from structalign.evaluate.metrics import METRICS, text_to_video_ranks, video_to_text_ranks
 
 
 def test_ranks_by_hand() -> None:
@@ -12,8 +12,16 @@ def test_ranks_by_hand() -> None:
     # all equal: the expected place among three is the middle one
     assert ranks.values.tolist() == [1, 2, 2]
     assert ranks.tied == 1
-    assert ranks.recall(1) == pytest.approx(100 / 3)
+    assert ranks.summary()["R@1"] == pytest.approx(100 / 3)
     assert ranks.summary()["MedR"] == 2
+
+
+def test_the_registry_names_keys_directions_and_formats() -> None:
+    keys = {metric.name: (metric.key, metric.title[-1]) for metric in METRICS}
+    assert keys["R@1"] == ("r1", "↑") and keys["R@10"] == ("r10", "↑")
+    assert keys["MedR"] == ("medr", "↓") and keys["MeanR"] == ("meanr", "↓")
+    assert len(keys) == len(METRICS)
+    assert METRICS[0].format(12.345) == "12.35" and METRICS[0].format(None) == ""
 
 
 def test_ties_count_with_their_expected_rank() -> None:
