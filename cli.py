@@ -159,13 +159,12 @@ def search(
     """Find a run's clips by words, and say why. Without RUN, the newest."""
     from . import open_cache, open_run
     from .search import search as find
-    from .train.runs.config import parts_of
     from .train.runs.folder import read_run_config
 
     if len(run_and_query) > 2:
         raise click.UsageError("give one run and one query; put the query in quotes")
     path = _run_path(Path(run_and_query[0]) if len(run_and_query) == 2 else None, runs)
-    own = [part["fingerprint"] for part in parts_of(read_run_config(path))]
+    own = [part["fingerprint"] for part in read_run_config(path)["parts"]]
     named = open_cache(cache, cache_root) if cache else None
     added = named if named and named.fingerprint not in own else None
     if only and not added:

@@ -9,7 +9,7 @@ from ...cache.catalog import Clip
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.errors import StructAlignError
-from ...train.runs.config import find_cache, parts_of
+from ...train.runs.config import find_cache
 from ..query_results import QueryResult, read_query_results
 from .finished_runs import FinishedRun
 from .layout import grid, section
@@ -49,7 +49,7 @@ def _clips(run: FinishedRun, root: CacheRoot) -> dict[str, tuple[FeatureCache, C
     """Clips by name, of the caches that are there; a name that stands for several is left out."""
     found: dict[str, tuple[FeatureCache, Clip]] = {}
     several: set[str] = set()
-    for part in parts_of(run.config):
+    for part in run.config["parts"]:
         try:
             cache = find_cache(root, part)
         except StructAlignError:

@@ -11,13 +11,9 @@ from ...core.errors import StructAlignError
 from ...core.files import parse_json, read_bytes
 from ...train.methods.registry import load_method
 from ...train.runs.folder import read_run_config
-from ...train.runs.legacy import upgrade_config
 from ..results import read_results
 
-KINDS = {
-    "checkpoints": ("state.safetensors", "model.safetensors", "method.safetensors"),
-    "gallery": ("gallery-*", "database-*"),
-}
+KINDS = {"checkpoints": "state.safetensors", "gallery": "gallery-*"}
 
 
 @dataclass(frozen=True)
@@ -129,14 +125,14 @@ def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
 
 
 def _read(path: Path) -> FinishedRun:
-    config = upgrade_config(read_run_config(path))
+    config = read_run_config(path)
     results = read_results(path)
     seconds: dict[int, float] = {}
     for entry in _lines(path / "log.jsonl"):
         seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)
     sizes = {
-        kind: sum(f.stat().st_size for name in names for f in path.glob(f"tasks/*/{name}"))
-        for kind, names in KINDS.items()
+        kind: sum(file.stat().st_size for file in path.glob(f"tasks/*/{pattern}"))
+        for kind, pattern in KINDS.items()
     }
     return FinishedRun(path, config, results, seconds, sizes, _lines(path / "sessions.jsonl"))
 

@@ -127,7 +127,7 @@ def test_a_run_refuses_another_configuration_or_cache(
     )
     other = Path(shutil.copytree(run, tmp_path / "other"))
     config = json.loads((other / "config.json").read_text())
-    config["fingerprint"] = "0" * 64
+    config["parts"][0]["fingerprint"] = "0" * 64
     (other / "config.json").write_text(json.dumps(config))
     message = shared.error("eval", other, "--cache", "manifest")
     assert "this run was trained on cache 000000000000, not on" in message

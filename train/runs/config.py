@@ -30,12 +30,6 @@ def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
         ) from error
 
 
-def parts_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A configuration's caches; of an older run the one that it had, without its tasks."""
-    first, *later = config.get("parts") or [{}]
-    return [{**first, "fingerprint": config["fingerprint"]}, *later]
-
-
 def describe_part(
     cache: FeatureCache, tasks: Tasks, order: str | None, is_joint: bool
 ) -> dict[str, Any]:
@@ -73,8 +67,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     there, now = dict(found), dict(wanted)
     apart = ("settings", "parts")
     if all(there.get(key) == now[key] for key in now if key not in apart):
-        began = parts_of(found)[0].get("tasks")
-        if began is not None and began != parts_of(wanted)[0]["tasks"]:
+        if found["parts"][0]["tasks"] != wanted["parts"][0]["tasks"]:
             return ["the order of the categories"]
         there, now = read_method_config(found).as_json(), dict(wanted["settings"])
     differs = [key for key in now if key not in apart and there.get(key) != now[key]]

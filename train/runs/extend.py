@@ -4,8 +4,7 @@ from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
 from ...core.progress import Log
 from ..task_plan import Tasks, unequal
-from . import legacy
-from .config import describe_part, parts_of
+from .config import describe_part
 from .run import Run
 
 
@@ -16,7 +15,7 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
         StructAlignError: unfinished tasks of another cache; a cache that it has had, or of another
             backbone, cut or preprocessing.
     """
-    *earlier, last = parts_of(run.config)
+    *earlier, last = run.config["parts"]
     is_joint = run.settings.stream == "joint"
     if last["fingerprint"] == cache.fingerprint:
         wanted = describe_part(cache, tasks, order, is_joint)["tasks"]
@@ -33,7 +32,6 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
             f"run {run.path} has {left} tasks left of cache {last['fingerprint'][:12]}; finish "
             "them first: the command that began them goes on"
         )
-    legacy.refuse_to_continue(run.path, run.config, 1)
     run.cache.check_same_tokens(cache)
     grown = run.extend(cache, tasks, order)
     told = unequal(grown.stream.categories[run.finished :], tasks)

@@ -31,11 +31,21 @@ def newest_run(folder: Path) -> Path:
 
 
 def read_run_config(run: Path) -> dict[str, Any]:
-    """A run's configuration. Raises StructAlignError when the folder is not a run."""
+    """A run's configuration.
+
+    Raises:
+        StructAlignError: the folder is not a run, or holds one of version 0.2 or earlier.
+    """
     try:
-        return dict(read_json(run / "config.json"))
+        config = dict(read_json(run / "config.json"))
     except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(f"{run} is not a run; train one, or name its folder") from error
+    if "parts" not in config:
+        raise StructAlignError(
+            f"run {run} was written by version 0.2 or earlier, which this version does not read; "
+            "train it again with --overwrite"
+        )
+    return config
 
 
 def answers_file(run: Path, stage: int) -> Path:
@@ -100,7 +110,7 @@ class RunFolder:
         """What was measured so far, by stage, in their order."""
         files = (self.path / "stages").glob("[0-9]*.json")
         read = [read_part(file) for file in sorted(files, key=lambda file: int(file.stem))]
-        return {stage["stage"]: stage for stage in read if "arrival" in stage}
+        return {stage["stage"]: stage for stage in read}
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to the training log."""

@@ -27,11 +27,11 @@ from ..methods.registry import method_class
 from ..settings import MethodConfig
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
-from . import legacy
-from .config import describe_part, differences, find_cache, parts_of, read_method_config
+from .config import describe_part, differences, find_cache, read_method_config
 from .folder import RunFolder, acquire_lease, read_part, read_run_config
 
 METHOD_COPY = "method.py"
+EMBEDDINGS = "embeddings"  # the tensor of a gallery file
 
 
 class Run(RunFolder):
@@ -80,10 +80,10 @@ class Run(RunFolder):
         Raises:
             StructAlignError: no run, no such cache, or another cache than it was trained on.
         """
-        config = legacy.upgrade_config(read_run_config(Path(path)))
+        config = read_run_config(Path(path))
         root = CacheRoot(cache_root)
         given = root.find(cache) if isinstance(cache, str) else cache
-        wanted = [part["fingerprint"] for part in parts_of(config)]
+        wanted = [part["fingerprint"] for part in config["parts"]]
         if given is not None and given.fingerprint not in wanted:
             raise StructAlignError(
                 f"this run was trained on cache {' and '.join(name[:12] for name in wanted)}, "
@@ -92,7 +92,7 @@ class Run(RunFolder):
         caches = [
             given if given is not None and given.fingerprint == part["fingerprint"]
             else find_cache(root, part)
-            for part in parts_of(config)
+            for part in config["parts"]
         ]  # fmt: skip
         return cls(Path(path), config, caches, resolve_device(device))
 
@@ -132,22 +132,10 @@ class Run(RunFolder):
         run = cls(path, config, [cache], device)
         run._check_fits_cache()
         if (path / "config.json").is_file():
-            classes = len(cache.catalog.categories)
-            found = legacy.upgrade_config(read_run_config(path), classes)
-            if overwrite:
-                acquire_lease(
-                    path, "stop that first, or give another --out: nothing was overwritten"
-                )
-                shutil.rmtree(path)
-            elif differs := differences(found, config):
-                raise StructAlignError(
-                    f"run {path} exists with another configuration ({'; '.join(differs[:4])}); "
-                    "give another --out, or train it with --overwrite"
-                )
-            else:
-                legacy.refuse_to_continue(path, found, len(run.stream) - run.finished)
-                grown = [find_cache(CacheRoot(), part) for part in parts_of(found)[1:]]
-                return cls(path, found, [cache, *grown], device)
+            if not overwrite:
+                return cls._resume(path, config, cache, device)
+            acquire_lease(path, "stop that first, or give another --out: nothing was overwritten")
+            shutil.rmtree(path)
         elif path.exists() and any(not e.name.startswith(".config.json.") for e in path.iterdir()):
             raise StructAlignError(
                 f"{path} is a folder with something else in it; give another --out"
@@ -158,6 +146,20 @@ class Run(RunFolder):
         run.save_config()
         return run
 
+    @classmethod
+    def _resume(
+        cls, path: Path, config: Mapping[str, Any], cache: FeatureCache, device: torch.device
+    ) -> "Run":
+        """The run in ``path``. Raises StructAlignError if its configuration is not ``config``."""
+        stored = read_run_config(path)
+        if differs := differences(stored, config):
+            raise StructAlignError(
+                f"run {path} exists with another configuration ({'; '.join(differs[:4])}); "
+                "give another --out, or train it with --overwrite"
+            )
+        appended = [find_cache(CacheRoot(), part) for part in stored["parts"][1:]]
+        return cls(path, stored, [cache, *appended], device)
+
     def extend(self, cache: FeatureCache, tasks: Tasks, order: str | None = None) -> "Run":
         """The run with another cache's categories as its next tasks; what it learnt stays.
 
@@ -165,7 +167,7 @@ class Run(RunFolder):
             StructAlignError: another process trains it; tasks that the cache cannot give.
         """
         is_joint = self.settings.stream == "joint"
-        parts = [*self._described_parts(), describe_part(cache, tasks, order, is_joint)]
+        parts = [*self.config["parts"], describe_part(cache, tasks, order, is_joint)]
         caches = [*self.caches, cache]
         grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
         grown._check_fits_cache()
@@ -182,25 +184,13 @@ class Run(RunFolder):
         """Write ``config.json``, whole or not at all."""
         write_text(self.path / "config.json", json.dumps(self.config, indent=1) + "\n")
 
-    def _described_parts(self) -> list[dict[str, Any]]:
-        """The parts with their tasks, of an older run too."""
-        return [
-            {**described, "tasks": [list(names) for names in part.tasks]}
-            for described, part in zip(parts_of(self.config), self.parts, strict=True)
-        ]
-
     @cached_property
     def parts(self) -> list[StreamPart]:
         """Its caches with the tasks of each."""
-        parts = []
-        for cache, part in zip(self.caches, parts_of(self.config), strict=True):
-            tasks = part.get("tasks")
-            if tasks is None:  # begun by a version that did not write them
-                tasks = describe_part(
-                    cache, self.config["tasks"], None, self.settings.stream == "joint"
-                )["tasks"]
-            parts.append(StreamPart(cache, tuple(tuple(names) for names in tasks)))
-        return parts
+        return [
+            StreamPart(cache, tuple(tuple(names) for names in part["tasks"]))
+            for cache, part in zip(self.caches, self.config["parts"], strict=True)
+        ]
 
     def _check_fits_cache(self) -> None:
         """Raises StructAlignError for a stream or a method that does not fit the cache."""
@@ -256,11 +246,7 @@ class Run(RunFolder):
 
     def load_task(self, number: int, method: Method) -> None:
         """Put a method into the state after task ``number``."""
-        folder = self.task_folder(number)
-        if legacy.is_legacy(folder):
-            method.load_state(legacy.load_state(folder, number, method))
-        else:
-            method.load_state(load_tensors(folder / "state.safetensors"))
+        method.load_state(load_tensors(self.task_folder(number) / "state.safetensors"))
         method.task = number
         method.eval()
 
@@ -272,8 +258,8 @@ class Run(RunFolder):
         building.mkdir(parents=True)
         save_tensors(building / "state.safetensors", method.state())
         for split, block in blocks.items():
-            file = building / f"gallery-{split}"
-            save_tensors(file.with_suffix(".safetensors"), {"embeddings": block.embeddings})
+            file = building / self.block_file(number, split).name
+            save_tensors(file, {EMBEDDINGS: block.embeddings})
             file.with_suffix(".json").write_text(json.dumps(block.clips) + "\n")
         os.rename(building, folder)
 
@@ -287,22 +273,18 @@ class Run(RunFolder):
         return Gallery([block for block in blocks if block is not None])
 
     def _block(self, number: int, split: str | None, is_mapped: bool = False) -> Block | None:
-        file, key = self._block_file(number, split)
+        file = self.block_file(number, split)
         if split is not None and not file.with_suffix(".json").exists():
             return None
         clips = tuple(read_part(file.with_suffix(".json")))
-        stored = file.with_suffix(".safetensors")
         if is_mapped:
-            return Block(number, clips, *map_tensor(stored, key))
-        return Block(number, clips, load_tensors(stored)[key])
-
-    def _block_file(self, number: int, split: str | None) -> tuple[Path, str]:
-        name, key = legacy.gallery_file(self.task_folder(number))
-        return self.task_folder(number) / f"{name}-{split or self.settings.eval_split}", key
+            return Block(number, clips, *map_tensor(file, EMBEDDINGS))
+        return Block(number, clips, load_tensors(file)[EMBEDDINGS])
 
     def block_file(self, number: int, split: str | None = None) -> Path:
-        """Where a finished task's stored clips of a split are."""
-        return self._block_file(number, split)[0].with_suffix(".safetensors")
+        """Where a finished task's stored clips of a split are, by default the evaluated one."""
+        name = f"gallery-{split or self.settings.eval_split}.safetensors"
+        return self.task_folder(number) / name
 
     def zero_shot_block(self, number: int) -> Block | None:
         """The evaluated clips of a finished task by the pre-trained towers, where they were kept.

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structalign.core.errors import StructAlignError
-from structalign.train.runs.folder import RunFolder
 from structalign.train.task_plan import plan_tasks, task_sizes, unequal
 
 NAMES = ("music", "sport", "food", "news", "travel", "games", "cars")
@@ -59,11 +58,3 @@ def test_an_order_from_a_file(tmp_path: Path) -> None:
     for wrong in ("shuffled:x", str(tmp_path), "nowhere"):
         with pytest.raises(StructAlignError, match="--order"):
             plan_tasks(NAMES, 1, wrong)
-
-
-def test_stages_keep_their_order_beyond_99(tmp_path: Path) -> None:
-    """Files sort 100 before 11."""
-    folder = RunFolder(tmp_path)
-    for number in (1, 11, 99, 100, 101):
-        folder.save_stage({"stage": number, "arrival": {}})
-    assert list(folder.stages()) == [1, 11, 99, 100, 101]
