@@ -17,11 +17,12 @@ from torch import Tensor
 from ..core.errors import StructAlignError, unknown
 from ..core.progress import log_to_stderr
 from .identity import BackboneIdentity, Preprocessing
+from .saved_names import BPE_FILE
 from .stem import KNOWN, Stem
 from .weight_hashes import hash_digests, weight_digests
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
-BPE_FILE, HUB_FILE = "bpe.txt.gz", "open_clip_model.safetensors"
+HUB_FILE = "open_clip_model.safetensors"
 RANDOM = re.compile(r"random:(\d+)")
 
 

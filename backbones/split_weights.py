@@ -8,12 +8,10 @@ from pathlib import Path
 from ..core.errors import StructAlignError
 from ..core.files import read_json
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
-from .backbone import BPE_FILE, Backbone, build_model, check_cut
+from .backbone import Backbone, build_model, check_cut
 from .identity import Preprocessing
-from .stem import BACKBONE_FILE
+from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE
 from .weight_hashes import hash_digests, weight_digests
-
-FROZEN_FILE, DIGESTS_FILE = "frozen.safetensors", "weights.json"
 
 
 def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
@@ -37,12 +35,12 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
         shutil.copyfile(backbone.bpe, folder / BPE_FILE)
 
 
-def load_frozen(folder: Path, weights: str | None = None) -> Backbone:
+def load_frozen(folder: Path, weights: str) -> Backbone:
     """The backbone after its cut, as ``save_frozen`` wrote it.
 
     Args:
         folder: holds the files.
-        weights: the hash of the whole backbone that every part must fit; None for schema 2.
+        weights: the hash of the whole backbone, which every part must fit.
 
     Raises:
         StructAlignError: a part is not of that backbone.
@@ -67,14 +65,13 @@ def load_frozen(folder: Path, weights: str | None = None) -> Backbone:
         Preprocessing.from_json(body["preprocessing"]), model, bpe if bpe.is_file() else None,
         body["weights"], cut,
     )  # fmt: skip
-    if weights is not None:
-        digests = dict(read_json(folder / DIGESTS_FILE))
-        found = weight_digests(state, backbone.config, backbone.bpe)
-        if hash_digests(digests) != weights or found.items() - digests.items():
-            raise StructAlignError(
-                f"{file} holds other weights than those its fingerprint was made "
-                "from; do not use this cache, extract again"
-            )
+    whole = dict(read_json(folder / DIGESTS_FILE))
+    part = weight_digests(state, backbone.config, backbone.bpe)
+    if hash_digests(whole) != weights or part.items() - whole.items():
+        raise StructAlignError(
+            f"{file} holds other weights than those its fingerprint was made "
+            "from; do not use this cache, extract again"
+        )
     return backbone
 
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ..core.errors import StructAlignError
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
 from .identity import Preprocessing
+from .saved_names import BACKBONE_FILE, STEM_FILE
 from .weight_hashes import hash_weights
 
-STEM_FILE, BACKBONE_FILE = "stem.safetensors", "backbone.json"
 HEAD_WIDTH, MLP_RATIO = 64, 4.0  # open_clip's, where a configuration does not say
 KNOWN = {
     "image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "ls_init_value",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..cache.catalog import Catalog, Clip
-from ..cache.checksums import MANIFEST, manifest_text
+from ..cache.checksums import checksums_text
+from ..cache.layout import COMPLETE, TOKENS_INDEX
 from ..cache.reader import FeatureCache
 from ..cache.spec import CacheSpec
 from ..cache.writer import CacheWriter
@@ -50,10 +51,10 @@ def write_cache(folder: Path) -> None:
         "provenance": {},
         "files": {
             path.relative_to(folder).as_posix(): sha256_of(path)
-            for path in (*folder.glob("*.*"), folder / "tokens" / "zarr.json")
+            for path in (*folder.glob("*.*"), folder / TOKENS_INDEX)
         },
     }
-    (folder / MANIFEST).write_text(manifest_text(body))
+    (folder / COMPLETE).write_text(checksums_text(body))
 
 
 def measure(folder: Path) -> tuple[float, float]:

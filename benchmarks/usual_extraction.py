@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..backbones.backbone import Backbone, load_backbone
 from ..cache.catalog import Catalog, Clip
 from ..cache.spec import CacheSpec
+from ..cache.store import Local
 from ..cache.tokens import ViewTable, create_tokens, open_tokens
 from ..core.device import prepare_cpu
 from ..extract.settings import Augmentation
@@ -88,7 +89,7 @@ def main() -> None:
 
         taken = in_turn(4, {"ours": ours, "usual": usual})
         runner.close()
-        tokens = open_tokens(folder, catalog, 1).read([(clip.id, 0) for clip in clips])
+        tokens = open_tokens(Local(folder), catalog, 1).read([(clip.id, 0) for clip in clips])
         check_same(backbone, list(tokens), usual_embeddings)
     limit = f"PNG files and whole CLIP, {CLIPS / taken['usual']:.2f} clips/s"
     tell(

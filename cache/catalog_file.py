@@ -1,6 +1,6 @@
-"""The catalog's file: Arrow columns, uncompressed; JSON in bundles and in caches before 0.3.
+"""The catalog's file: Arrow columns, uncompressed.
 
-A large catalog stays columns: its clips are made, and checked, when they are asked for.
+A large catalog stays columns: each clip is built, and checked, when it is asked for.
 """
 
 import json
@@ -18,10 +18,11 @@ import pyarrow.json
 from ..core.errors import StructAlignError
 from ..core.files import parse_json, read_bytes, write_bytes
 from .catalog import Catalog, Clip, Split
+from .catalog_json import as_texts
+from .layout import CATALOG
 
-ARROW, JSON = "catalog.arrow", "catalog.json"
-LARGE = 100_000  # clips: from here on making all of them takes a second
-ROWS = 8192  # clips of a record batch
+LARGE = 100_000  # clips: building so many takes a second
+ROWS = 8192  # clips in a record batch
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -39,17 +40,17 @@ SCHEMA = pa.schema(
 
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
-    """Write a catalog into a folder: Arrow's file format, a row a clip."""
+    """Write a catalog into the folder of a cache: Arrow's file format, one row per clip."""
     about = {"dataset": catalog.dataset, "categories": json.dumps(catalog.categories)}
     schema, sink = SCHEMA.with_metadata(about), pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as file:
         for first in range(0, len(catalog), ROWS):
             file.write_batch(_as_batch(catalog.clips[first : first + ROWS]))
-    write_bytes(folder / ARROW, sink.getvalue().to_pybytes())
+    write_bytes(folder / CATALOG, sink.getvalue().to_pybytes())
 
 
 def _as_batch(clips: Sequence[Clip]) -> Any:
-    """By way of JSON, since Arrow imports pandas, if it is there, to convert Python's objects."""
+    """Goes through JSON: Arrow would import an installed pandas to convert Python objects."""
     rows = "\n".join(json.dumps(asdict(clip)) for clip in clips).encode()
     table = pa.json.read_json(
         pa.BufferReader(rows),
@@ -61,38 +62,32 @@ def _as_batch(clips: Sequence[Clip]) -> Any:
 
 
 def read_catalog(folder: Path) -> Catalog:
-    """What ``write_catalog`` wrote. Raises StructAlignError."""
+    """The catalog in the folder of a cache. Raises StructAlignError."""
     try:
-        return parse_catalog(ARROW, read_bytes(folder / ARROW), folder, LARGE)
+        return parse_catalog(read_bytes(folder / CATALOG), folder, LARGE)
     except OSError as error:
-        raise StructAlignError(f"{folder / ARROW} is not a catalog: {error}") from error
+        raise StructAlignError(f"{folder / CATALOG} is not a catalog: {error}") from error
 
 
-def parse_catalog(name: str, body: bytes, folder: Path, large: int) -> Catalog:
-    """The catalog in the bytes of the file ``name`` of a folder.
+def parse_catalog(body: bytes, where: object, large: int) -> Catalog:
+    """The catalog in the bytes of a file.
 
     Args:
-        large: from how many clips on they are made when they are asked for.
+        body: the bytes.
+        where: the folder of the file, for messages.
+        large: a catalog with as many clips stays columns.
 
     Raises:
-        StructAlignError: it is none. A large catalog's clips are checked one by one, later.
+        StructAlignError: it is not a catalog. A large catalog's clips are checked one by one,
+            when they are asked for.
     """
     try:
-        if name == JSON:
-            return _parse_json(body.decode("utf-8"))
         catalog = _ColumnCatalog(body)
         if len(catalog) >= large:
             return catalog
         return Catalog(catalog.dataset, catalog.categories, catalog)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as error:
-        raise StructAlignError(f"{folder}/{name} is not a catalog: {error}") from error
-
-
-def as_json(catalog: Catalog) -> bytes:
-    """A catalog as JSON, which cannot unpack to more than it is."""
-    clips = [asdict(clip) for clip in catalog]
-    body = {"dataset": catalog.dataset, "categories": catalog.categories, "clips": clips}
-    return (json.dumps(body, ensure_ascii=False, indent=1) + "\n").encode()
+        raise StructAlignError(f"{where}/{CATALOG} is not a catalog: {error}") from error
 
 
 class _ColumnCatalog(Catalog):
@@ -110,7 +105,7 @@ class _ColumnCatalog(Catalog):
             if any(column.null_count for column in (*required, batch["captions"].flatten())):
                 raise ValueError("it has empty cells")
         about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-        self.dataset, self.categories = about["dataset"], _texts(parse_json(about["categories"]))
+        self.dataset, self.categories = about["dataset"], as_texts(parse_json(about["categories"]))
         self._batches = [batch for batch in batches if batch.num_rows]
         self.clips = _Clips(self._batches, self._check)
         self._check_names()
@@ -167,17 +162,3 @@ class _Clips(Sequence[Clip]):
     def _made(self, rows: Any) -> list[Clip]:
         made = [Clip(**{**row, "captions": tuple(row["captions"])}) for row in rows.to_pylist()]
         return [self._check(clip) for clip in made]
-
-
-def _parse_json(text: str) -> Catalog:
-    body = parse_json(text)
-    if any(not isinstance(row.get("twin"), str | None) for row in body["clips"]):
-        raise TypeError("a twin is no clip id")
-    clips = [Clip(**{**row, "captions": _texts(row["captions"])}) for row in body["clips"]]
-    return Catalog(body["dataset"], _texts(body["categories"]), clips)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise TypeError(f"{str(value)[:40]!r} is no list of texts")
-    return tuple(value)

@@ -1,7 +1,4 @@
-"""The manifest of checksums that makes a folder a complete cache.
-
-The sha256 of every file, and of the manifest itself.
-"""
+"""``complete.json``: the sha256 of every file and of itself. It makes a folder a complete cache."""
 
 import hashlib
 import json
@@ -9,39 +6,44 @@ from typing import Any
 
 from ..core.errors import StructAlignError
 from ..core.files import parse_json
+from .layout import COMPLETE
 
-MANIFEST = "complete.json"
+
+class DamagedError(StructAlignError):
+    """A cache is not as it was written; ``what`` says which part, in a few words."""
+
+    def __init__(self, where: object, what: str) -> None:
+        super().__init__(f"cache {where} is damaged: {what}; extract it again")
+        self.what = what
 
 
-def manifest_text(body: dict[str, Any]) -> str:
-    """The only text that ``body`` may be written as, with its own checksum in it."""
+def checksums_text(body: dict[str, Any]) -> str:
+    """The only text that ``body`` may be written as, its own sha256 included."""
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     signed = {**body, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
     return json.dumps(signed, indent=1, sort_keys=True) + "\n"
 
 
-def read_manifest(text: str, where: str) -> dict[str, Any]:
-    """What ``manifest_text`` was given. Raises StructAlignError when a single byte differs."""
+def parse_checksums_text(text: str, where: object) -> dict[str, Any]:
+    """The body that ``checksums_text`` was given.
+
+    Raises:
+        DamagedError: a single byte differs, or a part is missing or of another type.
+    """
     try:
         body = dict(parse_json(text))
         body.pop("sha256")
     except (ValueError, KeyError, TypeError) as error:
-        raise StructAlignError(
-            f"cache {where} is damaged: {MANIFEST} cannot be read; extract it again"
-        ) from error
-    if manifest_text(body) != text:
-        raise StructAlignError(
-            f"cache {where} is damaged: {MANIFEST} is not as it was written; extract it again"
-        )
-    if not _well_formed(body):
-        raise StructAlignError(
-            f"cache {where} is damaged: {MANIFEST} is no manifest of checksums; extract it again"
-        )
+        raise DamagedError(where, f"{COMPLETE} cannot be read") from error
+    if checksums_text(body) != text:
+        raise DamagedError(where, f"{COMPLETE} is not as it was written")
+    if not _is_well_formed(body):
+        raise DamagedError(where, f"{COMPLETE} does not list checksums")
     return body
 
 
-def _well_formed(body: dict[str, Any]) -> bool:
-    """Whether it has every part in its type: its checksum fits whatever somebody put in."""
+def _is_well_formed(body: dict[str, Any]) -> bool:
+    """Whether every part has its type. A stranger can make the checksum fit anything."""
     rows, files, ends = body.get("quarantine"), body.get("files"), body.get("video_ends", {})
     return (
         isinstance(body.get("fingerprint"), str)

@@ -1,4 +1,4 @@
-"""A cache as one HDF5 file, to send to somebody; nothing in it is trusted before it is checked."""
+"""A cache as one HDF5 file, to send to somebody. An import checks a bundle before it uses it."""
 
 import hashlib
 import math
@@ -10,30 +10,29 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..backbones.saved_names import BACKBONE_FILE
+from ..backbones.split_weights import load_frozen
 from ..core.errors import StructAlignError
-from ..core.files import read_json, share_mode
-from .catalog_file import ARROW, JSON, as_json, write_catalog
-from .checksums import MANIFEST, manifest_text
-from .reader import FeatureCache
+from ..core.files import read_json, sha256_of, share_mode
+from .catalog_file import write_catalog
+from .catalog_json import catalog_json, parse_catalog_json
+from .checksums import DamagedError, checksums_text, parse_checksums_text
+from .layout import CATALOG, CATALOG_JSON, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, WEIGHTS
+from .reader import FeatureCache, read_checked
 from .root import CacheRoot
-from .spec import CacheSpec
-from .token_checksums import FILE as CHECKSUMS
 from .tokens import SHARD_CLIPS, create_tokens
 from .writer import CacheWriter, ClipOutcome
 
 FORMAT = "structalign-cache"
-TEXTS = (
-    MANIFEST, "spec.json", JSON, "sources.json", "backbone.json", "weights.json",
-)  # fmt: skip
-BINARIES = ("frozen.safetensors", "bpe.txt.gz")
+BUNDLED = (COMPLETE, SPEC, SOURCES, CATALOG_JSON, *WEIGHTS)
 ROWS = 64  # rows copied at a time
 
 
 def export_hdf5(cache: FeatureCache, file: Path) -> None:
     """Write a cache into one file, whole or not at all.
 
-    ``tokens`` has a chunk a row with Fletcher-32 checksums; every other file of the cache lies as
-    bytes under ``files/``.
+    ``tokens`` has one chunk per view with Fletcher-32 checksums; ``files/`` has the bytes of every
+    other file of the cache.
 
     Raises:
         StructAlignError: the file exists, or the cache is damaged.
@@ -63,21 +62,21 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
 
 
 def _bundled(cache: FeatureCache) -> dict[str, bytes]:
-    """The files that lie in a bundle: the cache's own, but for a catalog in JSON."""
-    names = [name for name in (*TEXTS, *BINARIES) if name in cache.manifest["files"]]
-    bodies = {name: (cache.path / name).read_bytes() for name in names}
-    bodies[JSON] = as_json(cache.catalog)
-    files = {**cache.manifest["files"], JSON: hashlib.sha256(bodies[JSON]).hexdigest()}
-    for name in (ARROW, CHECKSUMS):  # made anew when it is imported
-        files.pop(name, None)
-    return {MANIFEST: manifest_text({**cache.manifest, "files": files}).encode(), **bodies}
+    """The bytes of the files in a bundle: the cache's own, but for the catalog, which is JSON."""
+    names = [name for name in BUNDLED if name in cache.checksums]
+    bodies = {name: read_checked(cache.store, name, cache.checksums) for name in names}
+    bodies[CATALOG_JSON] = catalog_json(cache.catalog)
+    files = {**cache.checksums, CATALOG_JSON: hashlib.sha256(bodies[CATALOG_JSON]).hexdigest()}
+    for name in (CATALOG, TOKEN_CHECKSUMS):  # the import writes them
+        del files[name]
+    return {COMPLETE: checksums_text({**cache.complete, "files": files}).encode(), **bodies}
 
 
 def import_hdf5(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
     """Unpack a bundle into the root and publish it under the fingerprint that it proves to have.
 
-    One process at a time unpacks a bundle; ``waits`` is told who it is while this one waits. What
-    an interrupted import left is discarded first.
+    One process at a time unpacks a bundle; ``waits`` is called with the name of the one that this
+    process waits for. What an interrupted import left is discarded first.
 
     Raises:
         StructAlignError: not a bundle, damaged, or built to reach outside itself.
@@ -99,9 +98,9 @@ def _import(
 ) -> FeatureCache:
     if bundle.attrs.get("format") != FORMAT:
         raise StructAlignError(f"{file} is not a StructAlign bundle")
-    names = [name for name in (*TEXTS, *BINARIES) if f"files/{name}" in bundle]
+    names = [name for name in BUNDLED if f"files/{name}" in bundle]
     bodies = {name: _bytes(bundle, f"files/{name}", file) for name in names}
-    name = f"import.{hashlib.sha256(bodies['spec.json']).hexdigest()[:16]}"
+    name = f"import.{hashlib.sha256(bodies[SPEC]).hexdigest()[:16]}"
     lease = root.lease(name)
     lease.acquire(waits)
     with lease:
@@ -124,19 +123,24 @@ def _import(
 def _unpack(
     bodies: dict[str, bytes], tokens: h5py.Dataset, writer: CacheWriter, file: Path, root: CacheRoot
 ) -> str:
-    """Check and finalize the unpacked cache, unless it is published already. The fingerprint."""
+    """Check the unpacked cache and finalize it, unless it is published already.
+
+    Returns the fingerprint.
+    """
+    complete = parse_checksums_text(bodies.pop(COMPLETE).decode(), file)
+    catalog_body = bodies.pop(CATALOG_JSON)
+    if hashlib.sha256(catalog_body).hexdigest() != complete["files"].pop(CATALOG_JSON, None):
+        raise DamagedError(file, f"{CATALOG_JSON} is not as it was written")
+    catalog = parse_catalog_json(catalog_body, file)
     for name, body in bodies.items():
         (writer.path / name).write_bytes(body)
+    write_catalog(writer.path, catalog)
+    complete["files"][CATALOG] = sha256_of(writer.path / CATALOG)
+    (writer.path / COMPLETE).write_text(checksums_text(complete))
     described = FeatureCache.describe(writer.path)
-    spec, catalog = described.spec, described.catalog
+    spec = described.spec
     described.check_catalog()
-    _ = described.frozen  # verifies the weights' checksums
-    if spec.weights_of_parts is None:
-        raise StructAlignError(
-            f"{file} is of schema {spec.schema}, whose frozen weights cannot be checked against "
-            "its fingerprint; have it extracted and exported again"
-        )
-    _check_weights(writer.path, spec, file)
+    _check_weights(described, file)
     expected = (len(described.views), spec.frames, *_token_shape(writer.path, file))
     if tokens.shape != expected or tokens.dtype != np.dtype(spec.token_dtype):
         raise StructAlignError(
@@ -146,45 +150,42 @@ def _unpack(
     _refuse_inflating(tokens, held, file)
     if root.is_published(described.fingerprint):
         return described.fingerprint
-    (writer.path / JSON).unlink()
-    write_catalog(writer.path, catalog)
     create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
     table, clips = described.views, list(catalog)
     for first in range(0, len(clips), SHARD_CLIPS):
         with writer.shard(first // SHARD_CLIPS, table) as shard:
-            for place, clip in enumerate(clips[first : first + SHARD_CLIPS]):
+            for index, clip in enumerate(clips[first : first + SHARD_CLIPS]):
                 if clip.id not in described.quarantine:
                     row = table.row((clip.id, 0))
                     views = tokens[row : row + table.views(clip.id)]
-                    shard.put(place * table.most, table.most, views)
+                    shard.put(index * table.most, table.most, views)
     outcomes = [ClipOutcome.published(described, clip.id) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
     return described.fingerprint
 
 
 def _bytes(bundle: h5py.File, name: str, file: Path) -> bytes:
-    """A small file's bytes, once it is known that the bundle really holds as many."""
-    found = _plain(bundle, name, file)
-    if found.dtype != np.uint8 or found.ndim != 1:
-        raise StructAlignError(f"{file}: '{name}' is no row of bytes; it is refused")
-    _refuse_inflating(found, found.nbytes, file)
-    return bytes(found[...].tobytes())
+    """A small file's bytes, after a check that the bundle really holds as many."""
+    data = _plain(bundle, name, file)
+    if data.dtype != np.uint8 or data.ndim != 1:
+        raise StructAlignError(f"{file}: '{name}' does not hold bytes; it is refused")
+    _refuse_inflating(data, data.nbytes, file)
+    return bytes(data[...].tobytes())
 
 
-def _refuse_inflating(found: h5py.Dataset, size: int, file: Path) -> None:
+def _refuse_inflating(data: h5py.Dataset, size: int, file: Path) -> None:
     """Refuse data that would take more room than the bundle does: exports are not compressed."""
-    if found.compression or found.scaleoffset or found.id.get_storage_size() < size:
+    if data.compression or data.scaleoffset or data.id.get_storage_size() < size:
         raise StructAlignError(
-            f"{file}: '{found.name}' claims {size / 1e6:.1f} MB and holds "
-            f"{found.id.get_storage_size() / 1e6:.1f}; it is refused"
+            f"{file}: '{data.name}' claims {size / 1e6:.1f} MB and holds "
+            f"{data.id.get_storage_size() / 1e6:.1f}; it is refused"
         )
 
 
-def _check_weights(folder: Path, spec: CacheSpec, file: Path) -> None:
-    from ..backbones.split_weights import load_frozen  # slow: torch
-
+def _check_weights(described: FeatureCache, file: Path) -> None:
+    """Raise StructAlignError unless the frozen weights are those of the fingerprint."""
     try:
-        load_frozen(folder, spec.weights_of_parts)
+        load_frozen(described.frozen, described.spec.weights)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         raise StructAlignError(
             f"{file}: its frozen weights cannot be read ({type(error).__name__})"
@@ -192,22 +193,22 @@ def _check_weights(folder: Path, spec: CacheSpec, file: Path) -> None:
 
 
 def _token_shape(folder: Path, file: Path) -> tuple[int, int]:
-    """(1 + patches, width) of the backbone that a bundle describes."""
+    """(tokens of a frame, width) of the backbone that a bundle describes."""
     try:
-        vision = read_json(folder / "backbone.json")["config"]["vision_cfg"]
+        vision = read_json(folder / BACKBONE_FILE)["config"]["vision_cfg"]
         return (vision["image_size"] // vision["patch_size"]) ** 2 + 1, int(vision["width"])
     except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise StructAlignError(f"{file}: its backbone.json describes no ViT ({error})") from error
+        raise StructAlignError(f"{file}: its {BACKBONE_FILE} describes no ViT ({error})") from error
 
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:
-    """A data set in the file itself: no link and no external or virtual storage."""
+    """A data set in the file itself. Refuses links and external or virtual storage."""
     parts = name.split("/")
     for depth in range(1, len(parts) + 1):
         link = bundle.get("/".join(parts[:depth]), getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise StructAlignError(f"{file}: '{name}' points outside the bundle; it is refused")
-    found = bundle[name]
-    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+    data = bundle[name]
+    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
         raise StructAlignError(f"{file}: '{name}' is not plain data of the bundle; it is refused")
-    return found
+    return data

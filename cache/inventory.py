@@ -8,7 +8,7 @@ from typing import Any
 from ..core.errors import StructAlignError
 from ..core.files import read_json
 from .catalog import Catalog
-from .checksums import MANIFEST
+from .layout import BATCH_RECORDS, COMPLETE, SPEC, TOKENS
 from .reader import FeatureCache
 from .root import CacheRoot
 
@@ -16,19 +16,22 @@ WIDTHS = {"dataset": 10, "backbone": 22, "cut": -4, "frames": -8, "views": -7, "
 
 
 def inventory(root: CacheRoot) -> list[dict[str, Any]]:
-    """One entry a cache: published, the newest first, then unfinished; ``error`` where damaged."""
+    """One entry per cache: published ones, the newest first, then unfinished ones.
+
+    A cache that cannot be used has an ``error``.
+    """
     complete = map(_entry, [*root.published(), *root.strays()])
     return [*complete, *map(_unfinished, root.unfinished())]
 
 
 def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
-    """One cache in full; an unfinished one where no complete cache fits.
+    """One cache in full; an unfinished one if no complete cache fits.
 
     Raises:
         StructAlignError: no cache fits, or it is damaged.
     """
     if folder := root.locate_unfinished(reference):
-        spec = read_json(folder / "spec.json")
+        spec = read_json(folder / SPEC)
         return {**_unfinished(folder), "spec": spec, "views": None}
     cache = root.find(reference)
     return {
@@ -42,7 +45,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
 
 
 def inventory_table(entries: list[dict[str, Any]]) -> str:
-    """For a person."""
+    """The entries of ``inventory`` as a table."""
     if not entries:
         return "no cache yet; run extract"
     longest = max(len(str(entry.get("dataset", ""))) for entry in entries)
@@ -53,7 +56,7 @@ def inventory_table(entries: list[dict[str, Any]]) -> str:
 
 
 def description(body: dict[str, Any]) -> str:
-    """For a person."""
+    """What ``describe`` returns as lines of text."""
     apart = ("spec", "quarantined", "provenance")
     rows = [(key, value) for key, value in body.items() if key not in apart]
     rows += [(f"spec.{key}", value) for key, value in body["spec"].items()]
@@ -87,22 +90,22 @@ def _summary(cache: FeatureCache) -> dict[str, Any]:
 
 
 def _unfinished(folder: Path) -> dict[str, Any]:
-    records = folder.glob("receipts/*.json")
+    records = folder.glob(f"{BATCH_RECORDS}/*.json")
     rows = [row for file in records for row in _record(file)]
     return {
         "fingerprint": folder.name,
         "path": str(folder),
         "clips": len(rows),
-        "bytes": sum(file.stat().st_size for file in folder.glob("tokens/c.*")),
+        "bytes": sum(file.stat().st_size for file in folder.glob(f"{TOKENS}/c.*")),
         "complete": False,
         "quarantined": [row for row in rows if row["reason"]],
-        "error": f"unfinished ({MANIFEST} is not written yet); "
+        "error": f"unfinished ({COMPLETE} is not written yet); "
         "give the same command again, or remove it",
     }
 
 
 def _record(file: Path) -> list[dict[str, Any]]:
-    """A batch record's rows; none where it cannot be read."""
+    """The rows of a batch record; none if it cannot be read."""
     try:
         return [row for row in read_json(file) if isinstance(row, dict) and "reason" in row]
     except (OSError, ValueError, TypeError):

@@ -1,8 +1,7 @@
-"""A published cache: tokens, a status for each clip, and all that training needs beside them."""
+"""A published cache: tokens, a status for each clip, and all that training needs besides."""
 
 import hashlib
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,38 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import StructAlignError
-from ..core.files import parse_json, read_bytes
+from ..core.files import parse_json
 from .catalog import Catalog, Clip, Split
-from .catalog_file import ARROW, JSON, LARGE, parse_catalog
-from .checksums import MANIFEST, read_manifest
+from .catalog_file import LARGE, parse_catalog
+from .checksums import DamagedError, parse_checksums_text
+from .layout import CATALOG, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, WEIGHTS
 from .spec import CacheSpec
-from .token_checksums import FILE as CHECKSUMS
-from .token_checksums import Checksums, parse_checksums
-from .tokens import ChunkError, TokenReader, View, ViewTable, is_remote, open_tokens
-
-FROZEN_FILES = ("backbone.json", "frozen.safetensors", "weights.json", "bpe.txt.gz")
-# Resolved by name when a new video is encoded: this room must not import extraction.
+from .store import Store, open_store
+from .token_checksums import parse_token_checksums
+from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens
 
 
 class FeatureCache:
     """Read access to a complete cache, in a folder or at a URL.
 
-    ``catalog`` is what was asked for; ``quarantine`` maps the clips without tokens to (reason,
-    message), ``video_ends`` those that end after their video to its length in seconds. ``len`` and
-    ``[i]`` go over the clips that have tokens, in catalog order.
+    ``catalog`` is what was requested; ``quarantine`` maps the clips without tokens to (reason,
+    message), ``video_ends`` those that end after their video to its length in seconds.
+    ``checksums`` maps every file to its sha256. ``len`` and ``[i]`` go over the clips that have
+    tokens, in catalog order.
     """
 
     def __init__(
-        self, path: Path, spec: CacheSpec, catalog: Catalog, manifest: dict[str, Any]
+        self, store: Store, spec: CacheSpec, catalog: Catalog, complete: dict[str, Any]
     ) -> None:
-        self.path = path
+        self.store = store
+        self.path, self.reference = store.path, store.reference
         self.spec = spec
         self.catalog = catalog
-        self.manifest = manifest
-        quarantine = manifest["quarantine"].items()
+        self.complete = complete  # the content of complete.json
+        quarantine = complete["quarantine"].items()
         self.quarantine = {c: (str(row["reason"]), str(row["message"])) for c, row in quarantine}
-        self.video_ends: dict[str, float] = manifest.get("video_ends", {})
-        self.provenance: dict[str, Any] = manifest["provenance"]
+        self.video_ends: dict[str, float] = complete.get("video_ends", {})
+        self.provenance: dict[str, Any] = complete["provenance"]
+        self.checksums: dict[str, str] = complete["files"]
         self.fingerprint = spec.fingerprint()
         self.views = ViewTable(catalog, spec.views)
 
@@ -53,54 +53,54 @@ class FeatureCache:
         """Open the cache in folder ``path``, or at a URL.
 
         Raises:
-            StructAlignError: not a cache, incomplete, of another schema, or damaged.
+            StructAlignError: not a cache, incomplete, of another version's format, or damaged.
         """
         cache = cls.describe(path)
-        _checked(cache.path, "tokens/zarr.json", cache.manifest)
+        read_checked(cache.store, TOKENS_INDEX, cache.checksums)
         return cache
 
     @classmethod
     def describe(cls, path: str | Path) -> "FeatureCache":
-        """Everything but the tokens, which may not be there. Raises as ``open`` does."""
-        folder = _location(path)
-        text = _read(folder, MANIFEST)
-        if text is None and is_remote(folder):
-            raise StructAlignError(
-                f"no complete cache can be read at {folder}; "
-                "check the address, the server and your rights"
-            )
+        """Open a cache whose tokens may be missing. Raises as ``open`` does."""
+        store = open_store(path)
+        text = _read_text(store, COMPLETE)
         if text is None:
-            raise StructAlignError(
-                f"{folder} is not a complete cache; run extract, or name another with --cache"
-            )
+            raise StructAlignError(f"{store.path} is not a complete cache; {store.advice}")
         try:
-            manifest = read_manifest(text, str(folder))
-        except StructAlignError:
-            # Another schema may have another manifest: then say so.
-            CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
+            complete = parse_checksums_text(text, store.path)
+        except DamagedError:
+            # Another schema may have other checksums: then say so.
+            CacheSpec.from_json(_json(_read_text(store, SPEC), store.path))
             raise
-        for name in ("spec.json", "sources.json"):
-            _checked(folder, name, manifest)
-        spec = CacheSpec.from_json(_json(_read(folder, "spec.json"), folder))
-        if manifest["fingerprint"] != spec.fingerprint():
-            raise _damaged(folder, "its specification does not give its fingerprint")
-        name = ARROW if ARROW in manifest["files"] else JSON
-        catalog = parse_catalog(name, _checked(folder, name, manifest), folder, LARGE)
-        cache = cls(folder, spec, catalog, manifest)
+        checksums = complete["files"]
+        for name in (SPEC, SOURCES):
+            read_checked(store, name, checksums)
+        spec = CacheSpec.from_json(_json(_read_text(store, SPEC), store.path))
+        if complete["fingerprint"] != spec.fingerprint():
+            raise DamagedError(store.path, "its specification does not give its fingerprint")
+        if CATALOG not in checksums:
+            raise StructAlignError(
+                f"cache {store.path} was made by a version before 0.3, whose caches this version "
+                "does not read; remove it ('structalign cache rm') and extract again"
+            )
+        catalog = parse_catalog(read_checked(store, CATALOG, checksums), store.path, LARGE)
+        cache = cls(store, spec, catalog, complete)
         if len(catalog) < LARGE:
             cache.check_catalog()
         if foreign := sorted(clip for clip in cache.quarantine if clip not in catalog):
-            raise _damaged(folder, f"its quarantine names '{foreign[0]}', which is no clip of it")
+            raise DamagedError(
+                store.path, f"its quarantine names '{foreign[0]}', which is not in its catalog"
+            )
         return cache
 
     def check_catalog(self) -> None:
         """Check the catalog against the fingerprint; a large one before the first token is read.
 
         Raises:
-            StructAlignError: it is another catalog than the cache was made with.
+            DamagedError: it is another catalog than the cache was made with.
         """
         if self._catalog_hash != self.spec.catalog:
-            raise _damaged(self.path, "its catalog is not the one it was made with")
+            raise DamagedError(self.path, "its catalog is not the one it was made with")
 
     @cached_property
     def _catalog_hash(self) -> str:
@@ -108,48 +108,33 @@ class FeatureCache:
 
     @cached_property
     def reader(self) -> TokenReader:
-        """The token array."""
+        """The token array. Raises DamagedError."""
         try:
-            reader = open_tokens(self.path, self.catalog, self.spec.views, self._checksums)
+            body = read_checked(self.store, TOKEN_CHECKSUMS, self.checksums)
+            checksums = parse_token_checksums(body, len(self.catalog), self.spec.views)
+            reader = open_tokens(self.store, self.catalog, self.spec.views, checksums)
         except (OSError, ValueError) as error:
-            raise _damaged(self.path, f"its tokens cannot be opened ({error})") from error
+            raise DamagedError(self.path, f"its tokens cannot be opened ({error})") from error
         if reader.array.dtype != np.dtype(self.spec.token_dtype):
-            raise _damaged(self.path, f"its tokens are {reader.array.dtype}")
+            raise DamagedError(self.path, f"its tokens are {reader.array.dtype}")
         return reader
-
-    @property
-    def _checksums(self) -> Checksums | None:
-        """Of every chunk of tokens. Raises ValueError; None in older versions' caches."""
-        if CHECKSUMS not in self.manifest["files"]:
-            return None
-        body = _checked(self.path, CHECKSUMS, self.manifest)
-        return parse_checksums(body, len(self.catalog), self.spec.views)
 
     @cached_property
     def frozen(self) -> Path:
         """A local folder with the frozen weights after the cut, checksums verified."""
-        names = [name for name in FROZEN_FILES if name in self.manifest["files"]]
-        bodies = {name: _checked(self.path, name, self.manifest) for name in names}
-        if not is_remote(self.path):
-            return self.path
-        self._fetched = tempfile.TemporaryDirectory(prefix="structalign-")
-        for name, body in bodies.items():
-            (Path(self._fetched.name) / name).write_bytes(body)
-        return Path(self._fetched.name)
+        names = [name for name in WEIGHTS if name in self.checksums]
+        bodies = {name: read_checked(self.store, name, self.checksums) for name in names}
+        return self.store.as_folder(bodies)
 
     @property
     def has_tokens(self) -> bool:
-        """Whether its token files are there; whether they are whole is known when they are read."""
-        return is_remote(self.path) or next(self.path.glob("tokens/c.*"), None) is not None
-
-    @property
-    def reference(self) -> str:
-        """What another process opens it by: its absolute path, or its URL."""
-        return str(self.path) if is_remote(self.path) else str(self.path.resolve())
+        """Whether a token file is there, as far as files can be listed; it may be damaged."""
+        names = self.store.names()
+        return names is None or any(name.startswith(f"{TOKENS}/c.") for name in names)
 
     @property
     def bytes(self) -> int:
-        """Size of its tokens."""
+        """Size of its tokens in bytes."""
         of_view = math.prod(self.reader.shape) * self.reader.array.dtype.itemsize
         missing = sum(self.views.views(clip) for clip in self.quarantine)
         return (len(self.views) - missing) * int(of_view)
@@ -157,10 +142,10 @@ class FeatureCache:
     @property
     def sources(self) -> dict[str, str]:
         """Hash of every source file by its path relative to the dataset's root."""
-        return dict(_json(_read(self.path, "sources.json"), self.path))
+        return _json(_read_text(self.store, SOURCES), self.path)
 
     def quarantined(self) -> list[dict[str, str]]:
-        """The clips without tokens, one entry each: clip, reason, path, message."""
+        """One entry for each clip without tokens: clip, reason, path, message."""
         return [
             {"clip": clip, "reason": reason, "path": self.catalog[clip].path, "message": message}
             for clip, (reason, message) in self.quarantine.items()
@@ -190,19 +175,19 @@ class FeatureCache:
     def dataset(
         self, split: Split = "train", view: int = 0, categories: Sequence[str] | None = None
     ) -> "CaptionDataset":
-        """A PyTorch data set of (tokens, caption, category) for a ``DataLoader``, a row a caption.
+        """A PyTorch data set of (tokens, caption, category), one row per caption.
 
         Args:
             split: ``train`` or ``test``.
-            view: which view of the clips; test clips have view 0 alone.
-            categories: only these, in this order. All by default.
+            view: which view of the clips; test clips have only view 0.
+            categories: only these, in this order; all by default.
         """
         names = self.catalog.categories if categories is None else tuple(categories)
         clips = self.available(self.catalog.select(split, names))
         return CaptionDataset(self, view, [(c, text) for c in clips for text in c.captions])
 
     def tokens(self, clip_ids: Sequence[str], view: int = 0) -> NDArray[np.float16]:
-        """Tokens of some clips: float16 [clips, frames, 1 + patches, width].
+        """Tokens of some clips: float16 [clips, frames, tokens, width].
 
         Raises:
             StructAlignError: an unknown or quarantined clip, a view it does not have, or a chunk
@@ -211,7 +196,7 @@ class FeatureCache:
         return self.read([(clip, view) for clip in clip_ids])
 
     def all_views(self, clip_ids: Sequence[str]) -> NDArray[np.float16]:
-        """Every view of training clips: float16 [views, clips, frames, 1 + patches, width]."""
+        """Every view of training clips: float16 [views, clips, frames, tokens, width]."""
         tokens = self.read([(c, view) for view in range(self.spec.views) for c in clip_ids])
         return tokens.reshape(self.spec.views, len(clip_ids), *tokens.shape[1:])
 
@@ -227,7 +212,7 @@ class FeatureCache:
                 )
 
     def read(self, wanted: Sequence[View]) -> NDArray[np.float16]:
-        """Some (clip, view): float16 [wanted, frames, 1 + patches, width]. Raises as ``tokens``."""
+        """Some (clip, view): float16 [wanted, frames, tokens, width]. Raises as ``tokens``."""
         self.check_catalog()
         for clip, _ in wanted:
             if clip in self.quarantine:
@@ -242,17 +227,11 @@ class FeatureCache:
                 f"cache {self.path} is damaged: tokens of clip '{clip}', view {view}, are {what}; "
                 "'cache verify' lists all"
             ) from error
-        except (ValueError, OSError, RuntimeError) as error:
-            if not is_remote(self.path):
-                raise
-            raise StructAlignError(
-                f"cache {self.path} is damaged ({error}); 'cache verify' names the clips"
-            ) from error
 
 
 @dataclass(frozen=True)
 class CaptionDataset:
-    """Rows (tokens float16 [frames, 1 + patches, width], caption, category) for a DataLoader."""
+    """Rows (tokens float16 [frames, tokens, width], caption, category) for a DataLoader."""
 
     cache: FeatureCache
     view: int
@@ -266,54 +245,26 @@ class CaptionDataset:
         return self.cache.tokens([clip.id], self.view)[0], caption, clip.category
 
 
-def _damaged(folder: Path, what: str) -> StructAlignError:
-    return StructAlignError(f"cache {folder} is damaged: {what}; extract it again")
+def read_checked(store: Store, name: str, checksums: dict[str, str]) -> bytes:
+    """A file's bytes. Raises DamagedError if it is missing or its sha256 is another."""
+    body = store.read(name)
+    if body is None:
+        raise DamagedError(store.path, f"{name} is missing")
+    if hashlib.sha256(body).hexdigest() != checksums.get(name):
+        raise DamagedError(store.path, f"{name} is not as it was written")
+    return body
 
 
-def _location(path: str | Path) -> Path:
-    if not is_remote(path):
-        return Path(path)
-    try:
-        from upath import UPath
-    except ImportError as error:
-        raise StructAlignError(
-            f"reading {path} needs the extra 'remote': pip install 'structalign[remote]'"
-        ) from error
-    return UPath(str(path))
-
-
-def _read_bytes(folder: Path, name: str) -> bytes | None:
-    try:
-        path = folder / name
-        return path.read_bytes() if is_remote(folder) else read_bytes(path)
-    except FileNotFoundError:
-        return None
-    except Exception as error:
-        raise StructAlignError(
-            f"cannot read {folder / name}: {type(error).__name__}: {error}"
-        ) from error
-
-
-def _read(folder: Path, name: str) -> str | None:
-    body = _read_bytes(folder, name)
+def _read_text(store: Store, name: str) -> str | None:
+    body = store.read(name)
     try:
         return None if body is None else body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _damaged(folder, f"{name} is not text") from error
+        raise DamagedError(store.path, f"{name} is not text") from error
 
 
-def _json(text: str | None, folder: Path) -> dict[str, Any]:
+def _json(text: str | None, where: Path) -> dict[str, Any]:
     try:
         return dict(parse_json(text or ""))
     except (ValueError, TypeError) as error:
-        raise StructAlignError(f"cache {folder} is damaged ({error}); extract it again") from error
-
-
-def _checked(folder: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """A file's bytes, checksum verified."""
-    body = _read_bytes(folder, name)
-    if body is None:
-        raise _damaged(folder, f"{name} is missing")
-    if hashlib.sha256(body).hexdigest() != manifest["files"].get(name):
-        raise _damaged(folder, f"{name} is not as it was written")
-    return body
+        raise DamagedError(where, str(error)) from error

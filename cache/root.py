@@ -13,19 +13,21 @@ from ..core.files import is_plain_file, read_json
 from ..core.lease import Lease
 from ..core.permissions import make_read_only, make_root, make_writable, open_to_group, own_copy
 from ..core.progress import log_to_stderr
-from .checksums import MANIFEST
+from .layout import CATALOG_JSON, COMPLETE, PUBLISHED, SPEC, TOKENS
 from .reader import FeatureCache
-from .tokens import is_remote
-from .writer import CACHE_FILES, CacheWriter
+from .store import is_url
+from .writer import CacheWriter
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_CACHE", "~/.cache/structalign"
+# These names stay: other versions that share a root must see the same locks.
+LOCKS, HASH_CACHE, UNFINISHED = "claims", "known", "staging"
 
 
 class CacheRoot:
     """A folder of caches.
 
     ``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/``
-    the leases of those who write them, ``known/`` hashes of files, ``datasets/`` generated videos.
+    the locks of those who write them, ``known/`` the hash cache, ``datasets/`` generated videos.
 
     Args:
         path: the folder; by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
@@ -35,54 +37,55 @@ class CacheRoot:
         self.path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT).expanduser()
 
     def open_for_writing(self) -> None:
-        """Make the root if needed; what this process writes is open to the group if the root is."""
+        """Make the root if needed. If its group may write to it, so may they to all new files."""
         make_root(self.path)
         open_to_group(self.path)
 
     def published(self) -> list[Path]:
         """Folders of complete caches, the newest first."""
-        found = [f.parent for f in self.path.glob(f"caches/[!.]*/{MANIFEST}") if is_plain_file(f)]
-        return sorted(found, key=lambda f: (f / MANIFEST).stat().st_mtime_ns, reverse=True)
+        folders = [f.parent for f in self.path.glob(f"caches/[!.]*/{COMPLETE}") if is_plain_file(f)]
+        return sorted(folders, key=lambda f: (f / COMPLETE).stat().st_mtime_ns, reverse=True)
 
     def strays(self) -> list[Path]:
-        """What lies among the published caches and is none: no plain manifest of checksums."""
-        found = self.path.glob("caches/[!.]*")
-        return sorted(path for path in found if not is_plain_file(path / MANIFEST))
+        """What lies among the published caches without a plain file of checksums."""
+        paths = self.path.glob("caches/[!.]*")
+        return sorted(path for path in paths if not is_plain_file(path / COMPLETE))
 
     def unfinished(self) -> list[Path]:
-        """Folders of caches that are being written, or whose writing was interrupted."""
-        return sorted(file.parent for file in self.path.glob("staging/[!.]*/spec.json"))
+        """Folders of caches that a process is writing, or was interrupted in writing."""
+        return sorted(file.parent for file in self.path.glob(f"{UNFINISHED}/[!.]*/{SPEC}"))
 
     def folder(self, fingerprint: str) -> Path:
-        """Where the cache with this fingerprint is, or would be."""
+        """The folder of the cache with this fingerprint, whether it exists or not."""
         return self.path / "caches" / fingerprint[:32]
 
     def is_published(self, fingerprint: str) -> bool:
-        """Whether it is there and complete."""
-        return is_plain_file(self.folder(fingerprint) / MANIFEST)
+        """Whether a complete cache with this fingerprint exists."""
+        return is_plain_file(self.folder(fingerprint) / COMPLETE)
 
     def writer(self, name: str) -> CacheWriter:
-        """The folder of an unfinished cache, new or as an interrupted process left it."""
-        return CacheWriter(self.path / "staging" / name[:32])
+        """Writes an unfinished cache: a new one, or what an interrupted process left."""
+        return CacheWriter(self.path / UNFINISHED / name[:32])
 
     def lease(self, name: str) -> Lease:
-        """The right to write an unfinished cache."""
-        return Lease(self.path / "claims", name[:32])
+        """The lock of an unfinished cache."""
+        return Lease(self.path / LOCKS, name[:32])
 
     def file_hashes(self, folder: Path) -> FileHashCache:
-        """Hashes of source files below ``folder``."""
+        """The hash cache of the source files below ``folder``."""
         absolute = folder.resolve()
         name = hashlib.sha256(str(absolute).encode()).hexdigest()[:16]
-        return FileHashCache(self.path / "known" / f"{name}.json", absolute)
+        return FileHashCache(self.path / HASH_CACHE / f"{name}.json", absolute)
 
     def backbone_identities(self) -> BackboneIdentities:
         """Identities of backbones that were loaded before."""
-        return BackboneIdentities(self.path / "known" / "backbones.json")
+        return BackboneIdentities(self.path / HASH_CACHE / "backbones.json")
 
     def publish(self, writer: CacheWriter, fingerprint: str) -> Path:
-        """Publish a finalized cache with one rename, read-only from then on.
+        """Publish a finalized cache with one rename, read-only from then on; returns its folder.
 
-        Replaces an old one.
+        Replaces a published cache with this fingerprint. Raises StructAlignError if something
+        else is in its place.
         """
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,17 +101,17 @@ class CacheRoot:
         if source != writer.path:
             os.rename(writer.path, _leaving(writer.path))
         for left in (*target.parent.glob(".*.leaving"), *writer.path.parent.glob(".*.leaving")):
-            # What another member of the group made is theirs to delete: it waits for them.
+            # Only its owner can delete what another member of the group made: leave it to them.
             with suppress(PermissionError):
                 make_writable(left)
                 shutil.rmtree(left)
         return target
 
     def remove(self, folder: Path) -> None:
-        """Delete a published cache: hidden in one step, then removed.
+        """Delete a published cache: one rename hides it first.
 
         Raises:
-            StructAlignError: it is not a cache, or holds something that no cache holds.
+            StructAlignError: it is not a cache, or holds a file that is not part of a cache.
         """
         self._check_is_cache(folder)
         make_writable(folder)
@@ -119,16 +122,16 @@ class CacheRoot:
     def _check_is_cache(self, folder: Path) -> None:
         is_folder = folder.is_dir() and not folder.is_symlink()
         names = {path.name for path in folder.iterdir()} if is_folder else set()
-        if not {"spec.json", "tokens"} <= names:
+        if not {SPEC, TOKENS} <= names:
             raise StructAlignError(f"{folder} is not a cache; nothing was removed")
-        if foreign := sorted(names - CACHE_FILES):
+        if foreign := sorted(names - PUBLISHED - {CATALOG_JSON}):
             raise StructAlignError(
-                f"{folder} also holds {', '.join(foreign[:5])}, which is no part of a cache; "
+                f"{folder} also holds {', '.join(foreign[:5])}, which is not part of a cache; "
                 "nothing was removed"
             )
 
     def abandon(self, folder: Path) -> None:
-        """Delete an unfinished cache. Raises StructAlignError while somebody is writing it."""
+        """Delete an unfinished cache. Raises StructAlignError while a process is writing it."""
         lease = self.lease(folder.name)
         if not lease.try_acquire():
             raise StructAlignError(
@@ -142,26 +145,26 @@ class CacheRoot:
         """A cache by path or URL, fingerprint (or its beginning), dataset name, or the newest.
 
         Raises:
-            StructAlignError: none fits, or several fingerprints begin so.
+            StructAlignError: none fits, or several fingerprints begin with ``reference``.
         """
         fitting = self._fitting(reference)
         for folder in fitting[:-1]:
             try:
                 return FeatureCache.open(folder)
             except StructAlignError as error:
-                # A damaged cache in a shared root costs itself alone.
+                # One damaged cache must not block the others of a shared root.
                 log_to_stderr(f"left out: {error}")
         return FeatureCache.open(fitting[-1])
 
     def locate(self, reference: str | None) -> str | Path:
-        """The same, without opening it."""
+        """Path or URL of the cache that ``find`` opens. Raises as ``find`` does."""
         return self._fitting(reference)[0]
 
     def _fitting(self, reference: str | None) -> list[str] | list[Path]:
-        """All that fit, the newest first: several where a dataset, or nothing, is named."""
-        if reference and is_remote(reference):
+        """All that fit, the newest first: several if ``reference`` is a dataset or None."""
+        if reference and is_url(reference):
             return [reference]
-        if reference and (Path(reference) / "spec.json").is_file():
+        if reference and (Path(reference) / SPEC).is_file():
             return [Path(reference)]
         folders = self.published()
         if reference is None:
@@ -177,8 +180,8 @@ class CacheRoot:
             raise StructAlignError(
                 f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint"
             )
-        if found := matches or [folder for folder in folders if _dataset(folder) == reference]:
-            return found
+        if fitting := matches or [folder for folder in folders if _dataset(folder) == reference]:
+            return fitting
         if Path(reference).is_dir():
             raise StructAlignError(
                 f"{reference} is a folder but no cache; if it holds videos, extract them first: "
@@ -190,7 +193,10 @@ class CacheRoot:
         )
 
     def locate_unfinished(self, reference: str | None) -> Path | None:
-        """The unfinished cache whose name begins so, unless a complete one fits ``reference``."""
+        """The unfinished cache whose name begins with ``reference``.
+
+        None if there is none, there are several, or a complete cache fits.
+        """
         try:
             self.locate(reference)
         except StructAlignError:
@@ -202,12 +208,12 @@ class CacheRoot:
 
 
 def _leaving(folder: Path) -> Path:
-    """Where a folder that goes is hidden until it is deleted."""
+    """The hidden name of a folder until it is deleted."""
     return folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
 
 
 def _dataset(folder: Path) -> str | None:
     try:
-        return str(read_json(folder / "spec.json")["dataset"])
+        return str(read_json(folder / SPEC)["dataset"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

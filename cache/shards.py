@@ -1,7 +1,7 @@
-"""One shard of the token array: a file of chunks, each with its CRC-32C, and their index.
+"""A shard of the token array: a file of chunks, each with its CRC-32C, and their index.
 
-As Zarr 3's codec ``sharding_indexed`` has it, the index at the end. A file is written whole, in the
-order of its slots, and takes its place with one rename: nothing else ever changes it.
+The format is Zarr 3's ``sharding_indexed`` codec with the index at the end. A shard is written as a
+whole, in the order of its slots, and one rename puts it in place; nothing else ever changes it.
 """
 
 import os
@@ -15,8 +15,10 @@ import numpy as np
 from crc32c import crc32c
 from numpy.typing import NDArray
 
+from .store import ByteRanges, LocalFile
+
 CHECKSUM = 4  # bytes
-NOWHERE = np.uint64(2**64 - 1)  # in the index: a slot without a chunk
+NO_CHUNK = np.uint64(2**64 - 1)  # the offset, in the index, of a slot without a chunk
 LARGEST_FILE = 2**62  # bytes
 
 Index = NDArray[np.uint64]  # [slots, 2]: offset and length
@@ -26,38 +28,27 @@ class BadShardError(Exception):
     """A shard's index is not as it was written, or does not fit its file."""
 
 
-def index_size(slots: int) -> int:
-    """Bytes of an index, at the end of its file."""
-    return slots * 16 + CHECKSUM
-
-
-def read_index(file: int, slots: int) -> Index:
-    """Where each slot's chunk lies in an open file. Raises BadShardError."""
-    size, end = index_size(slots), os.fstat(file).st_size
-    return parse_index(os.pread(file, size, max(0, end - size)), slots)
-
-
-def parse_index(body: bytes, slots: int) -> Index:
-    """An index from its bytes. Raises BadShardError."""
-    if len(body) != index_size(slots) or not is_whole(body):
+def read_index(file: ByteRanges, slots: int) -> Index:
+    """Where each slot's chunk lies in a shard. Raises BadShardError."""
+    size = slots * 16 + CHECKSUM
+    body = file.tail(size)
+    if len(body) != size or _checksum(body[:-CHECKSUM]) != body[-CHECKSUM:]:
         raise BadShardError
     return np.frombuffer(body[:-CHECKSUM], "<u8").reshape(slots, 2).astype(np.uint64)
 
 
-def is_whole(body: bytes) -> bool:
-    """Whether bytes end with the checksum of those before."""
-    return _checksum(body[:-CHECKSUM]) == body[-CHECKSUM:]
+def read_chunk(file: ByteRanges, offset: int, length: int, body: memoryview) -> int | None:
+    """Fill ``body`` with a chunk.
 
-
-def read_chunk(file: int, offset: int, length: int, body: memoryview) -> int | None:
-    """Fill ``body`` with a chunk; its checksum, None unless it is as long and as it was written."""
+    Returns its checksum, or None if the chunk has another length or is not as it was written.
+    """
     if length != len(body) + CHECKSUM or offset + length > LARGEST_FILE:
         return None
-    rest = bytearray(CHECKSUM)
-    if os.preadv(file, [body, rest], offset) != length:
+    stored = bytearray(CHECKSUM)
+    if file.read_into([body, stored], offset) != length:
         return None
     checksum = crc32c(body)
-    return checksum if checksum == int.from_bytes(rest, "little") else None
+    return checksum if checksum == int.from_bytes(stored, "little") else None
 
 
 def _checksum(body: bytes) -> bytes:
@@ -65,20 +56,21 @@ def _checksum(body: bytes) -> bytes:
 
 
 class ShardWriter:
-    """A shard being written: new chunks, and those of the file that it replaces.
+    """Writes a shard: new chunks, and the kept ones of the file that it replaces.
 
-    One writer a shard. Used with ``with``: without an error the file takes its place in the end.
+    A shard has one writer at a time. As a context manager it puts the file in place at the end,
+    unless there was an error.
     """
 
     def __init__(self, path: Path, slots: int) -> None:
         self.path, self.slots = path, slots
-        self._index: Index = np.full((slots, 2), NOWHERE, np.uint64)
+        self._index: Index = np.full((slots, 2), NO_CHUNK, np.uint64)
         self._next, self._is_changed = 0, False
-        self._old: BinaryIO | None = None
+        self._old: LocalFile | None = None
         self._old_index = self._index.copy()
         with suppress(FileNotFoundError, BadShardError):
-            self._old = path.open("rb")
-            self._old_index = read_index(self._old.fileno(), slots)
+            self._old = LocalFile(path)
+            self._old_index = read_index(self._old, slots)
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         self._file: BinaryIO | None = None
 
@@ -86,11 +78,14 @@ class ShardWriter:
         return self
 
     def put(self, first: int, count: int, chunks: NDArray[np.float16] | None) -> None:
-        """The chunks of the slots from ``first`` on, in ascending order; None leaves them empty.
+        """Set ``count`` slots from ``first`` on; slots must come in ascending order.
 
-        What the old file had in these slots is dropped.
+        Args:
+            first: the first slot.
+            count: how many slots lose what the old file had in them.
+            chunks: float16 [at most count, ...]; slots beyond them stay empty. None empties all.
         """
-        if chunks is None and (self._old_index[first : first + count] == NOWHERE).all():
+        if chunks is None and (self._old_index[first : first + count] == NO_CHUNK).all():
             return
         self._is_changed = True
         self._keep_until(first)
@@ -112,18 +107,20 @@ class ShardWriter:
                     self._file.close()
                     os.replace(self._temporary, self.path)
         finally:
-            for file in (self._file, self._old):
-                if file is not None:
-                    file.close()
+            if self._file is not None:
+                self._file.close()
+            if self._old is not None:
+                self._old.close()
             self._temporary.unlink(missing_ok=True)
 
     def _keep_until(self, slot: int) -> None:
         """Copy the old chunks of the slots before ``slot``."""
         for kept in range(self._next, slot):
             offset, length = map(int, self._old_index[kept])
-            if self._old is not None and offset != NOWHERE:
-                self._old.seek(offset)
-                self._write(kept, self._old.read(length))
+            if self._old is not None and offset != NO_CHUNK:
+                chunk = bytearray(length)
+                size = self._old.read_into([chunk], offset)
+                self._write(kept, bytes(chunk[:size]))
 
     def _write(self, slot: int, chunk: bytes) -> None:
         if self._file is None:

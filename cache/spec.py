@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
 from ..core.errors import StructAlignError
+from .checksums import DamagedError
 
 SCHEMA = 3
-READABLE = (2, 3)  # 2 knows its weights as a whole, not those after the cut alone
 TYPES: dict[Any, Any] = {
     str: str, int: int, float: (int, float), bool: bool, dict[str, Any]: dict,
 }  # fmt: skip
@@ -23,7 +23,7 @@ class CacheSpec:
 
     ``sources`` hashes the sorted (clip, hash of its file, start, end); ``catalog`` hashes captions,
     categories and splits, which travel with the tokens. ``weights`` hashes the digests of the
-    backbone's tensors, configuration and tokenizer (``weights.json``; schema 2: the tensors).
+    backbone's tensors, configuration and tokenizer (``weights.json``).
     ``cut`` is the number of vision blocks in the stem. ``views`` counts a training clip's views;
     test clips have view 0 alone.
     """
@@ -55,8 +55,13 @@ class CacheSpec:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "CacheSpec":
-        """A specification. Raises StructAlignError for another schema or other fields."""
-        if body.get("schema") not in READABLE:
+        """A specification from its JSON.
+
+        Raises:
+            StructAlignError: it has another schema.
+            DamagedError: other fields, or a value of another type or out of range.
+        """
+        if body.get("schema") != SCHEMA:
             there = body.get("schema")
             raise StructAlignError(
                 f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "
@@ -64,33 +69,26 @@ class CacheSpec:
             )
         names = {field.name for field in fields(cls)}
         if set(body) != names:
-            raise StructAlignError(
-                f"cache specification is damaged: fields differ in {sorted(names ^ set(body))}"
-            )
+            raise DamagedError("specification", f"fields differ in {sorted(names ^ set(body))}")
         spec = cls(**body)
         for name, kind in get_type_hints(cls).items():
             value = body[name]
             if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind is not bool):
-                raise StructAlignError(
-                    f"cache specification is damaged: {name} is {str(value)[:40]!r}, "
-                    f"not of type {getattr(kind, '__name__', 'dict')}"
+                wanted = getattr(kind, "__name__", "dict")
+                raise DamagedError(
+                    "specification", f"{name} is {str(value)[:40]!r}, not of type {wanted}"
                 )
         for name, (least, most) in BOUNDS.items():
             if not least <= body[name] <= most:
-                raise StructAlignError(
-                    f"cache specification is damaged: {name} is {body[name]}, not {least} to {most}"
+                raise DamagedError(
+                    "specification", f"{name} is {body[name]}, not {least} to {most}"
                 )
         if spec.token_dtype not in TOKEN_DTYPES:
-            raise StructAlignError(
-                f"cache specification is damaged: token_dtype is {spec.token_dtype[:40]!r}, "
-                f"not {' or '.join(TOKEN_DTYPES)}"
+            raise DamagedError(
+                "specification",
+                f"token_dtype is {spec.token_dtype[:40]!r}, not {' or '.join(TOKEN_DTYPES)}",
             )
         return spec
-
-    @property
-    def weights_of_parts(self) -> str | None:
-        """``weights``, if parts of the backbone can be checked against it; None in schema 2."""
-        return self.weights if self.schema > 2 else None
 
 
 def hash_sources(rows: Iterable[tuple[str, str, float | None, float | None]]) -> str:

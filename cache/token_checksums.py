@@ -1,7 +1,7 @@
-"""The CRC-32C of every chunk of tokens, kept beside them, under the manifest's checksum.
+"""``checksums.npy``: the CRC-32C of every chunk of tokens.
 
-A chunk proves with its own checksum that it is whole; with this file, that it is the one which was
-written for this view: not another clip's, nor that of another cache.
+A chunk's own checksum proves that it is whole. This file proves that it was written for this view:
+it is no other clip's chunk, and no other cache's.
 """
 
 import io
@@ -11,24 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.files import write_bytes
+from .layout import TOKEN_CHECKSUMS
 
-FILE = "checksums.npy"
-
-Checksums = NDArray[np.uint32]  # [clips, views] in catalog order, 0 without a chunk
+TokenChecksums = NDArray[np.uint32]  # [clips, views] in catalog order, 0 without a chunk
 
 
-def write_checksums(folder: Path, checksums: Checksums) -> None:
-    """Write them into a folder as NumPy's ``.npy``."""
+def write_token_checksums(folder: Path, checksums: TokenChecksums) -> None:
+    """Write checksums into the folder of a cache."""
     body = io.BytesIO()
     np.save(body, checksums.astype("<u4"), allow_pickle=False)
-    write_bytes(folder / FILE, body.getvalue())
+    write_bytes(folder / TOKEN_CHECKSUMS, body.getvalue())
 
 
-def parse_checksums(body: bytes, clips: int, views: int) -> Checksums:
-    """From the bytes of the file. Raises ValueError where it holds something else."""
-    found = np.load(io.BytesIO(body), allow_pickle=False)
-    if not isinstance(found, np.ndarray) or found.dtype != np.dtype("<u4"):
-        raise ValueError(f"{FILE} holds no checksums")
-    if found.shape != (clips, views):
-        raise ValueError(f"{FILE} holds {found.shape} checksums, not {(clips, views)}")
-    return found
+def parse_token_checksums(body: bytes, clips: int, views: int) -> TokenChecksums:
+    """The checksums in the bytes of the file. Raises ValueError where it holds something else."""
+    checksums = np.load(io.BytesIO(body), allow_pickle=False)
+    if not isinstance(checksums, np.ndarray) or checksums.dtype != np.dtype("<u4"):
+        raise ValueError(f"{TOKEN_CHECKSUMS} holds no checksums")
+    if checksums.shape != (clips, views):
+        raise ValueError(
+            f"{TOKEN_CHECKSUMS} holds {checksums.shape} checksums, not {(clips, views)}"
+        )
+    return checksums

@@ -1,15 +1,13 @@
 """The token array in Zarr: create, open, read, check. A shard holds 16 clips, a chunk one view.
 
 Chunks are read straight from their files, near the rate of a memory map and an order of magnitude
-faster than through Zarr; behind a URL by byte ranges. Any Zarr 3 reader can read the array.
+faster than through Zarr. Any Zarr 3 reader can read the array.
 """
 
-import math
-import os
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,25 +19,13 @@ from zarr.codecs import BytesCodec, Crc32cCodec
 from ..core.errors import StructAlignError
 from ..core.files import share_mode
 from .catalog import Catalog
-from .shards import (
-    CHECKSUM,
-    NOWHERE,
-    BadShardError,
-    Index,
-    ShardWriter,
-    index_size,
-    is_whole,
-    parse_index,
-    read_chunk,
-    read_index,
-)
+from .layout import TOKENS, TOKENS_INDEX, shard_name
+from .shards import CHECKSUM, NO_CHUNK, BadShardError, Index, ShardWriter, read_chunk, read_index
 from .spec import CacheSpec
-from .token_checksums import Checksums
+from .store import ByteRanges, Store
+from .token_checksums import TokenChecksums
 
 SHARD_CLIPS = 16  # also a batch of extraction: a shard has one writer
-# The system copies one reader's chunk while another's checksum is computed.
-READERS = min(4, os.cpu_count() or 1)
-REQUESTS = 16  # at a time, to a server
 SIGNLESS, INFINITY = 0x7FFF, 0x7C00  # float16: Inf and NaN have all bits of the exponent set
 
 View = tuple[str, int]  # a clip's id, and which of its views
@@ -47,17 +33,17 @@ ZarrArray = Any  # zarr.Array: Zarr is not type-checked here
 
 
 class ViewTable:
-    """The views of every clip: a training clip has ``views`` of them, a test clip one."""
+    """The views of every clip: a training clip has ``most`` of them, a test clip one."""
 
-    def __init__(self, catalog: Catalog, views: int) -> None:
-        self.catalog, self.most = catalog, views
+    def __init__(self, catalog: Catalog, most: int) -> None:
+        self.catalog, self.most = catalog, most
 
     def views(self, clip_id: str) -> int:
         """How many views a clip has."""
         return self.most if self.catalog[clip_id].split == "train" else 1
 
     def check(self, view: View) -> View:
-        """The same. Raises StructAlignError for a clip or view that is not there."""
+        """Return ``view``. Raises StructAlignError for a clip or view that is not in the cache."""
         clip_id, number = view
         if clip_id not in self.catalog:
             raise StructAlignError(f"no clip '{clip_id}' in this cache")
@@ -71,7 +57,7 @@ class ViewTable:
         return {view: row for row, view in enumerate(views)}
 
     def row(self, view: View) -> int:
-        """A view's place among all views of all clips, side by side in catalog order."""
+        """The index of a view among all views of all clips, in catalog order."""
         return self._rows[view]
 
     def __len__(self) -> int:
@@ -86,66 +72,69 @@ class ChunkError(Exception):
         self.view, self.missing = view, missing
 
 
-def is_remote(reference: str | Path) -> bool:
-    """Whether a cache is named by a URL (s3://, http://, https://, ...) instead of a folder."""
-    return "://" in str(reference)
-
-
 def create_tokens(
     folder: Path, catalog: Catalog, spec: CacheSpec, token_shape: tuple[int, int]
 ) -> None:
-    """An empty array under ``folder``: float16 [clips, views, frames, 1 + patches, width]."""
+    """Create an empty array: float16 [clips, views, frames, tokens, width].
+
+    Args:
+        folder: the cache's.
+        catalog: its clips.
+        spec: gives frames and views.
+        token_shape: (tokens of a frame, width).
+    """
     chunk = (spec.frames, *token_shape)
     zarr.create_array(
-        folder / "tokens",
+        folder / TOKENS,
         shape=(len(catalog), spec.views, *chunk),
         chunks=(1, 1, *chunk),
         shards=(SHARD_CLIPS, spec.views, *chunk),
         dtype=spec.token_dtype,
         serializer=BytesCodec(),
         compressors=Crc32cCodec(),
-        fill_value=float("nan"),  # a missing chunk reads as NaN, which is refused
+        fill_value=float("nan"),  # so that other readers of Zarr notice a missing chunk
         chunk_key_encoding={"name": "default", "separator": "."},
         overwrite=True,
     )
-    share_mode(folder / "tokens" / "zarr.json")
+    share_mode(folder / TOKENS_INDEX)
 
 
-def open_zarr(cache: Path) -> ZarrArray:
-    """The Zarr array of the cache in a folder, or at a URL. Raises OSError or ValueError."""
-    if is_remote(cache):
-        store = zarr.storage.FsspecStore.from_url(str(cache / "tokens"), read_only=True)
-        return zarr.open_array(store, mode="r")
-    return zarr.open_array(cache / "tokens", mode="r")
+def shard_writer(folder: Path, shard: int, views: int) -> ShardWriter:
+    """Writes one shard of a cache whose clips have at most ``views`` views.
 
-
-def shard_writer(cache: Path, shard: int, views: int) -> ShardWriter:
-    """Writes a shard of the array of clips with at most ``views`` views.
-
-    Clip ``n`` of a shard has the slots from ``n * views`` on.
+    Clip ``n`` of the shard has the slots from ``n * views`` on.
     """
-    return ShardWriter(cache / "tokens" / f"c.{shard}.0.0.0.0", SHARD_CLIPS * views)
+    return ShardWriter(folder / TOKENS / shard_name(shard), SHARD_CLIPS * views)
 
 
-class TokenReader(ABC):
-    """Reads views of clips from the token array, every checksum verified."""
+class TokenReader:
+    """Reads views of clips from the token array, every checksum verified.
 
-    def __init__(self, cache: Path, array: ZarrArray, table: ViewTable) -> None:
-        self.cache, self.array, self.table = cache, array, table
-        self.shape: tuple[int, int, int] = array.shape[-3:]
+    Args:
+        store: where the cache lies.
+        array: its array, [clips, views, frames, tokens, width].
+        table: its views.
+        checksums: what each chunk must have; without them every whole chunk is accepted.
+    """
+
+    def __init__(
+        self, store: Store, array: ZarrArray, table: ViewTable, checksums: TokenChecksums | None
+    ) -> None:
+        self.store, self.array, self.table = store, array, table
+        self.shape: tuple[int, int, int] = array.shape[2:]
+        self._checksums = checksums
+        self._indexes: dict[int, tuple[object, Index]] = {}
 
     def read(self, views: Sequence[View]) -> NDArray[Any]:
-        """Some views: [len(views), frames, 1 + patches, width].
+        """Some views: [len(views), frames, tokens, width].
 
         Raises:
             ChunkError: for the first view that is missing or damaged.
-            ValueError, OSError, RuntimeError: from the network or Zarr, behind a URL.
+            OSError, StructAlignError: the disk or the server fails.
         """
-        if is_remote(self.cache):
-            return self._read_remote(views)
         out = np.empty((len(views), *self.shape), self.array.dtype.newbyteorder("<"))
         memory = out.reshape(-1).view(np.uint8).data
-        readers = min(READERS, len(views))
+        readers = min(self.store.readers, len(views))
 
         def read_share(reader: int) -> None:
             begin, end = (len(views) * part // readers for part in (reader, reader + 1))
@@ -165,200 +154,104 @@ class TokenReader(ABC):
             tokens = self.read([view])
         except ChunkError as error:
             return "missing" if error.missing else "damaged"
-        except (ValueError, OSError, RuntimeError):
+        except OSError:
             return "damaged"
         return "good" if all_finite(tokens) else "damaged"
 
-    def _read_remote(self, views: Sequence[View]) -> NDArray[Any]:
-        if not views:
-            return np.empty((0, *self.shape), self.array.dtype)
-        tokens = self._select(views)
-        missing = np.isnan(tokens[:, 0, 0, 0])  # the fill value; no published token is NaN
-        if missing.any():
-            raise ChunkError(views[int(np.argmax(missing))], True)
-        return tokens
-
-    @abstractmethod
     def files(self, views: Sequence[View]) -> set[str]:
-        """The names of the files that hold some views, and nothing else."""
-
-    @abstractmethod
-    def _read_into(self, views: Sequence[View], memory: memoryview) -> None:
-        """Fill ``memory`` with some views, from files. Raises ChunkError."""
-
-    @abstractmethod
-    def _select(self, views: Sequence[View]) -> NDArray[Any]:
-        """Some views, through Zarr."""
-
-
-class ShardReader(TokenReader):
-    """Reads from shards: [clips, views, frames, 1 + patches, width].
-
-    With ``checksums`` a chunk is refused that is whole but not the one written for its view.
-    """
-
-    def __init__(
-        self, cache: Path, array: ZarrArray, table: ViewTable, checksums: Checksums | None
-    ) -> None:
-        super().__init__(cache, array, table)
-        self._checksums = checksums
-        self._indexes: dict[int, tuple[object, Index]] = {}
-
-    def files(self, views: Sequence[View]) -> set[str]:
-        """Shards that hold exactly these views of their clips."""
+        """The names of the shards that hold these views of their clips and no others."""
         slots: dict[int, set[int]] = {}
         for view in views:
             shard, slot = self._where(view)
             slots.setdefault(shard, set()).add(slot)
-        return {self._name(shard) for shard, wanted in slots.items() if self._holds(shard, wanted)}
+        return {shard_name(shard) for shard, own in slots.items() if self._filled(shard) <= own}
 
-    def checksums(self, views: Sequence[View]) -> Checksums:
-        """Of the chunks of some views that are whole, from their shards; 0 for all others."""
-        found = np.zeros((len(self.table.catalog), self.table.most), np.uint32)
+    def checksums(self, views: Sequence[View]) -> TokenChecksums:
+        """The checksums that some views' chunks end with; 0 for all others."""
+        checksums = np.zeros((len(self.table.catalog), self.table.most), np.uint32)
         for view in views:
             shard, slot = self._where(view)
-            file, index = self._open(shard, keep=True)
-            try:
-                end = int(index[slot].sum())
-                body = os.pread(file, CHECKSUM, end - CHECKSUM)
-            finally:
-                os.close(file)
-            found[self.table.catalog.place(view[0]), view[1]] = int.from_bytes(body, "little")
-        return found
+            stored = bytearray(CHECKSUM)
+            with self.store.open(self._file(shard)) as file:
+                end = int(self._index(shard, file)[slot].sum())
+                file.read_into([stored], end - CHECKSUM)
+            checksums[self.table.catalog.place(view[0]), view[1]] = int.from_bytes(stored, "little")
+        return checksums
 
-    def _is_written_for(self, view: View, checksum: int) -> bool:
-        if self._checksums is None:  # an unfinished cache, or an older version's
-            return True
-        place, number = self.table.catalog.place(view[0]), view[1]
-        return int(self._checksums[place, number]) == checksum
-
-    def _holds(self, shard: int, wanted: set[int]) -> bool:
-        """Whether a shard has no other slot filled; true for one that cannot be read."""
+    def _filled(self, shard: int) -> set[int]:
+        """The slots of a shard that have a chunk; none where it cannot be read."""
         try:
-            index = self._open(shard)[1]
+            with self.store.open(self._file(shard)) as file:
+                index = self._index(shard, file)
         except (BadShardError, FileNotFoundError):
-            return True
-        return set(np.flatnonzero(index[:, 0] != NOWHERE).tolist()) <= wanted
+            return set()
+        return set(np.flatnonzero(index[:, 0] != NO_CHUNK).tolist())
 
     def _read_into(self, views: Sequence[View], memory: memoryview) -> None:
-        size, file, current = len(memory) // max(1, len(views)), -1, -1
+        """Fill ``memory`` with some views. Raises ChunkError."""
+        size = len(memory) // len(views)
+        places = [self._where(view) for view in views]
+        current = views[0]
         try:
-            for number, view in enumerate(views):
-                shard, slot = self._where(view)
-                if shard != current:
-                    if file >= 0:
-                        os.close(file)
-                    file = -1
-                    file, index = self._open(shard, keep=True)
-                    current = shard
-                offset, length = map(int, index[slot])
-                if offset == NOWHERE:
-                    raise ChunkError(view, True)
-                checksum = read_chunk(file, offset, length, memory[number * size :][:size])
-                if checksum is None or not self._is_written_for(view, checksum):
-                    raise ChunkError(view, False)
+            for shard, group in groupby(range(len(views)), lambda number: places[number][0]):
+                numbers = list(group)
+                current = views[numbers[0]]
+                with self.store.open(self._file(shard)) as file:
+                    index = self._index(shard, file)
+                    for number in numbers:
+                        current = views[number]
+                        offset, length = map(int, index[places[number][1]])
+                        if offset == NO_CHUNK:
+                            raise ChunkError(current, True)
+                        body = memory[number * size :][:size]
+                        checksum = read_chunk(file, offset, length, body)
+                        if checksum is None or not self._is_written_for(current, checksum):
+                            raise ChunkError(current, False)
         except FileNotFoundError:
-            raise ChunkError(view, True) from None
+            raise ChunkError(current, True) from None
         except BadShardError:
-            raise ChunkError(view, False) from None
-        finally:
-            if file >= 0:
-                os.close(file)
+            raise ChunkError(current, False) from None
 
-    def _open(self, shard: int, keep: bool = False) -> tuple[int, Index]:
-        """A shard's open file, unless it is closed again, and its index, read once a file."""
-        file = os.open(self.cache / "tokens" / self._name(shard), os.O_RDONLY)
-        try:
-            status, known = os.fstat(file), self._indexes.get(shard)
-            version = status.st_ino, status.st_size, status.st_mtime_ns
-            if known is None or known[0] != version:
-                known = version, read_index(file, self._slots)
-                self._indexes[shard] = known
-        except BaseException:
-            os.close(file)
-            raise
-        if not keep:
-            os.close(file)
-        return file, known[1]
+    def _is_written_for(self, view: View, checksum: int) -> bool:
+        if self._checksums is None:
+            return True
+        return int(self._checksums[self.table.catalog.place(view[0]), view[1]]) == checksum
+
+    def _index(self, shard: int, file: ByteRanges) -> Index:
+        """A shard's index, read once while its file does not change. Raises BadShardError."""
+        cached = self._indexes.get(shard)
+        if cached is None or cached[0] != file.version:
+            cached = file.version, read_index(file, SHARD_CLIPS * self.table.most)
+            self._indexes[shard] = cached
+        return cached[1]
 
     def _where(self, view: View) -> tuple[int, int]:
-        shard, place = divmod(self.table.catalog.place(view[0]), SHARD_CLIPS)
-        return shard, place * self.table.most + view[1]
-
-    @property
-    def _slots(self) -> int:
-        return SHARD_CLIPS * self.table.most
+        shard, clip = divmod(self.table.catalog.place(view[0]), SHARD_CLIPS)
+        return shard, clip * self.table.most + view[1]
 
     @staticmethod
-    def _name(shard: int) -> str:
-        return f"c.{shard}.0.0.0.0"
-
-    def _select(self, views: Sequence[View]) -> NDArray[Any]:
-        """By byte ranges; a server that does not know them sends whole shards, which do, too."""
-        where = [self._where(view) for view in views]
-        with ThreadPoolExecutor(REQUESTS) as pool:
-            shards = list(dict.fromkeys(shard for shard, _ in where))
-            indexes = dict(zip(shards, pool.map(self._fetch_index, shards), strict=True))
-            places = []
-            for view, (shard, slot) in zip(views, where, strict=True):
-                index = indexes[shard]
-                if index is None or index[slot, 0] == NOWHERE:
-                    raise ChunkError(view, index is not None or not self._is_there(shard))
-                places.append((shard, *map(int, index[slot])))
-            bodies = list(pool.map(lambda place: self._fetch(*place), places))
-        size = self.array.dtype.itemsize * math.prod(self.shape)
-        for view, body in zip(views, bodies, strict=True):
-            checksum = int.from_bytes(body[-CHECKSUM:], "little")
-            if len(body) != size + CHECKSUM or not is_whole(body):
-                raise ChunkError(view, False)
-            if not self._is_written_for(view, checksum):
-                raise ChunkError(view, False)
-        joined = b"".join(body[:-CHECKSUM] for body in bodies)
-        return np.frombuffer(joined, "<f2").reshape(len(views), *self.shape).copy()
-
-    def _fetch_index(self, shard: int) -> Index | None:
-        """None where there is none that is whole."""
-        known = self._indexes.get(shard)
-        if known is None:
-            size = index_size(self._slots)
-            try:
-                body = self._remote(shard, -size, None)[-size:]
-                known = self._indexes[shard] = None, parse_index(body, self._slots)
-            except (FileNotFoundError, BadShardError):
-                return None
-        return known[1]
-
-    def _is_there(self, shard: int) -> bool:
-        return bool((self.cache / "tokens" / self._name(shard)).exists())
-
-    def _fetch(self, shard: int, offset: int, length: int) -> bytes:
-        body = self._remote(shard, offset, offset + length)
-        return body if len(body) <= length else body[offset : offset + length]
-
-    def _remote(self, shard: int, start: int, end: int | None) -> bytes:
-        path: Any = self.cache / "tokens" / self._name(shard)  # a UPath
-        return bytes(path.fs.cat_file(path.path, start=start, end=end))
+    def _file(shard: int) -> str:
+        return f"{TOKENS}/{shard_name(shard)}"
 
 
 def open_tokens(
-    cache: Path, catalog: Catalog, views: int, checksums: Checksums | None = None
+    store: Store, catalog: Catalog, views: int, checksums: TokenChecksums | None = None
 ) -> TokenReader:
-    """Read access to the array of a cache, as this version or an older one laid it out.
+    """Read access to a cache's token array.
 
     Args:
-        checksums: what each chunk must have; without them any whole chunk is taken.
+        store: where the cache lies.
+        catalog: its clips.
+        views: of a training clip.
+        checksums: what each chunk must have; without them every whole chunk is accepted.
 
     Raises:
         OSError, ValueError: it cannot be opened, or has another shape.
     """
-    from .row_files import RowFileReader
-
-    array, table = open_zarr(cache), ViewTable(catalog, views)
-    if array.ndim == 4 and array.shape[0] == len(table):
-        return RowFileReader(cache, array, table)
+    array = zarr.open_array(store.array(TOKENS), mode="r")
     if array.ndim != 5 or array.shape[:2] != (len(catalog), views):
         raise ValueError(f"an array of {array.shape}")
-    return ShardReader(cache, array, table, checksums)
+    return TokenReader(store, array, ViewTable(catalog, views), checksums)
 
 
 def all_finite(tokens: NDArray[np.float16]) -> bool:

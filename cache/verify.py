@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backbones.saved_names import FROZEN_FILE
 from ..core.errors import StructAlignError
-from ..core.files import sha256_of
-from .checksums import MANIFEST
-from .reader import FeatureCache
-from .tokens import READERS, View, is_remote
+from .checksums import DamagedError
+from .layout import COMPLETE, TOKENS
+from .reader import FeatureCache, read_checked
+from .tokens import View
 
 
 @dataclass(frozen=True)
@@ -23,41 +24,36 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether every byte is as it was written."""
         return not (self.damaged or self.missing or self.files)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The report as plain values, under the contract's names."""
         lists = {"damaged": self.damaged, "missing": self.missing}
         rows = {k: [{"clip": c, "view": v} for c, v in views] for k, views in lists.items()}
         return {**rows, "files": self.files}
 
 
 def verify(path: str | Path) -> VerifyReport:
-    """Read all of a cache. Raises StructAlignError when it is no cache, or of another schema."""
-    if not is_remote(path) and not (Path(path) / MANIFEST).is_file():
-        raise StructAlignError(f"{path} is not a complete cache; name another")
+    """Read all of a cache. Raises StructAlignError if it is not a cache that this version reads."""
     try:
         cache = FeatureCache.open(path)
         cache.check_catalog()
         views, reader = cache.published_views(), cache.reader
-    except StructAlignError as error:
-        if "is damaged" not in str(error):
-            raise
-        named = str(error).rsplit("is damaged: ", maxsplit=1)[-1].split("; ", maxsplit=1)[0]
-        return VerifyReport([], [], [named])
-    with ThreadPoolExecutor(READERS) as readers:
+    except DamagedError as error:
+        return VerifyReport([], [], [error.what])
+    with ThreadPoolExecutor(cache.store.readers) as readers:
         states = list(readers.map(reader.state, views))
     damaged, missing = (
         [view for view, state in zip(views, states, strict=True) if state == bad]
         for bad in ("damaged", "missing")
     )
-    others = [] if is_remote(path) else _other_files(cache, views)
+    others = [*_changed_files(cache), *_foreign_files(cache, views)]
     return VerifyReport(damaged, missing, others or _foreign_weights(cache))
 
 
 def summary(body: Mapping[str, Any]) -> str:
-    """The report as text, from its JSON with ``ok``, ``path`` and, where audited, ``deep``."""
+    """The report as text, from its JSON with ``ok``, ``path`` and, after an audit, ``deep``."""
     lines = [
         f"{kind}: clip {row['clip']}, view {row['view']}"
         for kind in ("damaged", "missing")
@@ -75,25 +71,30 @@ def summary(body: Mapping[str, Any]) -> str:
 
 
 def _foreign_weights(cache: FeatureCache) -> list[str]:
-    """The file of frozen weights, where it holds others than the fingerprint was made from."""
-    from ..backbones.split_weights import FROZEN_FILE, load_frozen  # slow: torch
+    """The file of frozen weights, if it holds others than the fingerprint was made from."""
+    from ..backbones.split_weights import load_frozen  # slow: torch
 
     try:
-        load_frozen(cache.frozen, cache.spec.weights_of_parts)
+        load_frozen(cache.frozen, cache.spec.weights)
     except (StructAlignError, OSError, ValueError, KeyError, TypeError, RuntimeError):
         return [f"{FROZEN_FILE} (not the weights that the fingerprint was made from)"]
     return []
 
 
-def _other_files(cache: FeatureCache, views: list[View]) -> list[str]:
-    """Files that differ from their checksum, are missing, or do not belong in this cache."""
-    folder, expected = cache.path, cache.manifest["files"]
-    changed = [
-        name
-        for name, digest in expected.items()
-        if not (folder / name).is_file() or sha256_of(folder / name) != digest
-    ]
-    chunks = {f"tokens/{name}" for name in cache.reader.files(views)}
-    known = {MANIFEST, *expected, *chunks}
-    found = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
-    return [*changed, *(f"{name} (does not belong here)" for name in found if name not in known)]
+def _changed_files(cache: FeatureCache) -> list[str]:
+    """Files that are missing or differ from their checksum."""
+    changed = []
+    for name in cache.checksums:
+        try:
+            read_checked(cache.store, name, cache.checksums)
+        except StructAlignError:
+            changed.append(name)
+    return changed
+
+
+def _foreign_files(cache: FeatureCache, views: list[View]) -> list[str]:
+    """Files that do not belong in this cache, where files can be listed."""
+    shards = {f"{TOKENS}/{name}" for name in cache.reader.files(views)}
+    own = {COMPLETE, *cache.checksums, *shards}
+    names = cache.store.names() or ()
+    return [f"{name} (does not belong here)" for name in names if name not in own]

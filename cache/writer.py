@@ -1,4 +1,4 @@
-"""A cache being written: batches of clips with a record each, then one manifest of checksums."""
+"""Writes a cache: tokens in batches of clips, a record of each batch, then all checksums."""
 
 import json
 import shutil
@@ -12,30 +12,37 @@ from ..core.errors import StructAlignError
 from ..core.files import link_or_copy, sha256_of, write_text
 from ..core.permissions import make_writable
 from .catalog import Catalog
-from .catalog_file import ARROW, JSON, read_catalog, write_catalog
-from .checksums import MANIFEST, manifest_text
+from .catalog_file import read_catalog, write_catalog
+from .checksums import checksums_text
+from .layout import (
+    BATCH_RECORDS,
+    CHECKED,
+    COMPLETE,
+    PREPARED,
+    PUBLISHED,
+    SOURCES,
+    SPEC,
+    TOKENS,
+    TOKENS_INDEX,
+)
 from .shards import ShardWriter
 from .spec import CacheSpec
-from .token_checksums import FILE as CHECKSUMS
-from .token_checksums import write_checksums
-from .tokens import SHARD_CLIPS, ShardReader, ViewTable, create_tokens, open_zarr, shard_writer
+from .store import Local
+from .token_checksums import write_token_checksums
+from .tokens import ViewTable, create_tokens, open_tokens, shard_writer
 
 if TYPE_CHECKING:
     from .reader import FeatureCache
 
-LAYOUT = "shards, columns"  # of an unfinished folder
-CACHE_FILES = {  # of this version and of older ones
-    MANIFEST, "spec.json", ARROW, JSON, "sources.json", "backbone.json",
-    "frozen.safetensors", "weights.json", "bpe.txt.gz", "tokens", CHECKSUMS,
-}  # fmt: skip
+LAYOUT = "shards, columns"  # the content of the file PREPARED; another layout has another
 
 
 @dataclass(frozen=True)
 class ClipOutcome:
     """How one clip ended.
 
-    ``reason`` is None when its tokens were written, else the quarantine's. ``video_ends``: the
-    length of its video in seconds, where the clip's own end lies beyond it.
+    ``reason`` is None if its tokens were written, else a quarantine reason. ``video_ends`` is the
+    length of its video in seconds if the clip's own end lies beyond it.
     """
 
     clip: str
@@ -45,7 +52,7 @@ class ClipOutcome:
 
     @classmethod
     def published(cls, cache: "FeatureCache", clip: str) -> "ClipOutcome":
-        """As it ended when ``cache`` was made."""
+        """The outcome that ``cache`` was published with."""
         reason, message = cache.quarantine.get(clip, (None, ""))
         return cls(clip, reason, message, cache.video_ends.get(clip))
 
@@ -67,41 +74,42 @@ class CacheWriter:
         """Lay out the folder; what an interrupted extraction left is kept.
 
         Args:
+            spec: what the tokens mean.
+            catalog: the clips.
             sources: hash of every source file by its path.
-            token_shape: (1 + patches, width).
+            token_shape: (tokens of a frame, width).
             save_frozen: writes the frozen weights after the cut into a folder.
         """
-        prepared = self.path / "prepared"
+        prepared = self.path / PREPARED
         if prepared.is_file() and prepared.read_text() == LAYOUT:
             return
-        if prepared.is_file():  # by a version that laid it out otherwise
-            self.make_empty()
-        self._record_file(0).parent.mkdir(parents=True, exist_ok=True)
-        for name, body in (("spec", asdict(spec)), ("sources", sources)):
-            text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=name == "spec")
-            write_text(self.path / f"{name}.json", text + "\n")
+        self.make_empty()
+        (self.path / BATCH_RECORDS).mkdir()
+        for name, body in ((SPEC, asdict(spec)), (SOURCES, sources)):
+            text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=name == SPEC)
+            write_text(self.path / name, text + "\n")
         write_catalog(self.path, catalog)
         save_frozen(self.path)
         create_tokens(self.path, catalog, spec, token_shape)
         write_text(prepared, LAYOUT)
 
     def make_empty(self) -> None:
-        """An empty folder, whatever was there."""
+        """Make the folder, or remove all that is in it."""
         self.discard()
         self.path.mkdir(parents=True)
 
     def discard(self) -> None:
-        """Remove the folder, read-only or not: publishing may have been interrupted."""
+        """Remove the folder, even a read-only one: publishing may have been interrupted."""
         if self.path.is_dir():
             make_writable(self.path)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def shard(self, batch: int, table: ViewTable) -> ShardWriter:
-        """The shard of a batch's clips, for writing."""
+        """Writes the shard of a batch's clips."""
         return shard_writer(self.path, batch, table.most)
 
     def batch_record(self, batch: int) -> list[ClipOutcome] | None:
-        """The outcomes of a finished batch, None while it is not finished."""
+        """The outcomes of a finished batch, None for an unfinished one."""
         try:
             rows = json.loads(self._record_file(batch).read_text())
         except FileNotFoundError:
@@ -110,86 +118,73 @@ class CacheWriter:
 
     def write_batch_record(self, batch: int, outcomes: list[ClipOutcome]) -> None:
         """Declare a batch finished; its tokens must have been written."""
-        write_text(self._record_file(batch), json.dumps([asdict(one) for one in outcomes]))
+        write_text(self._record_file(batch), json.dumps([asdict(outcome) for outcome in outcomes]))
 
     def take_tokens(self, published: "FeatureCache") -> None:
-        """Begin with a published cache's tokens.
-
-        Shards are links, since they are only ever replaced; an older version's files are copied.
-        """
-        if isinstance(published.reader, ShardReader):
-            for file in (published.path / "tokens").glob("c.*"):
-                with suppress(FileExistsError):
-                    link_or_copy(file, self.path / "tokens" / file.name)
-            return
-        clips, table = list(published.catalog), published.views
-        for first in range(0, len(clips), SHARD_CLIPS):
-            with self.shard(first // SHARD_CLIPS, table) as shard:
-                for place, clip in enumerate(clips[first : first + SHARD_CLIPS]):
-                    if clip.id in published.quarantine:
-                        continue
-                    views = [(clip.id, view) for view in range(table.views(clip.id))]
-                    shard.put(place * table.most, table.most, published.reader.read(views))
+        """Begin with a published cache's shards, as links: shards are only ever replaced."""
+        for file in (published.path / TOKENS).glob("c.*"):
+            with suppress(FileExistsError):
+                link_or_copy(file, self.path / TOKENS / file.name)
 
     def finalize(
         self, spec: CacheSpec, outcomes: list[ClipOutcome], provenance: dict[str, Any]
     ) -> None:
-        """Read every chunk back, remove foreign files, and write the manifest of checksums.
+        """Read every chunk back, remove foreign files, and write all checksums.
 
         Raises:
             StructAlignError: a chunk does not read back.
         """
-        catalog = read_catalog(self.path)
-        reader = ShardReader(self.path, open_zarr(self.path), ViewTable(catalog, spec.views), None)
-        wanted = [
-            (one.clip, view)
-            for one in outcomes
-            if one.reason is None
-            for view in range(reader.table.views(one.clip))
+        reader = open_tokens(Local(self.path), read_catalog(self.path), spec.views)
+        views = [
+            (outcome.clip, view)
+            for outcome in outcomes
+            if outcome.reason is None
+            for view in range(reader.table.views(outcome.clip))
         ]
-        lost = {view[0] for view in wanted if reader.state(view) != "good"}
+        lost = {view[0] for view in views if reader.state(view) != "good"}
         if lost:
-            self._forget(lost)
+            self._remove_from_records(lost)
             raise StructAlignError(
                 f"{self.path}: the tokens of {len(lost)} clips did not reach the disk; "
                 "run extract again, only they are redone"
             )
-        chunks = reader.files(wanted)
-        for file in (self.path / "tokens").iterdir():
-            if file.name not in chunks and file.name != "zarr.json":
+        own = {Path(TOKENS_INDEX).name, *reader.files(views)}
+        for file in (self.path / TOKENS).iterdir():
+            if file.name not in own:
                 file.unlink()
-        write_checksums(self.path, reader.checksums(wanted))
-        names = sorted({*CACHE_FILES, "tokens/zarr.json"} - {MANIFEST})
+        write_token_checksums(self.path, reader.checksums(views))
         body = {
             "fingerprint": spec.fingerprint(),
             "quarantine": {
-                one.clip: {"reason": one.reason, "message": one.message}
-                for one in outcomes
-                if one.reason is not None
+                outcome.clip: {"reason": outcome.reason, "message": outcome.message}
+                for outcome in outcomes
+                if outcome.reason is not None
             },
             "video_ends": {
-                one.clip: one.video_ends for one in outcomes if one.video_ends is not None
+                outcome.clip: outcome.video_ends
+                for outcome in outcomes
+                if outcome.video_ends is not None
             },
             "provenance": provenance,
-            "files": {n: sha256_of(self.path / n) for n in names if (self.path / n).is_file()},
+            "files": {n: sha256_of(self.path / n) for n in CHECKED if (self.path / n).is_file()},
         }
-        write_text(self.path / MANIFEST, manifest_text(body))
+        write_text(self.path / COMPLETE, checksums_text(body))
 
     @property
     def is_finalized(self) -> bool:
         """Whether it is complete and only has to be published."""
-        return (self.path / MANIFEST).is_file()
+        return (self.path / COMPLETE).is_file()
 
     def strip(self) -> None:
         """Remove what only the writing needed."""
         for path in self.path.iterdir():
-            if path.name not in CACHE_FILES:
+            if path.name not in PUBLISHED:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _forget(self, clips: set[str]) -> None:
-        for file in self._record_file(0).parent.glob("[0-9]*.json"):
+    def _remove_from_records(self, clips: set[str]) -> None:
+        for file in (self.path / BATCH_RECORDS).glob("[0-9]*.json"):
             kept = [row for row in json.loads(file.read_text()) if row["clip"] not in clips]
             write_text(file, json.dumps(kept))
 
     def _record_file(self, batch: int) -> Path:
-        return self.path / "receipts" / f"{batch:06d}.json"
+        return self.path / BATCH_RECORDS / f"{batch:06d}.json"

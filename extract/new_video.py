@@ -6,7 +6,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..backbones.backbone import Backbone, load_backbone
-from ..backbones.weight_hashes import hash_weights
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from .settings import Augmentation
@@ -44,9 +43,7 @@ def load_cache_backbone(cache: FeatureCache) -> Backbone:
     """
     pretrained = str(cache.provenance["pretrained"])
     backbone = load_backbone(cache.spec.backbone, pretrained)
-    whole = cache.spec.weights_of_parts is None  # schema 2
-    weights = hash_weights(backbone.model.state_dict()) if whole else backbone.weights
-    if weights != cache.spec.weights:
+    if backbone.weights != cache.spec.weights:
         raise StructAlignError(
             f"'{pretrained}' holds other weights here than those this cache was made with"
         )

@@ -69,8 +69,7 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         except StructAlignError:
             continue
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
-        older = {"schema", "weights"} if cache.spec.schema != plan.spec.schema else set()
-        if "decoder" in differs and differs <= {"decoder", *older}:
+        if differs == {"decoder"}:
             return (
                 f"cache {cache.fingerprint[:12]} holds the same, decoded by '{cache.spec.decoder}' "
                 f"instead of '{plan.spec.decoder}'. This is another cache; that one still opens"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import INLINE, Cli
-from helpers.resealed import reseal_folder, schema_2
+from helpers.resealed import reseal_folder, set_json
 from structalign.cache import FeatureCache
 
 DEEP = "[" * 200_000
@@ -101,14 +101,14 @@ def test_no_control_characters_on_the_terminal(cli: Cli, videos: Path, tmp_path:
         assert "\x1b" not in done.stdout + done.stderr, command
 
 
-def test_extracting_beside_a_cache_of_version_1(cli: Cli, videos: Path) -> None:
-    """It is told, stays as it is, and what that version remembered is not believed."""
+def test_extracting_beside_a_cache_of_another_decoder_version(cli: Cli, videos: Path) -> None:
+    """The log says that it exists; it stays."""
     made = cli.json(*INLINE, "--root", videos, "--cut", "4")
-    old = cli.home / "cache" / "caches" / "of-version-1"
+    old = cli.home / "cache" / "caches" / "of-another-decoder"
     shutil.copytree(made["path"], old)
     for path in (old, *old.rglob("*")):
         path.chmod(0o755)
-    reseal_folder(old, schema_2)
+    reseal_folder(old, set_json("spec.json", decoder="decord2 3.4.0"))
     published = Path(made["path"])
     published.chmod(0o755)
     published.rename(cli.home / "moved")

@@ -1,12 +1,11 @@
 """Single chunks of a cache's token array: where they lie, and damage to them alone."""
 
-import os
 from pathlib import Path
 
-import numpy as np
 from crc32c import crc32c
 from structalign.cache import FeatureCache
-from structalign.cache.shards import NOWHERE, read_index
+from structalign.cache.shards import NO_CHUNK, Index, read_index
+from structalign.cache.store import LocalFile
 from structalign.cache.tokens import SHARD_CLIPS
 
 
@@ -29,12 +28,12 @@ def flip(cache: FeatureCache, clip: str, view: int, byte: int = 100) -> None:
 
 
 def drop(cache: FeatureCache, clip: str, view: int) -> None:
-    """Take one chunk out of the index, which stays in itself right."""
+    """Take one chunk out of the index, whose own checksum stays right."""
     path = shard_of(cache, clip)
     body = path.read_bytes()
     slots = SHARD_CLIPS * cache.views.most
     index = _index(cache, clip).copy()
-    index[slot_of(cache, clip, view)] = NOWHERE
+    index[slot_of(cache, clip, view)] = NO_CHUNK
     packed = index.astype("<u8").tobytes()
     path.unlink()  # an open reader's index is of the old file
     chunks = body[: -(slots * 16 + 4)]
@@ -45,9 +44,6 @@ def _offset(cache: FeatureCache, clip: str, view: int) -> int:
     return int(_index(cache, clip)[slot_of(cache, clip, view), 0])
 
 
-def _index(cache: FeatureCache, clip: str) -> np.ndarray:
-    file = os.open(shard_of(cache, clip), os.O_RDONLY)
-    try:
+def _index(cache: FeatureCache, clip: str) -> Index:
+    with LocalFile(shard_of(cache, clip)) as file:
         return read_index(file, SHARD_CLIPS * cache.views.most)
-    finally:
-        os.close(file)

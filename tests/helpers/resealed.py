@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import safetensors.torch
-from structalign.cache.checksums import manifest_text
+from structalign.cache.checksums import checksums_text
 
 Files = dict[str, bytes]
 Change = Callable[[Files], None]
@@ -15,14 +15,14 @@ Change = Callable[[Files], None]
 def reseal(files: Files, change: Change) -> None:
     """Change files of a cache, by name; fingerprint and checksums follow."""
     change(files)
-    spec, manifest = json.loads(files["spec.json"]), json.loads(files["complete.json"])
+    spec, complete = json.loads(files["spec.json"]), json.loads(files["complete.json"])
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    manifest["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
-    if isinstance(manifest["files"], dict):
-        known = manifest["files"].keys() & files.keys()
-        manifest["files"] |= {name: hashlib.sha256(files[name]).hexdigest() for name in known}
-    manifest.pop("sha256")
-    files["complete.json"] = manifest_text(manifest).encode()
+    complete["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
+    if isinstance(complete["files"], dict):
+        known = complete["files"].keys() & files.keys()
+        complete["files"] |= {name: hashlib.sha256(files[name]).hexdigest() for name in known}
+    complete.pop("sha256")
+    files["complete.json"] = checksums_text(complete).encode()
 
 
 def reseal_folder(folder: Path, change: Change) -> None:
@@ -71,10 +71,10 @@ def escaping_name(files: Files) -> None:
     set_json("spec.json", dataset="../../outside")(files)
 
 
-def schema_2(files: Files) -> None:
-    """A cache as version 0.1 wrote it: no digests of the weights, another decoder rule."""
-    del files["weights.json"]
-    manifest = json.loads(files["complete.json"])
-    del manifest["files"]["weights.json"]
-    files["complete.json"] = json.dumps(manifest).encode()
-    set_json("spec.json", schema=2, weights="0" * 64, decoder="decord2 3.4.0")(files)
+def of_version_0_2(files: Files) -> None:
+    """A cache as version 0.2 wrote it, with its catalog in JSON. Only the names matter here."""
+    files["catalog.json"] = files.pop("catalog.arrow")
+    complete = json.loads(files["complete.json"])
+    complete["files"]["catalog.json"] = complete["files"].pop("catalog.arrow")
+    del complete["files"]["checksums.npy"]
+    files["complete.json"] = json.dumps(complete).encode()

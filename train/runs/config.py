@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...cache.checksums import MANIFEST
+from ...cache.layout import COMPLETE
 from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.errors import StructAlignError
@@ -53,7 +53,7 @@ def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
     if root.is_published(part["fingerprint"]):
         return FeatureCache.describe(root.folder(part["fingerprint"]))
     elsewhere = part.get("reference")
-    if elsewhere is not None and is_plain_file(Path(elsewhere) / MANIFEST):
+    if elsewhere is not None and is_plain_file(Path(elsewhere) / COMPLETE):
         cache = FeatureCache.describe(elsewhere)
         if cache.fingerprint == part["fingerprint"]:
             return cache

@@ -222,7 +222,7 @@ class Run(RunFolder):
         """The frozen part after the cut."""
         if self.device.type == "cpu":
             prepare_cpu()
-        return load_frozen(self.cache.frozen, self.cache.spec.weights_of_parts)
+        return load_frozen(self.cache.frozen, self.cache.spec.weights)
 
     def new_method(self) -> Method:
         """The method before task 1."""

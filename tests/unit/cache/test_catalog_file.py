@@ -8,67 +8,37 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from helpers.catalogs import CATALOGS, CATEGORIES, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structalign.cache import Catalog, Clip, StructAlignError
-from structalign.cache.catalog_file import (
-    ARROW,
-    JSON,
-    SCHEMA,
-    as_json,
-    parse_catalog,
-    write_catalog,
-)
+from structalign.cache.catalog_file import SCHEMA, parse_catalog, write_catalog
+from structalign.cache.layout import CATALOG as FILE
 
-CATEGORIES = ("music", "news & views", "sports")
 WHERE = Path("a-cache")
-TEXT = st.text(min_size=1).filter(lambda text: text.strip())
-CLIP = st.builds(
-    Clip,
-    id=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]{0,20}", fullmatch=True),
-    path=st.from_regex(r"[a-z]{1,5}/[a-z]{1,5}\.mp4", fullmatch=True),
-    category=st.sampled_from(CATEGORIES),
-    split=st.sampled_from(["train", "test"]),
-    captions=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
-    start=st.none() | st.floats(0, 10),
-    end=st.none() | st.floats(11, 1e9),
-    twin=st.none() | TEXT,
-)
-CATALOG = st.lists(CLIP, min_size=1, max_size=40, unique_by=lambda clip: clip.id).map(
-    lambda clips: Catalog("test", CATEGORIES, clips)
-)
 
 
 def arrow(catalog: Catalog, folder: Path) -> bytes:
     write_catalog(folder, catalog)
-    return (folder / ARROW).read_bytes()
-
-
-def same(one: Catalog, other: Catalog) -> None:
-    assert (one.dataset, one.categories, list(one)) == (
-        other.dataset,
-        other.categories,
-        list(other),
-    )
+    return (folder / FILE).read_bytes()
 
 
 @settings(deadline=None, max_examples=30)
-@given(catalog=CATALOG)
-def test_round_trip_of_both_forms(catalog: Catalog, tmp_path_factory: Any) -> None:
+@given(catalog=CATALOGS)
+def test_round_trip(catalog: Catalog, tmp_path_factory: Any) -> None:
     body = arrow(catalog, tmp_path_factory.mktemp("catalog"))
-    same(parse_catalog(ARROW, body, WHERE, 100), catalog)
-    same(parse_catalog(JSON, as_json(catalog), WHERE, 100), catalog)
+    assert_same(parse_catalog(body, WHERE, 100), catalog)
 
 
 @settings(deadline=None, max_examples=30)
-@given(catalog=CATALOG, chosen=st.permutations(CATEGORIES), count=st.integers(1, 3))
+@given(catalog=CATALOGS, chosen=st.permutations(CATEGORIES), count=st.integers(1, 3))
 def test_columns_answer_as_clips_do(
     catalog: Catalog, chosen: tuple[str, ...], count: int, tmp_path_factory: Any
 ) -> None:
     body = arrow(catalog, tmp_path_factory.mktemp("catalog"))
-    columns = parse_catalog(ARROW, body, WHERE, 0)
+    columns = parse_catalog(body, WHERE, 0)
     assert not isinstance(columns.clips, tuple)
-    same(columns, catalog)
+    assert_same(columns, catalog)
     names = tuple(chosen[:count])
     for split in ("train", "test"):
         assert columns.select(split, names) == catalog.select(split, names)
@@ -86,8 +56,8 @@ def test_columns_over_several_record_batches(
     monkeypatch.setattr("structalign.cache.catalog_file.ROWS", 3)
     clips = [Clip(f"c{n}", "a.mp4", CATEGORIES[n % 3], "train", ("a", "b")) for n in range(10)]
     catalog = Catalog("test", CATEGORIES, clips)
-    columns = parse_catalog(ARROW, arrow(catalog, tmp_path), WHERE, 0)
-    same(columns, catalog)
+    columns = parse_catalog(arrow(catalog, tmp_path), WHERE, 0)
+    assert_same(columns, catalog)
     assert [columns[clip.id] for clip in clips] == clips
     assert columns.select("train", CATEGORIES) == catalog.select("train", CATEGORIES)
 
@@ -108,7 +78,7 @@ def test_refused(large: int) -> None:
         with pa.ipc.new_file(sink, schema.with_metadata(told)) as file:
             for row in rows:
                 file.write_batch(pa.RecordBatch.from_pylist([row], schema))
-        return parse_catalog(ARROW, sink.getvalue().to_pybytes(), WHERE, large)
+        return parse_catalog(sink.getvalue().to_pybytes(), WHERE, large)
 
     row = asdict(one)
     assert list(parse([row])) == [one]
@@ -116,7 +86,7 @@ def test_refused(large: int) -> None:
         parse([row], pa.schema([*SCHEMA, pa.field("more", pa.string())]))
     with refused("JSON|Expecting"):
         parse([row], categories="[")
-    with refused("no list of texts"):
+    with refused("not a list of texts"):
         parse([row], categories="[1]")
     for wrong in (
         {"id": None}, {"path": None}, {"captions": None}, {"captions": ["a", None]},
@@ -139,12 +109,10 @@ def test_damaged_bytes(tmp_path: Path) -> None:
     )
     for wrong in (b"", b"{}", body[:100], body[:-20], b"\0" * 500):
         with refused(""):
-            parse_catalog(ARROW, wrong, WHERE, 100)
-        with refused(""):
-            parse_catalog(JSON, wrong, WHERE, 100)
+            parse_catalog(wrong, WHERE, 100)
     for place in range(0, len(body), 7):  # never more than an error
         changed = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
         try:
-            parse_catalog(ARROW, changed, WHERE, 100)
+            parse_catalog(changed, WHERE, 100)
         except StructAlignError as error:
             assert "\n" not in str(error)

@@ -30,7 +30,7 @@ from helpers.resealed import (
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.cache.hdf5 import export_hdf5, import_hdf5
 from structalign.cache.inventory import inventory
-from structalign.cache.token_checksums import FILE as CHECKSUMS
+from structalign.cache.layout import TOKEN_CHECKSUMS
 from structalign.cache.verify import verify
 from structalign.cache.writer import CacheWriter
 
@@ -54,7 +54,9 @@ def test_round_trip(cache: FeatureCache, bundle: Path, tmp_path: Path) -> None:
         for view in range(cache.views.views(clip.id)):
             assert np.array_equal(again.tokens([clip.id], view), cache.tokens([clip.id], view))
     assert again.catalog.clips == cache.catalog.clips and again.sources == cache.sources
-    assert (again.path / CHECKSUMS).read_bytes() == (cache.path / CHECKSUMS).read_bytes()
+    assert (again.path / TOKEN_CHECKSUMS).read_bytes() == (
+        cache.path / TOKEN_CHECKSUMS
+    ).read_bytes()
     assert (again.frozen / "frozen.safetensors").read_bytes() == (
         cache.frozen / "frozen.safetensors"
     ).read_bytes()
@@ -170,11 +172,11 @@ def row_of_40_gigabytes(file: h5py.File) -> None:
         (resealed(set_json("spec.json", preprocessing=[])), r"preprocessing is '\[\]', not of"),
         (resealed(set_json("spec.json", frames=10**9)), "frames is 1000000000, not 1 to 4096"),
         (resealed(set_json("spec.json", token_dtype="O")), "token_dtype is 'O', not float16"),
-        (resealed(set_json("complete.json", files=[])), "is no manifest of checksums"),
-        (resealed(set_json("complete.json", quarantine={"a": 1})), "is no manifest of checksums"),
+        (resealed(set_json("complete.json", files=[])), "does not list checksums"),
+        (resealed(set_json("complete.json", quarantine={"a": 1})), "does not list checksums"),
         (
             resealed(set_json("complete.json", quarantine={"a": {"reason": "", "message": ""}})),
-            "its quarantine names 'a', which is no clip of it",
+            "its quarantine names 'a', which is not in its catalog",
         ),
         (resealed(other_weights), "other weights than those its fingerprint"),
         (resealed(other_weights_and_digests), "other weights than those its fingerprint"),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from helpers.chunks import drop
 from helpers.cli import Cli
-from helpers.resealed import reseal_folder
+from helpers.resealed import of_version_0_2, reseal_folder
 from structalign.cache import CacheRoot, Catalog, FeatureCache, StructAlignError
-from structalign.cache import tokens as token_array
 from structalign.cache.catalog_file import write_catalog
+from structalign.cache.store import Local
 from structalign.cache.verify import verify
 
 
@@ -50,7 +50,7 @@ def test_however_many_read_the_first_bad_clip_is_named(
     cache = FeatureCache.open(copy)
     clips = [clip.id for clip in cache.catalog if clip.split == "train"]
     places = [cache.catalog.place(clip) for clip in clips]
-    monkeypatch.setattr(token_array, "READERS", readers)
+    monkeypatch.setattr(Local, "readers", readers)
     assert np.array_equal(cache.tokens(clips), cache.reader.array.oindex[np.asarray(places), 0])
     for bad in (clips[-1], clips[-2]):
         drop(cache, bad, 0)
@@ -102,6 +102,16 @@ def test_incomplete_or_changed(copy: Path) -> None:
     (copy / "complete.json").unlink()
     with pytest.raises(StructAlignError, match="not a complete cache"):
         FeatureCache.open(copy)
+
+
+def test_versions_before_0_3_are_not_read_but_removed(copy: Path, tmp_path: Path) -> None:
+    """They may have the fingerprint of a new cache, whose place they would block."""
+    reseal_folder(copy, of_version_0_2)
+    said = r"made by a version before 0\.3, .*; remove it \('structalign cache rm'\) and extract"
+    with pytest.raises(StructAlignError, match=said):
+        FeatureCache.open(copy)
+    CacheRoot(tmp_path).remove(copy)
+    assert not copy.exists()
 
 
 def other_captions(copy: Path) -> None:

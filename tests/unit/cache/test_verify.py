@@ -9,12 +9,11 @@ import pytest
 from helpers.chunks import drop, flip, shard_of, slot_of
 from helpers.cli import Cli
 from helpers.damage import damage_all_over
-from helpers.resealed import other_weights, reseal_folder, schema_2
+from helpers.resealed import other_weights, reseal_folder
 from structalign.backbones.split_weights import load_frozen
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.cache.hdf5 import export_hdf5, import_hdf5
+from structalign.cache.layout import TOKEN_CHECKSUMS as CHECKSUMS
 from structalign.cache.shards import ShardWriter
-from structalign.cache.token_checksums import FILE as CHECKSUMS
 from structalign.cache.verify import verify
 from structalign.core.permissions import make_writable
 
@@ -123,14 +122,4 @@ def test_other_weights_under_checksums_that_fit(copy: Path) -> None:
     ]
     cache = FeatureCache.open(copy)
     with pytest.raises(StructAlignError, match="other weights than those its fingerprint"):
-        load_frozen(cache.frozen, cache.spec.weights_of_parts)
-
-
-def test_a_cache_of_version_1_opens_and_is_not_imported(copy: Path, tmp_path: Path) -> None:
-    reseal_folder(copy, schema_2)
-    cache = FeatureCache.open(copy)
-    assert cache.spec.schema == 2 and verify(copy).ok
-    assert len(load_frozen(cache.frozen, cache.spec.weights_of_parts).tokenizer()("a")[0])
-    export_hdf5(cache, tmp_path / "old.h5")
-    with pytest.raises(StructAlignError, match="is of schema 2, whose frozen weights cannot be"):
-        import_hdf5(tmp_path / "old.h5", CacheRoot(tmp_path / "root"), print)
+        load_frozen(cache.frozen, cache.spec.weights)

@@ -9,6 +9,7 @@ import pytest
 from helpers.chunks import drop, flip
 from helpers.cli import Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
+from structalign.cache.store import Local
 from structalign.cache.tokens import SHARD_CLIPS
 from structalign.cache.writer import CacheWriter, ClipOutcome
 from structalign.core.permissions import make_writable
@@ -38,7 +39,7 @@ def test_a_chunk_that_did_not_reach_the_disk(
 ) -> None:
     unfinished, cache = writer
     clip = cache.catalog.clips[20].id
-    here = FeatureCache(unfinished.path, cache.spec, cache.catalog, cache.manifest)
+    here = FeatureCache(Local(unfinished.path), cache.spec, cache.catalog, cache.complete)
     (drop if how == "gone" else flip)(here, clip, 0)
     with pytest.raises(
         StructAlignError,

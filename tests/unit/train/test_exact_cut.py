@@ -118,7 +118,7 @@ def test_frozen_part_survives_the_cache_folder(backbone: Backbone, tmp_path: Pat
     pixels = torch.randn(1, FRAMES, 3, size, size, generator=torch.Generator().manual_seed(4))
     tokens = backbone.stem(cut)(pixels.flatten(0, 1)).unflatten(0, (1, FRAMES))
     save_frozen(backbone, cut, tmp_path)
-    loaded = load_frozen(tmp_path)
+    loaded = load_frozen(tmp_path, backbone.weights)
     first = make_method("finetune", replace(backbone, cut=cut), rank=4, experts=2)
     second = make_method("finetune", loaded, rank=4, experts=2)
     ids = backbone.tokenizer()(["a small red circle at the left", "there is a star"])

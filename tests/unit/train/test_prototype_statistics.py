@@ -21,7 +21,7 @@ def cache(shared: Cli) -> FeatureCache:
 
 
 def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Task]:
-    backbone = load_frozen(cache.frozen)
+    backbone = load_frozen(cache.frozen, cache.spec.weights)
     method = make_method("structalign", backbone, 2, **{**BASE, **changes})
     assert isinstance(method, StructAlign)
     for experts in method.experts:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from structalign.backbones.backbone import Backbone, build_model, load_backbone
 from structalign.backbones.identity import Preprocessing
+from structalign.backbones.saved_names import STEM_FILE
 from structalign.backbones.split_weights import load_frozen, save_frozen
-from structalign.backbones.stem import STEM_FILE, Stem, load_stem, save_stem
+from structalign.backbones.stem import Stem, load_stem, save_stem
 from structalign.cache import StructAlignError
 
 CUT = 2
@@ -78,7 +79,7 @@ def test_options_of_a_vision_tower_that_the_stem_does_not_know_are_refused() -> 
 
 def test_the_two_halves_are_the_whole(whole: Backbone, tmp_path: Path) -> None:
     stem = {f"visual.{name}": value for name, value in whole.stem(CUT).state_dict().items()}
-    after = load_frozen(tmp_path).model.state_dict()
+    after = load_frozen(tmp_path, whole.weights).model.state_dict()
     rest = {name: value for name, value in after.items() if value is not None}
     assert not set(stem) & set(rest)
     both, state = {**stem, **rest}, whole.model.state_dict()
