@@ -1,1 +1,4 @@
-"""Every stage against a limit or against how it is usually done: ``make bench``."""
+"""Benchmarks: ``make bench`` runs those in make_bench/, the others here are run by hand.
+
+What several of them use lies in parts/.
+"""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from .steps import make_trainer
-from .synthetic import BACKBONE, make_cache
-from .table import Row, in_turn, seconds, tell
+from .parts.steps import make_trainer
+from .parts.synthetic import BACKBONE, make_cache
+from .parts.table import Row, in_turn, print_rows, seconds
 
 ROUNDS = 20
 
@@ -40,7 +40,7 @@ def main() -> None:
         taken = in_turn(
             ROUNDS, {"eager": lambda: eager.step(batch), "compiled": lambda: fused.step(batch)}
         )
-    tell(
+    print_rows(
         [
             Row(
                 f"training step, compiled ({backbone}, batch {len(batch.ids)})",

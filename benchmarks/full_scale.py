@@ -21,10 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..experiments.driver import train_and_measure
 from ..train.runs.create import create_run
-from .machine import peak_rate
-from .steps import make_trainer
-from .synthetic import BACKBONE, make_cache
-from .table import Row, tell
+from .parts.machine import peak_rate
+from .parts.steps import make_trainer
+from .parts.synthetic import BACKBONE, make_cache
+from .parts.table import Row, print_rows
 
 TRAIN, VIEWS, TASKS, EPOCHS = 16, 4, 10, 20
 
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--backbone", default=BACKBONE[0])
     given = parser.parse_args()
-    tell(
+    print_rows(
         [
             measure(name, torch.device(given.device), given.compute, given.share, given.backbone)
             for name in given.names

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from .__main__ import all_names, measure
-from .table import table
+from .parts.table import table
 
 TESTS = (sys.executable, "-m", "pytest", "-n", "0", "-q", "-m", "gpu", "tests/end_to_end")
 PACKAGES = ("structalign", "torch", "open_clip_torch", "zarr", "numpy", "ray")

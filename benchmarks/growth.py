@@ -33,10 +33,10 @@ from ..train.methods.registry import load_method
 from ..train.runs.create import create_run
 from ..train.seeds import generator
 from ..train.stream import Batch
-from .sentences import sentences
-from .synthetic import make_cache
-from .table import in_turn
-from .videos import make_videos, write_manifest
+from .parts.sentences import sentences
+from .parts.synthetic import make_cache
+from .parts.table import in_turn
+from .parts.videos import make_videos, write_manifest
 
 CLIPS, WORKERS, FRAMES, VIEWS = (32, 128, 512), (1, 2), (4, 8, 16), (1, 2, 4)
 BATCHES, TASKS, TASK_CLIPS = (8, 16, 32, 64), (1, 5, 10, 20), (16, 64, 256)

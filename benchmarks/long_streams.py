@@ -10,8 +10,6 @@ import argparse
 import json
 import resource
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,7 +21,8 @@ from ..search.searcher import Searcher
 from ..train.gallery import Block, Gallery
 from ..train.runs.create import create_run
 from ..train.runs.run import Run
-from .synthetic import make_cache
+from .parts.synthetic import make_cache
+from .parts.table import seconds
 
 NEAR = 5  # tasks that a training figure is the mean of
 
@@ -64,13 +63,6 @@ def evaluation(run: Run, tasks: int) -> dict[str, float]:
         "one path": seconds(lambda: joined.score(method, ids)),
         "query": min(seconds(lambda: searcher.search("two red balls bounce")) for _ in range(3)),
     }
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def main() -> None:

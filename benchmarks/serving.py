@@ -19,7 +19,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .sentences import sentences
+from .parts.sentences import sentences
 
 ASKED = 20  # queries of each client
 

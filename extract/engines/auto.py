@@ -10,7 +10,7 @@ from ..worker import Batch, BatchOutcomes, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray
 
-RAY_START = 12.0  # seconds that Ray takes longer until its first clip: benchmarks/first_clip.py
+RAY_START = 12.0  # seconds that Ray takes longer until its first clip, by `make bench`
 PART = 4  # clips between two decisions
 MEASURED = 2.0  # seconds of work before the first; the first part, which warms up, does not count
 

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..backbones.backbone import load_backbone
-from ..train.stream import Batch, Task
-from .machine import bfloat16_gain, gemm_rate
-from .released_way import released_losses
-from .steps import Trainer, make_trainer
-from .synthetic import FRAMES, make_cache
-from .table import Row, seconds, tell
+from ...backbones.backbone import load_backbone
+from ...train.stream import Batch, Task
+from ..parts.machine import bfloat16_gain, gemm_rate
+from ..parts.official_step import official_losses
+from ..parts.steps import Trainer, make_trainer
+from ..parts.synthetic import FRAMES, make_cache
+from ..parts.table import Row, print_rows, seconds
 
 CLIPS, VIEWS, CAPTIONS, EPOCHS, HEIGHT, WIDTH = 16, 4, 20, 20, 240, 320
 SETTINGS = {"batch": 16, "batches": "pairs"}
@@ -86,17 +86,17 @@ def main() -> None:
         folders = write_pngs(Path(folder))
         chosen = [folders[clip] for clip in batch.clips.tolist()]
 
-        def released() -> None:
-            losses = released_losses(
+        def official() -> None:
+            losses = official_losses(
                 trainer.method, backbone, chosen, batch.ids, batch.labels, FRAMES, 2
             )
             trainer.update(torch.stack(list(losses.values())).sum())
 
         gemm = gemm_rate(inner=768)
         step, teacher = ours(trainer)
-        theirs = seconds(released)
+        theirs = seconds(official)
         gemm = max(gemm, gemm_rate(inner=768))
-        limit = f"the released way, {theirs:.1f} s"
+        limit = f"the official step, {theirs:.1f} s"
         rows = [
             Row(
                 "training step, exact (cut 2)",
@@ -132,7 +132,7 @@ def main() -> None:
         rows.append(
             Row("training step, fast preset (cut 10)", f"{short:.2f} s", limit, theirs / short, 15)
         )
-    tell(rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

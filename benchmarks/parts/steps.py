@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache.reader import FeatureCache
-from ..train.methods.registry import load_method
-from ..train.methods.structalign.method import StructAlign, Teacher
-from ..train.optimizer import ExpertAdamW, build_optimizer, clip_gradients
-from ..train.runs.run import Run
-from ..train.seeds import generator
-from ..train.stream import Batch, Task
+from ...cache.reader import FeatureCache
+from ...train.methods.registry import load_method
+from ...train.methods.structalign.method import StructAlign, Teacher
+from ...train.optimizer import ExpertAdamW, build_optimizer, clip_gradients
+from ...train.runs.run import Run
+from ...train.seeds import generator
+from ...train.stream import Batch, Task
 
 
 @dataclass(frozen=True)

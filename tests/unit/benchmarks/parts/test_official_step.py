@@ -11,7 +11,7 @@ import torch
 from helpers.methods import learn_something, make_method
 from PIL import Image
 from structalign.backbones.backbone import load_backbone
-from structalign.benchmarks.released_way import pair_by_pair, read_clip, released_losses
+from structalign.benchmarks.parts.official_step import official_losses, pair_by_pair, read_clip
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
 from structalign.train.methods.structalign.simplex import simplex_etf
@@ -53,7 +53,7 @@ def test_values_and_gradients(tmp_path: Path) -> None:
     )
     clips, classes = torch.tensor([0, 1, 0, 2]), torch.tensor([2, 3, 2, 3])
 
-    theirs = released_losses(
+    theirs = official_losses(
         method, backbone, [tmp_path / str(clip) for clip in clips.tolist()], ids, classes, FRAMES, 2
     )
     torch.stack(list(theirs.values())).sum().backward()

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.device import keep_freed_memory
-from .synthetic import make_cache
-from .table import Row, in_turn, tell
+from ...core.device import keep_freed_memory
+from ..parts.synthetic import make_cache
+from ..parts.table import Row, in_turn, print_rows
 
 TRAIN, TEST, VIEWS = 16, 150, 4
 
@@ -58,7 +58,7 @@ def main() -> None:
         rows = len(cache.published_views())
     size = flat.nbytes / 1e9
     limit = f"numpy.memmap, {size / taken['mapped']:.1f} GB/s"
-    tell(
+    print_rows(
         [
             Row(
                 f"load a task's tokens ({size:.1f} GB)",

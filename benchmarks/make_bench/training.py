@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from .steps import make_trainer
-from .synthetic import make_cache
-from .table import Row, seconds, tell
+from ..parts.steps import make_trainer
+from ..parts.synthetic import make_cache
+from ..parts.table import Row, print_rows, seconds
 
 EPOCHS = 20
 
@@ -32,7 +32,7 @@ def main() -> None:
         step = seconds(lambda: trainer.step(batch))
     data = fetch + load / (EPOCHS * task.steps)
     rate = f"{step + data:.1f} s, {1000 * data:.0f} ms of it data"
-    tell(
+    print_rows(
         [
             Row(
                 f"training step from the cache (batch {len(batch.ids)})",

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..backbones.backbone import load_backbone
-from ..cache.catalog import Catalog, Clip
-from ..cache.spec import CacheSpec
-from ..cache.tokens import create_tokens, shard_writer
-from ..extract.video.sampling import sample_frames
-from .table import Row, tell
-from .videos import TRAIN_SHARE, make_videos, write_manifest
+from ...backbones.backbone import load_backbone
+from ...cache.catalog import Catalog, Clip
+from ...cache.spec import CacheSpec
+from ...cache.tokens import create_tokens, shard_writer
+from ...extract.video.sampling import sample_frames
+from ..parts.table import Row, print_rows
+from ..parts.videos import TRAIN_SHARE, make_videos, write_manifest
 
 FEW, MANY, FRAMES, VIEWS, CUT = 32, 128, 12, 4, 2
 BACKBONE = ("ViT-B-32-quickgelu", "random:0")
@@ -135,7 +135,7 @@ def main() -> None:
     start = few - marginal * FEW / (MANY - FEW)
     told = ", ".join(f"{part} {1000 * taken / (MANY - FEW):.0f}" for part, taken in parts.items())
     rate = f"{(MANY - FEW) / marginal:.2f} clips/s once running, {start:.0f} s to start"
-    tell(
+    print_rows(
         [Row("extract, end to end", rate, f"its parts, ms a clip: {told}", limit / marginal, 0.85)]
     )
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ..extract.video.decord_frames import DecoderLog, frames_by_decord
-from ..extract.video.frame_index import read_index
-from ..extract.video.pyav_frames import frames_by_seeking
-from ..extract.video.sampling import frame_range, sample_frames
-from .table import Row, in_turn, tell
-from .videos import make_videos
+from ...extract.video.decord_frames import DecoderLog, frames_by_decord
+from ...extract.video.frame_index import read_index
+from ...extract.video.pyav_frames import frames_by_seeking
+from ...extract.video.sampling import frame_range, sample_frames
+from ..parts.table import Row, in_turn, print_rows
+from ..parts.videos import make_videos
 
 FILES, FRAMES = 24, 12
 
@@ -30,7 +30,7 @@ def main() -> None:
     index, decord, pyav = (1000 * median(rows[name]) for name in ("index", "decord", "pyav"))
     slowest = 1000 * max(rows["index"])
     decode = f"decord, {decord:.1f} ms for {FRAMES} frames"
-    tell(
+    print_rows(
         [
             Row("frame index", f"{index:.1f} ms, at most {slowest:.1f}", decode, decord / index, 5),
             Row("PyAV by seeking", f"{pyav:.1f} ms", decode, decord / pyav, 0.8),

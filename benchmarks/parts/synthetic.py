@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backbones.backbone import load_backbone
-from ..backbones.split_weights import save_frozen
-from ..cache.catalog import Catalog, Clip
-from ..cache.reader import FeatureCache
-from ..cache.root import CacheRoot
-from ..cache.spec import CacheSpec
-from ..cache.tokens import SHARD_CLIPS, ViewTable
-from ..cache.writer import ClipOutcome
+from ...backbones.backbone import load_backbone
+from ...backbones.split_weights import save_frozen
+from ...cache.catalog import Catalog, Clip
+from ...cache.reader import FeatureCache
+from ...cache.root import CacheRoot
+from ...cache.spec import CacheSpec
+from ...cache.tokens import SHARD_CLIPS, ViewTable
+from ...cache.writer import ClipOutcome
 from .sentences import sentences
 
 FRAMES = 12

@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
-from ..backbones.backbone import Backbone
-from ..backbones.identity import Preprocessing
-from ..train.losses import contrastive
-from ..train.methods.adapted import PairFeatures
-from ..train.methods.structalign.losses import relation_preserving
-from ..train.methods.structalign.method import StructAlign
-from ..train.model.adapters import FrameFusion
-from ..train.model.towers import TextFeatures
+from ...backbones.backbone import Backbone
+from ...backbones.identity import Preprocessing
+from ...train.losses import contrastive
+from ...train.methods.adapted import PairFeatures
+from ...train.methods.structalign.losses import relation_preserving
+from ...train.methods.structalign.method import StructAlign
+from ...train.model.adapters import FrameFusion
+from ...train.model.towers import TextFeatures
 
 
 def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor:
@@ -116,7 +116,7 @@ def pair_by_pair(frames: Tensor, text: TextFeatures) -> Tensor:
     return torch.stack(rows)
 
 
-def released_losses(
+def official_losses(
     method: StructAlign,
     backbone: Backbone,
     folders: list[Path],

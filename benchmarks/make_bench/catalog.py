@@ -9,15 +9,15 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from ..cache.catalog import Catalog, Clip
-from ..cache.checksums import checksums_text
-from ..cache.layout import COMPLETE, TOKENS_INDEX
-from ..cache.reader import FeatureCache
-from ..cache.spec import CacheSpec
-from ..cache.writer import CacheWriter
-from ..core.files import sha256_of
-from .sentences import sentences
-from .table import Row, seconds, tell
+from ...cache.catalog import Catalog, Clip
+from ...cache.checksums import checksums_text
+from ...cache.layout import COMPLETE, TOKENS_INDEX
+from ...cache.reader import FeatureCache
+from ...cache.spec import CacheSpec
+from ...cache.writer import CacheWriter
+from ...core.files import sha256_of
+from ..parts.sentences import sentences
+from ..parts.table import Row, print_rows, seconds
 
 CLIPS, CATEGORIES, CAPTIONS, TEXTS = 1_000_000, 200, 2, 5000
 OPEN, SELECT = 1.0, 1.0  # seconds
@@ -68,7 +68,7 @@ def measure(folder: Path) -> tuple[float, float]:
 def main() -> None:
     """The middle of five processes."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, "-m", "structalign.benchmarks.catalog", name]
+        command = [sys.executable, "-m", "structalign.benchmarks.make_bench.catalog", name]
         write_cache(Path(name))
         taken = [
             list(
@@ -77,7 +77,7 @@ def main() -> None:
             for _ in range(5)
         ]
     to_open, to_select = (sorted(column)[2] for column in zip(*taken, strict=True))
-    tell(
+    print_rows(
         [
             Row(
                 "open a cache of a million clips", f"{to_open:.2f} s", f"{OPEN} s",

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ..extract.datasets.demo.files import write_clip, write_manifest
-from ..extract.datasets.demo.world import build_world
-from .table import Row, seconds, tell
+from ...extract.datasets.demo.files import write_clip, write_manifest
+from ...extract.datasets.demo.world import build_world
+from ..parts.table import Row, print_rows, seconds
 
 COMMANDS = ((0.5, "--help"), (1.0, "cache ls"), (1.0, "eval"))
 EXTRACT = (
@@ -51,7 +51,7 @@ def main() -> None:
             start = partial(subprocess.run, line, env=environment, capture_output=True, check=True)
             taken = median(seconds(start) for _ in range(6))
             rows.append(Row(f"start: {command}", f"{taken:.2f} s", f"{limit} s", limit / taken, 1))
-    tell(rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ..extract.datasets.demo.files import write_clip, write_manifest
-from ..extract.datasets.demo.world import build_world
-from ..extract.engines.auto import RAY_START
-from .table import Row, in_turn, seconds, tell
+from ...extract.datasets.demo.files import write_clip, write_manifest
+from ...extract.datasets.demo.world import build_world
+from ...extract.engines.auto import RAY_START
+from ..parts.table import Row, in_turn, print_rows, seconds
 
 FEW, MANY, LIMIT = 24, 608, 6.0  # clips, clips, seconds
 WORKER = "structalign.extract.engines.inline"
@@ -77,7 +77,7 @@ def main() -> None:
         Row("imports of a worker", f"{worker:.2f} s", f"{torch:.2f} s, torch alone",
             torch / worker, 0.75)
     )  # fmt: skip
-    tell(rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

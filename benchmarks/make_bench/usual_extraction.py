@@ -13,17 +13,17 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from ..backbones.backbone import Backbone, load_backbone
-from ..cache.catalog import Catalog, Clip
-from ..cache.spec import CacheSpec
-from ..cache.store import Local
-from ..cache.tokens import ViewTable, create_tokens, open_tokens
-from ..core.device import prepare_cpu
-from ..extract.settings import Augmentation
-from ..extract.video.sampling import sample_frames
-from ..extract.worker import ClipWorker, WorkerConfig
-from .table import Row, in_turn, tell
-from .videos import make_videos
+from ...backbones.backbone import Backbone, load_backbone
+from ...cache.catalog import Catalog, Clip
+from ...cache.spec import CacheSpec
+from ...cache.store import Local
+from ...cache.tokens import ViewTable, create_tokens, open_tokens
+from ...core.device import prepare_cpu
+from ...extract.settings import Augmentation
+from ...extract.video.sampling import sample_frames
+from ...extract.worker import ClipWorker, WorkerConfig
+from ..parts.table import Row, in_turn, print_rows
+from ..parts.videos import make_videos
 
 CLIPS, FRAMES, CUT = 8, 12, 2
 
@@ -92,7 +92,7 @@ def main() -> None:
         tokens = open_tokens(Local(folder), catalog, 1).read([(clip.id, 0) for clip in clips])
         check_same(backbone, list(tokens), usual_embeddings)
     limit = f"PNG files and whole CLIP, {CLIPS / taken['usual']:.2f} clips/s"
-    tell(
+    print_rows(
         [
             Row(
                 "extract, one thread",

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..train.model.similarity import word_frame_similarity
-from .table import Row, in_turn, seconds, tell
+from ...train.model.similarity import word_frame_similarity
+from ..parts.table import Row, in_turn, print_rows, seconds
 
 CLIPS, TENTH, FRAMES, WIDTH = 4910, 1553, 24, 512
 SHORTEST, LONGEST = 6, 18
@@ -79,7 +79,7 @@ def main() -> None:
     gemm = min(taken["narrow"], taken["wide"])
     rate = 2 * len(flat) * len(real) * WIDTH / gemm / 1e9
     measured = f"{CLIPS}x{CLIPS} in {whole:.0f} s, error {error:.0e}, {beyond:.0f} MB more"
-    tell(
+    print_rows(
         [
             Row(
                 "word-frame similarity",

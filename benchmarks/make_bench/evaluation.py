@@ -7,13 +7,13 @@ A sample of captions and prototypes; every (caption, prototype) costs the same.
 
 import torch
 
-from ..backbones.backbone import load_backbone
-from ..train.methods.adapted import AdapterOptions
-from ..train.methods.registry import load_method
-from ..train.methods.structalign.method import StructAlign
-from .machine import gemm_rate
-from .sentences import sentences
-from .table import Row, in_turn, tell
+from ...backbones.backbone import load_backbone
+from ...train.methods.adapted import AdapterOptions
+from ...train.methods.registry import load_method
+from ...train.methods.structalign.method import StructAlign
+from ..parts.machine import gemm_rate
+from ..parts.sentences import sentences
+from ..parts.table import Row, in_turn, print_rows
 
 CAPTIONS, PROTOTYPES = 192, (2, 20)
 
@@ -49,7 +49,7 @@ def main() -> None:
     ]
     rate = max(rate, gemm_rate())
     encoded = CAPTIONS * len(PROTOTYPES) / taken
-    tell(
+    print_rows(
         [
             Row(
                 "evaluation, stage 20",

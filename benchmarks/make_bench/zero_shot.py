@@ -11,14 +11,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from ..evaluate.protocol import stage_scores
-from ..experiments.driver import train_and_measure
-from ..train.gallery import Gallery
-from ..train.loop import encode_clips
-from ..train.runs.create import create_run
-from ..train.runs.run import Run
-from .synthetic import make_cache
-from .table import Row, seconds, tell
+from ...evaluate.protocol import stage_scores
+from ...experiments.driver import train_and_measure
+from ...train.gallery import Gallery
+from ...train.loop import encode_clips
+from ...train.runs.create import create_run
+from ...train.runs.run import Run
+from ..parts.synthetic import make_cache
+from ..parts.table import Row, print_rows, seconds
 
 TASKS, TRAIN, TEST, CAPTIONS = 20, 16, 150, 20
 
@@ -43,7 +43,9 @@ def main() -> None:
         whole = seconds(lambda: train_and_measure(run, None, 60.0, quiet, quiet))
         alone = seconds(lambda: one_stage(run))
     limit = f"one stage alone, {alone:.0f} s"
-    tell([Row(f"zeroshot, K = {TASKS}, cut {cut}", f"{whole:.0f} s", limit, alone / whole, 0.5)])
+    print_rows(
+        [Row(f"zeroshot, K = {TASKS}, cut {cut}", f"{whole:.0f} s", limit, alone / whole, 0.5)]
+    )
 
 
 if __name__ == "__main__":

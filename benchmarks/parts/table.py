@@ -27,7 +27,7 @@ class Row:
     target: float
 
 
-def tell(rows: list[Row]) -> None:
+def print_rows(rows: list[Row]) -> None:
     """Hand rows to the process that asked for them: JSON on stdout."""
     json.dump([asdict(row) for row in rows], sys.stdout)
 

@@ -1,0 +1,1 @@
+"""What several benchmarks use: synthetic data, a training step, timing, the table."""
