@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .examples import Pictures
+    from .example_queries import Pictures
 
 
 def write_report(
@@ -14,25 +14,28 @@ def write_report(
     cache_root: str | Path | None = None,
     pictures: "Pictures | None" = None,
 ) -> Path:
-    """Write the page, by default as report.html into a single run's folder; returns its file.
+    """Write the page over some finished runs, and return its file.
 
-    ``pictures`` makes frames of clips, as ``extract.video.thumbnails.middle_frames`` does.
+    Args:
+        runs: folders of finished runs of one dataset and K.
+        out: the file; by default report.html, in the run's folder if there is only one run, else
+            in the current folder.
+        cache_root: where the caches are; by default as the command line finds it.
+        pictures: makes JPEG frames of clips; without it the page shows none.
 
     Raises:
-        StructAlignError: a folder that is no run or has no results, or runs that do not belong
-            in one table.
+        StructAlignError: a folder is not a run or has no results, or the runs cannot be compared.
     """
     from ...cache.inventory import inventory
     from ...cache.root import CacheRoot
     from ...core.files import write_text
     from .finished_runs import read_runs
-    from .html import make_page
+    from .page import make_page
 
     finished = read_runs(runs)
     target = out or (finished[0].path if len(finished) == 1 else Path()) / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     root = CacheRoot(cache_root)
-    known = [entry for entry in inventory(root) if entry["complete"]]
-    sizes = {entry["fingerprint"]: entry["bytes"] for entry in known}
+    sizes = {entry["fingerprint"]: entry["bytes"] for entry in inventory(root) if entry["complete"]}
     write_text(target, make_page(finished, sizes, root, pictures))
     return target

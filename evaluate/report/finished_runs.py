@@ -1,4 +1,4 @@
-"""What a report needs of each run, read from its folder alone."""
+"""A finished run as a report needs it, read from the run's folder alone."""
 
 import json
 import shlex
@@ -11,16 +11,24 @@ from ...core.errors import StructAlignError
 from ...core.files import parse_json, read_bytes
 from ...train.methods.registry import load_method
 from ...train.runs.folder import read_run_config
+from ..metrics import METRICS
 from ..results import read_results
 
+HEADLINE = METRICS[0]  # R@1: the metric of the summary, the curves and forgetting
 KINDS = {"checkpoints": "state.safetensors", "gallery": "gallery-*"}
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's results, ``training`` seconds of each task from its log, ``bytes`` by kind.
+    """What a run's folder says.
 
-    ``sessions``: when, where and with which versions it was trained.
+    Attributes:
+        path: the folder.
+        config: of ``config.json``.
+        results: of ``results.json``.
+        training: seconds by task number, from the log.
+        bytes: sizes of checkpoints and gallery, by kind.
+        sessions: when, where and with which versions it was trained.
     """
 
     path: Path
@@ -36,8 +44,13 @@ class FinishedRun:
         return f"{self.results['method']}, seed {self.results['seed']}"
 
     @property
+    def tasks(self) -> int:
+        """How many tasks it has learnt."""
+        return int(self.results["tasks"])
+
+    @property
     def command(self) -> str:
-        """The commands that repeat it, a line each: the run, and what was appended."""
+        """The commands that repeat it, one per line: the training, then each append."""
         return "\n".join([self._train_command(), *map(self._append_command, self._appended)])
 
     @property
@@ -67,7 +80,7 @@ class FinishedRun:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything but the seed that makes its results."""
+        """Everything that determines its results, except the seed."""
         method, fingerprint = self.results["method"], self.config["fingerprint"][:12]
         settings = {key: value for key, value in self.config["settings"].items() if key != "seed"}
         file = {"file": self.config["file_hash"][:12]} if self.config.get("file_hash") else {}
@@ -80,48 +93,33 @@ class FinishedRun:
         stages = self.results["stages"]
         return dict(stages[number]) if number < len(stages) else {}
 
+    def recall(self, task: int, stage: int) -> float | None:
+        """R@1 within ``task`` after task ``stage``, in percent; None where it was not measured."""
+        matrix = self.results["matrix"][HEADLINE.key]
+        return matrix[stage][task - 1] if stage < len(matrix) and task <= len(matrix[0]) else None
 
-def group_runs(runs: Sequence[FinishedRun]) -> dict[str, list[FinishedRun]]:
-    """Runs that differ in nothing but the seed, by method and, of several, what tells them apart.
-
-    Raises:
-        StructAlignError: a run twice, as itself or as a copy.
-    """
-    groups: dict[str, list[FinishedRun]] = {}
-    for run in runs:
-        same = groups.setdefault(json.dumps(run.identity, sort_keys=True), [])
-        if twin := next((one for one in same if one.config["seed"] == run.config["seed"]), None):
-            raise StructAlignError(
-                f"{twin.path} and {run.path} are one run twice ({run.name}); name one of them"
-            )
-        same.append(run)
-    named: dict[str, list[FinishedRun]] = {}
-    for same in groups.values():
-        first = same[0].identity
-        others = [other[0].identity for other in groups.values()]
-        alike = [other for other in others if other["method"] == first["method"]]
-        apart = [key for key in first if any(other.get(key) != first[key] for other in alike)]
-        told = ", ".join(f"{key}={first[key]}" for key in apart)
-        named[f"{first['method']} ({told})" if told else first["method"]] = same
-    return named
+    def lost(self, task: int, stage: int) -> float | None:
+        """Points of R@1 within ``task`` lost since it was learnt; None where not measured."""
+        learnt, now = self.recall(task, task), self.recall(task, stage)
+        return None if learnt is None or now is None or task >= stage else learnt - now
 
 
 def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
-    """The runs of a report, those with the most tasks first.
+    """The runs of a report; runs of a single task, such as joint training, come last.
 
     Raises:
-        StructAlignError: a folder that is no run or has no results, or runs that do not belong in
-            one table. A run of one task, such as joint, belongs to any.
+        StructAlignError: a folder is not a run or has no results, or the runs differ in their
+            dataset or number of tasks (a single task goes with any number).
     """
     runs = [_read(path) for path in paths]
-    for what in ("dataset", "tasks"):
-        several = [run for run in runs if what != "tasks" or run.results["tasks"] > 1]
-        values = sorted({str(run.results[what]) for run in several})
+    for key in ("dataset", "tasks"):
+        compared = [run for run in runs if key != "tasks" or run.tasks > 1]
+        values = sorted({str(run.results[key]) for run in compared})
         if len(values) > 1:
             raise StructAlignError(
-                f"these runs differ in {what} ({', '.join(values)}); make a report of each"
+                f"these runs differ in {key} ({', '.join(values)}); make a report of each"
             )
-    return sorted(runs, key=lambda run: run.results["tasks"] == 1)
+    return sorted(runs, key=lambda run: run.tasks == 1)
 
 
 def _read(path: Path) -> FinishedRun:
@@ -138,7 +136,7 @@ def _read(path: Path) -> FinishedRun:
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    """The entries of a log; none where there is none. Raises StructAlignError for a broken one."""
+    """The entries of a log, empty without one. Raises StructAlignError for a damaged log."""
     if not file.exists():
         return []
     try:

@@ -1,106 +1,94 @@
-"""The report's first sentences: the result, what was forgotten, and how sure both are."""
+"""The page's first paragraph: the result, what was forgotten, and how certain both are."""
 
-from collections.abc import Sequence
-from html import escape
-from typing import Any
-
-from ..intervals import Interval
-from .certainty import Certainty
-from .layout import Groups, lost, task_names, task_numbers
-from .tables import mean, number
+from .finished_runs import HEADLINE
+from .formatting import bounds, mean, number
+from .method_bootstrap import MethodBootstrap
+from .run_groups import RunGroups
 
 
-def summary(groups: Groups, first: dict[str, Any], certainty: Certainty) -> str:
-    """Three sentences in a paragraph of their own."""
+def summary(groups: RunGroups, bootstrap: MethodBootstrap) -> str:
+    """Up to three sentences, and one for each method without an interval."""
     best = best_method(groups)
-    told = [_result(groups, first, best, certainty), _forgetting(groups, first, best, certainty)]
-    told.append(_comparison(groups, best, certainty))
-    told += [f"No interval of {name}: {why}." for name, why in certainty.unknown.items()]
-    return f'<p class="summary">{escape(" ".join(filter(None, told)))}</p>'
+    sentences = [
+        _result(groups, best, bootstrap),
+        _forgetting(groups, best, bootstrap),
+        _comparison(groups, best, bootstrap),
+        *(f"No interval of {name}: {why}." for name, why in bootstrap.unknown.items()),
+    ]
+    return " ".join(filter(None, sentences))
 
 
-def best_method(groups: Groups) -> str:
-    """The method of the highest R@1 at the end, of those that learnt task by task if any did."""
-    several = [m for m, runs in groups.items() if runs[0].results["tasks"] > 1] or list(groups)
-    return max(several, key=lambda method: _recall(groups, method))
+def best_method(groups: RunGroups) -> str:
+    """The method of the highest final R@1, among those that learn several tasks if there are."""
+    methods = groups.continual.by_method or groups.by_method
+    return max(methods, key=lambda method: _recall(groups, method))
 
 
-def _recall(groups: Groups, method: str) -> float:
-    return mean([run.results["final"]["t2v"]["R@1"] for run in groups[method]]) or 0.0
+def _recall(groups: RunGroups, method: str) -> float:
+    runs = groups.by_method[method]
+    return mean([run.results["final"]["t2v"][HEADLINE.name] for run in runs]) or 0.0
 
 
-def _result(groups: Groups, first: dict[str, Any], best: str, certainty: Certainty) -> str:
-    final, tasks = first["final"], first["tasks"]
-    before = mean([run.stage(tasks)["zero_shot"]["R@1"] for run in groups[best]
-                   if run.stage(tasks).get("zero_shot")])  # fmt: skip
+def _result(groups: RunGroups, best: str, bootstrap: MethodBootstrap) -> str:
+    final, tasks = groups.first["final"], groups.first["tasks"]
+    stages = [run.stage(tasks) for run in groups.by_method[best]]
+    before = mean([stage["zero_shot"][HEADLINE.name] for stage in stages if stage.get("zero_shot")])
     after = f"After {tasks} tasks" if tasks > 1 else "After one task"
-    untrained = "" if before is None else f"the pre-trained model for {before:.1f}%, "
+    zero_shot = "" if before is None else f"the pre-trained model for {before:.1f}%, "
+    interval = bootstrap.interval(HEADLINE.name, best)
+    brackets = f"{bounds(interval)} " if interval else ""
     return (
-        f"{after} {best} puts the right clip first for {_recall(groups, best):.1f}% "
-        f"{_bounds(certainty.interval('R@1', best))}of {final['queries']} captions, "
-        f"{untrained}chance for {100 / final['clips']:.2f}%."
+        f"{after} {best} puts the right clip first for {_recall(groups, best):.1f}% {brackets}of "
+        f"{final['queries']} captions, {zero_shot}chance for {100 / final['clips']:.2f}%."
     )
 
 
-def _forgetting(groups: Groups, first: dict[str, Any], best: str, certainty: Certainty) -> str:
-    values = [run.results["final"]["BWF_stored"] for run in groups[best]]
-    if (drop := mean(values)) is None:
+def _forgetting(groups: RunGroups, best: str, bootstrap: MethodBootstrap) -> str:
+    runs = groups.by_method[best]
+    drop = mean([run.results["final"]["BWF_stored"] for run in runs])
+    if drop is None:
         return ""
-    bounds = _bounds(certainty.interval("BWF", best))
-    old = task_numbers(first)[:-1]
-    by_task = {t: mean([lost(run, t, first["tasks"]) for run in groups[best]]) for t in old}
-    known = {task: value for task, value in by_task.items() if value is not None}
-    worst = max(known, key=lambda task: known[task])
-    name, most = task_names({best: groups[best]})[worst - 1], known[worst]
-    said = "forgot" if drop > 0 else "gained"
-    most_of = (
-        f"most of “{name}” ({number(most)})" if most > 0 else f"least in “{name}” ({number(-most)})"
-    )
+    last = groups.tasks[-1]
+    by_task = {task: mean([run.lost(task, last) for run in runs]) for task in groups.tasks[:-1]}
+    measured = {task: lost for task, lost in by_task.items() if lost is not None}
+    worst = max(measured, key=lambda task: measured[task])
+    name, most = groups.task_names(best)[worst - 1], measured[worst]
+    interval = bootstrap.interval("BWF", best)
+    brackets = f" {bounds(interval)}" if interval else ""
     return (
-        f"Of each earlier task it {said} {number(abs(drop))} points of R@1 on average since that "
-        f"was learnt (BWF {number(drop)}{' ' + bounds.strip() if bounds else ''}), {most_of}."
+        f"On average, earlier tasks {'lost' if drop > 0 else 'gained'} {number(abs(drop))} points "
+        f"of R@1 since they were learnt (BWF {number(drop)}{brackets}); “{name}” "
+        f"{'lost most' if most > 0 else 'gained least'} ({number(abs(most))})."
     )
 
 
-def _comparison(groups: Groups, best: str, certainty: Certainty) -> str:
-    """How the best method stands to the next, and what the brackets are."""
-    numbers = {len(runs) for name, runs in groups.items() if name not in certainty.unknown}
-    if not numbers:
+def _comparison(groups: RunGroups, best: str, bootstrap: MethodBootstrap) -> str:
+    """How far the best method is from the runner-up, and what the brackets mean."""
+    methods = groups.by_method
+    counts = {len(runs) for name, runs in methods.items() if name not in bootstrap.unknown}
+    if not counts:
         return ""
-    if len(numbers) > 1:
-        over = "captions and each method's own seeds"
+    if len(counts) > 1:
+        resampled = "captions and each method's own seeds"
     else:
-        (seeds,) = numbers
-        over = f"captions and {seeds} seeds" if seeds > 1 else "captions, of one seed alone"
-    basis = f"rackets are 95% bootstrap intervals over {over}"
-    others = [method for method in groups if method != best]
+        (seeds,) = counts
+        resampled = f"captions and {seeds} seeds" if seeds > 1 else "captions, of a single seed"
+    brackets = f"rackets are 95% bootstrap intervals over {resampled}"
+    others = [method for method in methods if method != best]
     if not others:
-        return f"B{basis}; there is no other method here to compare with."
+        return f"B{brackets}; there is no other method to compare with."
     rival = max(others, key=lambda method: _recall(groups, method))
-    gap = certainty.difference("R@1", best, rival)
+    gap = bootstrap.difference(HEADLINE.name, best, rival)
     if gap is None:
-        return f"B{basis}. {rival}, the next one, has no run of the same seed to compare with."
-    if gap.low <= 0 <= gap.high:
-        verdict = "so these runs do not tell the two apart"
-    else:
-        verdict = "which is more than chance gives"
-    sign = "above" if gap.value >= 0 else "below"
-    common = len(certainty.common(best, rival))
-    shared = "" if numbers == {common} else f" over {common} of the same seed"
-    return (
-        f"That is {number(abs(gap.value))} points {sign} {rival}, the next one{shared} "
-        f"{_bounds(gap).strip()}, {verdict}; b{basis}."
+        return f"B{brackets}. The runner-up, {rival}, has no run of the same seed to compare with."
+    common = len(bootstrap.common(best, rival))
+    over = "" if counts == {common} else f", over {common} common run{'s' * (common > 1)}"
+    verdict = (
+        "so these runs do not separate the two"
+        if gap.low <= 0 <= gap.high
+        else "more than chance explains"
     )
-
-
-def _bounds(one: Interval | None) -> str:
-    return f"[{number(one.low)}, {number(one.high)}] " if one else ""
-
-
-def with_bounds(values: Sequence[float | None], one: Interval | None, digits: int = 1) -> str:
-    """The mean of some runs' figure with its interval; of runs without one, the mean alone."""
-    middle = mean(values)
-    if middle is None:
-        return ""
-    bounds = f" [{number(one.low, digits)}, {number(one.high, digits)}]" if one else ""
-    return f"{number(middle, digits)}{bounds}"
+    return (
+        f"That is {number(abs(gap.value))} points {'above' if gap.value >= 0 else 'below'} the "
+        f"runner-up, {rival}{over} {bounds(gap)}, {verdict}; b{brackets}."
+    )

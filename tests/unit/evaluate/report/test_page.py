@@ -1,7 +1,6 @@
-"""The report in a real headless browser.
+"""The page in a headless browser, on desktop and phone, light, dark and printed.
 
-Quiet console, no overflow at desktop and phone width, light and dark, figures drawn, nothing
-executed.
+Charts are drawn, nothing overflows, nothing is executed, and the console stays quiet.
 """
 
 import csv
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import EXTRACT, QUICK, Cli
+from structalign.evaluate.metrics import METRICS
 
 BROWSER = next(
     (
@@ -59,9 +59,7 @@ pytestmark = pytest.mark.skipif(
 def look(
     page: Path, folder: Path, width: int = 1280, dark: bool = False, printed: bool = False
 ) -> tuple[dict[str, object], str]:
-    """What a browser makes of a copy of the page that looks at itself, and everything it said on
-    its console.
-    """
+    """Load a copy of the page with a script that inspects it; also return the console's lines."""
     assert BROWSER, "CI has no chromium; .ci/run installs it"
     copy = folder / "copy.html"
     text = page.read_text().replace("</body>", f"{LOOK}</body>")
@@ -121,12 +119,12 @@ def test_it_reads_well(page: Path, tmp_path: Path, width: int, dark: bool) -> No
         "Drift of old tasks",
         "Use of the experts",
         "Where these runs come from",
-        "How to repeat it",
+        "How to repeat these runs",
     } <= set(seen["sections"])  # type: ignore[call-overload]
 
 
 def test_it_prints_whole(page: Path, tmp_path: Path) -> None:
-    """On A4 between usual margins nothing is cut; numbers that a chart shows are left out."""
+    """On A4 with the usual margins nothing is cut, and folded numbers are left out."""
     seen, console = look(page, tmp_path, 700, printed=True)
     assert console == "" and (seen["overflow"], seen["wider"], seen["shown"]) == (0, 0, 0)
     assert seen["drawn"] == seen["figures"]
@@ -139,17 +137,18 @@ def test_it_needs_no_network_and_holds_the_figures(page: Path) -> None:
     links = re.findall(r"(?:src|href)=\"?([^\"]*)|(url\(|@import)", text)
     assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link, _ in links)
     results = json.loads((page.parent / "zeroshot0" / "results.json").read_text())
-    assert f"<td>{results['final']['t2v']['R@1']:.1f} [" in text
+    assert f"<td>{results['final']['t2v']['R@1']:.2f} [" in text
+    assert all(f"<th>{metric.title}</th>" in text for metric in METRICS)
     (opening,) = re.findall(r'<p class="summary">(.*?)</p>', text)
     runs = [
         json.loads((page.parent / f"structalign{n}" / "results.json").read_text()) for n in "01"
     ]
-    best = sum(one["final"]["t2v"]["R@1"] for one in runs) / 2
+    best = sum(run["final"]["t2v"]["R@1"] for run in runs) / 2
     zero = results["final"]["t2v"]["R@1"]
     name, value = ("structalign", best) if best >= zero else ("zeroshot", zero)
     assert f"After 2 tasks {name} puts the right clip first for {value:.1f}% [" in opening
     assert "95% bootstrap intervals over captions and each method" in opening
-    assert "the next one over 1 of the same seed [" in opening
+    assert ", over 1 common run [" in opening
     stages = json.loads((page.parent / "structalign0" / "results.json").read_text())["stages"]
     same_clips = [f"{stage['zero_shot']['R@1']:.2f}" for stage in stages[1:]]
     assert "zero-shot, the same clips" in text
