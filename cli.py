@@ -19,10 +19,10 @@ if not __package__:  # run as a file: this folder is the package (PEP 366)
 
 from . import __version__
 from .core import options
+from .core.console import log_to_stderr, log_unless
 from .core.error_lines import ErrorLines, start_progress
 from .core.errors import StructAlignError
 from .core.options import PATH, POSITIVE, opt, options_of, print_result
-from .core.progress import log_to_stderr, log_unless
 from .extract.settings import ExtractOptions
 
 _checkpoint_every = opt(

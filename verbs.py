@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.progress import Log, Progress, ProgressLine, log_to_stderr
+from .core.console import Log, Progress, ProgressLine, log_to_stderr
 from .evaluate import evaluate
 from .extract import extract
 from .search import search

@@ -14,8 +14,8 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
-from ..core.progress import log_to_stderr
 from .identity import BackboneIdentity, Preprocessing
 from .saved_names import BPE_FILE
 from .stem import KNOWN, Stem

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.files import sha256_of
+from ..core.hashing import sha256_of
 
 CONFIG_DIGEST, BPE_DIGEST = "configuration", "tokenizer"
 

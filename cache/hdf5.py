@@ -13,7 +13,8 @@ import numpy as np
 from ..backbones.saved_names import BACKBONE_FILE
 from ..backbones.split_weights import load_frozen
 from ..core.errors import StructAlignError
-from ..core.files import read_json, sha256_of, share_mode
+from ..core.files import read_json, share_mode
+from ..core.hashing import sha256_of
 from .catalog_file import write_catalog
 from .catalog_json import catalog_json, parse_catalog_json
 from .checksums import DamagedError, checksums_text, parse_checksums_text

@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..backbones.identity import BackboneIdentities
+from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError
-from ..core.file_hashes import FileHashCache
 from ..core.files import is_plain_file, read_json
+from ..core.hashing import FileHashCache
 from ..core.lease import Lease
 from ..core.permissions import make_read_only, make_root, make_writable, open_to_group, own_copy
-from ..core.progress import log_to_stderr
 from .layout import CATALOG_JSON, COMPLETE, PUBLISHED, SPEC, TOKENS
 from .reader import FeatureCache
 from .store import is_url

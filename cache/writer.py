@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StructAlignError
-from ..core.files import link_or_copy, sha256_of, write_text
+from ..core.files import link_or_copy, write_text
+from ..core.hashing import sha256_of
 from ..core.permissions import make_writable
 from .catalog import Catalog
 from .catalog_file import read_catalog, write_catalog

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from .console import ProgressLine, log_to_stderr
 from .errors import StructAlignError
-from .progress import ProgressLine, log_to_stderr
-from .termination import interrupt_on_sigterm
+from .processes import interrupt_on_sigterm
 
 PROGRESS = "structalign.progress"
 

@@ -1,6 +1,5 @@
 """Atomic files: there whole or not at all."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -60,12 +59,6 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON nested too deep") from error
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def share_mode(path: Path) -> None:

@@ -1,9 +1,11 @@
 """A lease file with a heartbeat: one writer per cache, across hosts that share only a folder.
 
-A lease is a file ``NAME.0001`` that its owner rewrites every few seconds. Another process waits,
-or takes over when the lease has not changed for too long by its own clock (hosts' clocks need not
-agree), was released, or belongs to a process of this host that has ended. Taking over means
-creating the next number, which the file system grants to one process; no file locks are used.
+A lease is a file ``NAME.0001`` that its holder rewrites every few seconds. A contender waits, and
+takes over when the lease was released, when its holder is a process of this host that has ended, or
+when the file has not changed for ``TIMEOUT`` seconds by the contender's own clock (clocks of two
+hosts need not agree). To take over is to create the file with the next number, which the file
+system grants to one process: exclusive creation works on NFS, where neither file locks nor
+filelock's SoftFileLease are reliable (its takeover exchanges two names, which NFS and SMB refuse).
 """
 
 import json
@@ -18,23 +20,23 @@ from typing import Any
 from .files import read_json, write_text
 
 HEARTBEAT, TIMEOUT = 5.0, 60.0  # seconds
-POLL = 0.5  # seconds between two looks at another process's lease
+POLL = 0.5  # seconds between two attempts to take a held lease
 
 
 class Lease:
-    """The right to write ``name``. As a context manager: heartbeat in a thread, then release."""
+    """The right to write ``name``. As a context manager: a heartbeat in a thread, then release."""
 
     def __init__(
         self, folder: Path, name: str, heartbeat: float = HEARTBEAT, timeout: float = TIMEOUT
     ) -> None:
         self.folder, self.name, self.heartbeat, self.timeout = folder, name, heartbeat, timeout
         self.number = 0
-        self._watched: tuple[str, float] | None = None
+        self._last_change: tuple[str, float] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lease if it is free or expired. Never waits; call it again after a while."""
+        """Take the lease if it is free or expired. Never waits: a contender calls it repeatedly."""
         self.folder.mkdir(parents=True, exist_ok=True)
         current = self._current()
         if current and not self._is_over(current):
@@ -48,23 +50,22 @@ class Lease:
         self.number = number
         return True
 
-    def acquire(self, waits: Callable[[str], None]) -> None:
-        """Take the lease as soon as possible; ``waits`` is told once who has it until then."""
-        told = False
+    def acquire(self, on_wait: Callable[[str], None]) -> None:
+        """Wait for the lease and take it; ``on_wait`` is called once, with its present holder."""
+        if self.try_acquire():
+            return
+        on_wait(self.holder())
         while not self.try_acquire():
-            if not told:
-                waits(self.holder())
-                told = True
             time.sleep(POLL)
 
     def holder(self) -> str:
-        """Who has it, for a person."""
+        """The process that has the lease, for messages."""
         state = self._read(self._current()) or {}
         return f"process {state.get('pid', '?')} on {state.get('host', '?')}"
 
     @property
     def lost(self) -> bool:
-        """Whether another process took over meanwhile."""
+        """Whether another process has taken over."""
         return self._current() != self.number
 
     def __enter__(self) -> "Lease":
@@ -79,21 +80,22 @@ class Lease:
         if not self.lost:
             for number in range(1, self.number + 1):
                 self._file(number).unlink(missing_ok=True)
-            for left in self.folder.glob(f".{self.name}.*.tmp"):
-                left.unlink(missing_ok=True)
+            for unfinished in self.folder.glob(f".{self.name}.*.tmp"):
+                unfinished.unlink(missing_ok=True)
 
     def _keep_alive(self) -> None:
-        count = 0
+        beat = 0
         while not self._stop.wait(self.heartbeat):
-            count += 1
+            beat += 1
             if self.lost:
                 return
             try:
-                write_text(self._file(self.number), json.dumps(self._state(count)))
+                write_text(self._file(self.number), json.dumps(self._state(beat)))
             except OSError:
                 continue  # a full or unreachable disk: the work itself will report it
 
     def _current(self) -> int:
+        """The highest number of the lease's files, 0 where there is none."""
         suffixes = [file.suffix[1:] for file in self.folder.glob(f"{self.name}.*")]
         return max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0)
 
@@ -107,17 +109,18 @@ class Lease:
         return ended or self._expired(number, json.dumps(state))
 
     def _expired(self, number: int, content: str) -> bool:
+        """Whether the file has had this content, at every call, for longer than the timeout."""
         seen = f"{number} {content}"
-        if self._watched is None or self._watched[0] != seen:
-            self._watched = seen, time.monotonic()
-        return time.monotonic() - self._watched[1] > self.timeout
+        if self._last_change is None or self._last_change[0] != seen:
+            self._last_change = seen, time.monotonic()
+        return time.monotonic() - self._last_change[1] > self.timeout
 
-    def _state(self, count: int) -> dict[str, Any]:
-        """The keys of every version so far: hosts that share a root may run different ones."""
+    def _state(self, beat: int) -> dict[str, Any]:
+        """The holder. Hosts with other versions of this project read these keys too."""
         pid = os.getpid()
         return {
             "host": platform.node(), "boot": _boot_id(), "pid": pid,
-            "born": _process_start(pid), "beat": count,
+            "born": _process_start(pid), "beat": beat,
         }  # fmt: skip
 
     def _read(self, number: int) -> dict[str, Any] | None:
@@ -131,7 +134,7 @@ class Lease:
 
 
 def _boot_id() -> str:
-    """Tells one boot of a host (or container) from another."""
+    """Identifies one boot of a host, and the process numbers of one container on it."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return boot + os.readlink("/proc/self/ns/pid")
@@ -140,7 +143,7 @@ def _boot_id() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """When a process of this host started, None when there is none: numbers are used again."""
+    """When a process of this host started, None where there is none: numbers are reused."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from .terminal import printable
+from .console import printable
 
 Decorator = Callable[[Any], Any]
 PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)

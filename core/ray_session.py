@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from .child_import import child_python_path
 from .errors import StructAlignError
+from .processes import child_python_path
 
 CONNECT_TIMEOUT = 10  # seconds for a cluster to answer
 HTTP2_SETTINGS = 4  # a frame type

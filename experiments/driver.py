@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ..core.progress import Log, Progress
+from ..core.console import Log, Progress
 from ..evaluate.results import Results, save_results
 from ..evaluate.stages import Record, StageEvaluator, is_whole_stage, missing_stages
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream

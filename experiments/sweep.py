@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.reader import FeatureCache
+from ..core.console import Progress, ProgressLine
 from ..core.errors import StructAlignError
 from ..core.files import write_text
-from ..core.progress import Progress, ProgressLine
 from ..train.methods.registry import load_method
 from ..train.runs.create import run_name
 from ..train.task_plan import SHUFFLED, Tasks, task_count

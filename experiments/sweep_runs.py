@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from ..cache.reader import FeatureCache
+from ..core.console import Progress
 from ..core.errors import StructAlignError
-from ..core.progress import Progress
 from ..core.ray_session import ray_session
 from ..evaluate.metrics import METRICS
 from ..evaluate.results import Results, StageResults, is_up_to_date, make_results

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.progress import Log, Progress
+from ..core.console import Log, Progress
 
 if TYPE_CHECKING:
     from ..cache.reader import FeatureCache

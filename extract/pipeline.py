@@ -12,9 +12,9 @@ from ..cache.catalog import Catalog
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.writer import CacheWriter, ClipOutcome
+from ..core.console import Log, Progress, ProgressLine, log_to_stderr
 from ..core.errors import StructAlignError
 from ..core.lease import Lease
-from ..core.progress import Log, Progress, ProgressLine, log_to_stderr
 from .datasets.dataset import Dataset
 from .datasets.registry import read_dataset
 from .datasets.subset import subset

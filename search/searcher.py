@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..cache.reader import FeatureCache
+from ..core.console import Log, log_to_stderr
 from ..core.errors import StructAlignError
-from ..core.progress import Log, log_to_stderr
 from ..train.gallery import Block, compare, fuse
 from ..train.model.similarity import directed_similarities, fusion_shares
 from ..train.model.towers import TextFeatures

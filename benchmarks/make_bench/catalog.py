@@ -15,7 +15,7 @@ from ...cache.layout import COMPLETE, TOKENS_INDEX
 from ...cache.reader import FeatureCache
 from ...cache.spec import CacheSpec
 from ...cache.writer import CacheWriter
-from ...core.files import sha256_of
+from ...core.hashing import sha256_of
 from ..parts.sentences import sentences
 from ..parts.table import Row, print_rows, seconds
 

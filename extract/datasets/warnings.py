@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from ...cache.catalog import Catalog, Clip, shared_captions
 from ...core.errors import StructAlignError
-from ...core.file_hashes import MISSING
+from ...core.hashing import MISSING
 
 
 def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:

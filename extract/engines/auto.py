@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ...backbones.stem import Stem
 from ...cache.catalog import Catalog, Clip
-from ...core.progress import Log
+from ...core.console import Log
 from ..worker import Batch, BatchOutcomes, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.child_import import child_python_path
 from ...core.errors import StructAlignError
+from ...core.processes import child_python_path
 from .errors import ClipError
 
 DECODER_PROCESS = "structalign.extract.video.decoder_process"

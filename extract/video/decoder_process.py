@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.termination import end_with_parent
+from ...core.processes import end_with_parent
 from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
 from .errors import ClipError

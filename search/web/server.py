@@ -9,8 +9,8 @@ from pathlib import Path
 import uvicorn
 
 from ... import open_cache, open_run
+from ...core.console import log_to_stderr
 from ...core.errors import StructAlignError
-from ...core.progress import log_to_stderr
 from .access import is_loopback
 from .app import make_app
 from .library import Library

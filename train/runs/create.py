@@ -6,8 +6,8 @@ from typing import Any
 
 from ...cache.reader import FeatureCache
 from ...core.configs import read_config
+from ...core.console import Log, log_to_stderr
 from ...core.device import resolve_device
-from ...core.progress import Log, log_to_stderr
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .folder import runs_folder

@@ -1,8 +1,8 @@
 """Growing a run: another cache's categories become its next tasks."""
 
 from ...cache.reader import FeatureCache
+from ...core.console import Log
 from ...core.errors import StructAlignError
-from ...core.progress import Log
 from ..task_plan import Tasks, unequal
 from .config import describe_part
 from .run import Run

@@ -1,4 +1,4 @@
-"""How far long work is, in calm lines."""
+"""Progress in few plain lines, messages that do not mix with it, and tables."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import termios
 import time
 
 import pytest
-from structalign.core.progress import ProgressLine
+from structalign.core.console import ProgressLine, text_table
 
 
 def test_ten_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_nothing_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 SHOWN_ON_A_TERMINAL = """
-from structalign.core.progress import ProgressLine, log_to_stderr
+from structalign.core.console import ProgressLine, log_to_stderr
 progress = ProgressLine("train", "epochs", quiet=False)
 progress(1, 4, "task 1, epoch 1 of 2, loss 2.0718, R@1 50.00 after zero-shot")
 progress(2, 4, "short")
@@ -103,3 +103,18 @@ def test_minutes_and_hours(monkeypatch: pytest.MonkeyPatch) -> None:
         progress(done, total)
         ends.append(progress.line.rpartition(", ")[2])
     assert ends[1:] == ["2 h 46 min left", "1 min 38 s left", "7 s left"]
+
+
+def test_a_table_is_as_wide_as_its_cells() -> None:
+    rows = [("name", "clips", "state"), ("msrvtt", 10_000, "complete"), ("x", None, "")]
+    assert text_table(rows, align="<><").splitlines() == [
+        "name    clips  state", "msrvtt  10000  complete", "x",
+    ]  # fmt: skip
+
+
+def test_the_last_alignment_holds_for_all_further_columns() -> None:
+    assert text_table([("a", 1, 20), ("b", 30, 4)], align="<>", gap=1) == "a  1 20\nb 30  4"
+
+
+def test_a_table_of_nothing_is_empty() -> None:
+    assert text_table([]) == ""

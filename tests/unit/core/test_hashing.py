@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from structalign.core import file_hashes
-from structalign.core.file_hashes import FileHashCache
+from structalign.core import hashing
+from structalign.core.hashing import FileHashCache
 
 
 def old(path: Path, body: bytes, age: float = 100) -> None:
@@ -18,13 +18,13 @@ def old(path: Path, body: bytes, age: float = 100) -> None:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
-    hash_ = file_hashes.sha256_of
+    hash_ = hashing.sha256_of
 
     def spy(path: Path) -> str:
         seen.append(path.name)
         return hash_(path)
 
-    monkeypatch.setattr(file_hashes, "sha256_of", spy)
+    monkeypatch.setattr(hashing, "sha256_of", spy)
     return seen
 
 

@@ -1,0 +1,75 @@
+"""sha256 of files, and a cache of hashes by path, size and modification time."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from .files import read_json, write_text
+
+MISSING = "missing"
+# Seconds: a file changed less than this before hashing may change again within one clock tick.
+SETTLED = 2.0
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FileHashCache:
+    """sha256 of the files below ``folder``, kept in a JSON file, so that no file is read twice.
+
+    A hash is valid while the file's size and modification time are unchanged. ``stored`` may be
+    deleted at any time.
+    """
+
+    def __init__(self, stored: Path, folder: Path) -> None:
+        self.stored, self.folder = stored, folder
+
+    def of(self, paths: Iterable[str]) -> dict[str, str]:
+        """Hash by path relative to the folder; "missing" where there is no plain file."""
+        cached = self._load()
+        stats = {path: _stat(self.folder / path) for path in dict.fromkeys(paths)}
+        changed = {path for path, now in stats.items() if cached.get(path, (0, 0, ""))[:2] != now}
+        todo = [path for path in stats if path in changed and stats[path] is not None]
+        began = time.time()
+        with ThreadPoolExecutor() as pool:
+            computed = pool.map(sha256_of, [self.folder / path for path in todo])
+            fresh = dict(zip(todo, computed, strict=True))
+        hashes = {
+            path: MISSING if now is None else fresh.get(path) or cached[path][2]
+            for path, now in stats.items()
+        }
+        settled = {
+            path: (*now, hashes[path])
+            for path, now in stats.items()
+            if now is not None and now[1] / 1e9 < began - SETTLED
+        }
+        if any(cached.get(path) != entry for path, entry in settled.items()):
+            self.stored.parent.mkdir(parents=True, exist_ok=True)
+            body = {"folder": str(self.folder), "files": {**cached, **settled}}
+            with suppress(IsADirectoryError):  # a folder of that name: hashes are not kept
+                write_text(self.stored, json.dumps(body))
+        return hashes
+
+    def _load(self) -> dict[str, tuple[int, int, str]]:
+        try:
+            body = read_json(self.stored)
+            if body["folder"] != str(self.folder):
+                return {}
+            rows = body["files"].items()
+            return {path: (int(size), int(at), str(digest)) for path, (size, at, digest) in rows}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def _stat(path: Path) -> tuple[int, int] | None:
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
