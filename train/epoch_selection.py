@@ -9,13 +9,13 @@ from .gallery import Block, Gallery
 from .methods.base import Method
 from .stream import Queries, TaskStream
 
-PATIENCE, FIRST_COUNTED = 5, 11  # released: the fifth epoch without a better score, from the 11th
+PATIENCE, FIRST_COUNTED = 5, 11  # the official code's
 
 
 class BestEpoch:
     """Keeps the parameters of the best epoch by a score; of equal ones the later.
 
-    ``heldout`` sees every epoch. ``reference`` scores on the test set and stops as the released
+    ``heldout`` sees every epoch. ``reference`` scores on the test set and stops as the official
     code does: at the fifth epoch, counted from the eleventh on, that is not above the best.
     """
 

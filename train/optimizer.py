@@ -1,4 +1,4 @@
-"""AdamW as in the released code's library, skipping experts that no caption chose."""
+"""AdamW as in the official code's library, skipping experts that no caption chose."""
 
 import math
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ def backbone(weights: dict[str, Tensor], prefix: str, cut: int) -> Backbone:
     )
 
 
-def released_gradients(
+def reference_gradients(
     method: CLIP4Clip, gradients: dict[str, Tensor]
 ) -> list[tuple[str, Tensor, Tensor]]:
     """(name, ours, theirs) of every trained parameter but the token embedding's unused rows."""

@@ -1,4 +1,4 @@
-"""A set of golden numbers recorded from the released code, and our model filled with its weights.
+"""A set of golden numbers recorded from the official code, and our model filled with its weights.
 
 Sizes are read from the files, so that any set of the format can be checked.
 """
@@ -16,7 +16,7 @@ from structalign.backbones.backbone import Backbone
 from structalign.backbones.identity import Preprocessing
 from structalign.evaluate.metrics import Ranks, recall
 from structalign.train.methods.registry import load_method
-from structalign.train.methods.structalign.released import StructAlignWithSlips
+from structalign.train.methods.structalign.official import OfficialStructAlign
 from structalign.train.model.adapters import GeneratorNoise
 from structalign.train.settings import MethodConfig
 from torch import Tensor
@@ -107,7 +107,7 @@ class Golden:
 
     def method(
         self, weights: dict[str, Tensor] | None = None, cut: int | None = None
-    ) -> StructAlignWithSlips:
+    ) -> OfficialStructAlign:
         """Our method with all of the set's weights; ``cut`` defaults to the first adapted block."""
         weights = weights or self.weights
         layers = self.config["vision"]["num_hidden_layers"]
@@ -116,7 +116,7 @@ class Golden:
         config = self.method_config
         blocks = min(layers - cut, layers - first)
         config = replace(config, options=replace(config.options, adapted_blocks=blocks))
-        method = StructAlignWithSlips(self.backbone(weights, cut), config, seed=0)
+        method = OfficialStructAlign(self.backbone(weights, cut), config, seed=0)
         method._grow(self.config["task_num"])
         method = method.double().eval()
         with torch.no_grad():
@@ -167,8 +167,8 @@ def clip_state(w: dict[str, Tensor], vision_layers: int, text_layers: int) -> di
     return state
 
 
-def released_order(ranks: Ranks) -> Tensor:
-    """Metrics in the order in which the released code's were recorded."""
+def official_order(ranks: Ranks) -> Tensor:
+    """Metrics in the order in which the official code's were recorded."""
     summary = ranks.summary()
     wanted = [
         summary["R@1"],
@@ -183,9 +183,9 @@ def released_order(ranks: Ranks) -> Tensor:
 
 
 def parts(name: str, experts: int) -> dict[str, Any]:
-    """Where the released parameters lie in ours.
+    """Where the official parameters lie in ours.
 
-    Released name -> index into the parameter called ``name``.
+    Official name -> index into the parameter called ``name``.
     """
     if name in ("etf_text", "etf_video"):
         return {f"{'etf_proj1' if name == 'etf_text' else 'etf_proj2'}.weight": ()}
@@ -215,7 +215,7 @@ def parts(name: str, experts: int) -> dict[str, Any]:
 
 
 def learnt_value(name: str, weights: dict[str, Tensor]) -> Tensor:
-    """The released weights of one of our parameters."""
+    """The official weights of one of our parameters."""
     kind = name.rsplit(".", 1)[-1]
     experts = sum(1 for key in weights if ".layers.0.self_attn.q_lora.lora_Bs." in key)
     found = [weights[theirs] for theirs in parts(name, experts)]
@@ -226,8 +226,8 @@ def learnt_value(name: str, weights: dict[str, Tensor]) -> Tensor:
     return torch.cat(found) if kind.startswith("qkv") else found[0]
 
 
-def split_like_released(name: str, value: Tensor, experts: int) -> dict[str, Tensor]:
-    """One of our tensors (a parameter or its gradient) cut into the released ones."""
+def split_like_official(name: str, value: Tensor, experts: int) -> dict[str, Tensor]:
+    """One of our tensors (a parameter or its gradient) cut into the official ones."""
     out = {}
     for theirs, index in parts(name, experts).items():
         out[theirs] = (
@@ -237,7 +237,7 @@ def split_like_released(name: str, value: Tensor, experts: int) -> dict[str, Ten
 
 
 class RecordedNoise(GeneratorNoise):
-    """Routing noise replayed in the released call order (layer by layer, q k v out).
+    """Routing noise replayed in the official call order (layer by layer, q k v out).
 
     No dropout in the recorded steps.
     """

@@ -6,7 +6,7 @@ import torch
 from structalign.backbones.backbone import Backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
-from structalign.train.methods.registry import make_config, method_class, method_names
+from structalign.train.methods.registry import build_method, make_config, method_names
 from structalign.train.model.adapters import FrameFusion, TextExperts
 from structalign.train.seeds import generator
 from structalign.train.settings import MethodConfig
@@ -27,7 +27,7 @@ def config_of(source: str, **values: Any) -> MethodConfig:
 def make_method(source: str, backbone: Backbone, tasks: int = 0, **values: Any) -> Method:
     """A method that has met ``tasks`` tasks."""
     config = config_of(source, **values)
-    method = method_class(config.source)(backbone, config, 0).eval()
+    method = build_method(config, backbone, 0).eval()
     if tasks and isinstance(method, AdaptedMethod):
         method._grow(tasks)
     return method

@@ -1,11 +1,11 @@
-"""Topic 1: both towers compute what the released code computes, from the tokens of every cut."""
+"""Topic 1: both towers compute what the official code computes, from the tokens of every cut."""
 
 import re
 
 import pytest
 import torch
 from helpers.golden import SLOTS, Golden, close
-from structalign.train.methods.structalign.released import released_words
+from structalign.train.methods.structalign.official import official_words
 from torch.nn import functional as F
 
 IO = "1_model_io"
@@ -65,7 +65,7 @@ def test_text_hidden_states(golden: Golden, path: str) -> None:
     ids, hidden = golden.get(IO, "input_ids"), golden.get(IO, f"text.{path}.last_hidden")
     projected = hidden @ golden.weights["clipmodel.text_projection.weight"].T
     close(projected[torch.arange(len(ids)), ids.argmax(-1)], golden.get(IO, f"text.{path}.global"))
-    words = released_words(ids)
+    words = official_words(ids)
     for row in range(len(ids)):
         close(
             projected[row][words[row]],
@@ -100,7 +100,7 @@ def test_gates_of_every_adapter(golden: Golden, path: str, monkeypatch: pytest.M
 
 def test_which_positions_are_words(golden: Golden) -> None:
     ids = golden.get(IO, "edge.input_ids")
-    assert torch.equal(released_words(ids).long(), golden.get(IO, "edge.is_word"))
+    assert torch.equal(official_words(ids).long(), golden.get(IO, "edge.is_word"))
 
 
 def test_edge_captions(golden: Golden) -> None:

@@ -1,4 +1,4 @@
-"""Topic 4: the released ETF matrix and the alignment losses, with gradients of the projections."""
+"""Topic 4: the official ETF matrix and the alignment losses, with gradients of the projections."""
 
 import torch
 from helpers.golden import Golden, close, close_gradient

@@ -28,7 +28,7 @@ def test_means_and_radii(golden: Golden) -> None:
 
 
 def test_a_draw_is_mean_plus_radius_times_noise(golden: Golden) -> None:
-    """With the released generator's noise the released draws come out.
+    """With the official generator's noise the official draws come out.
 
     Ours draws the same way from a generator of its own.
     """

@@ -1,14 +1,13 @@
-"""Topic 8.
+"""Topic 8: three whole training steps of the official code.
 
-Three whole training steps as released: losses, every gradient, and the optimizer's step with its
-skipped experts.
+Losses, every gradient, and the optimizer's step with its skipped experts.
 """
 
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_released
+from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_official
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
 from structalign.train.optimizer import build_optimizer, clip_gradients
 from structalign.train.schedule import learning_rate_factor
@@ -61,7 +60,7 @@ def run_step(golden: Golden, name: str) -> Step:
     gradients: dict[str, Tensor] = {}
     for ours, parameter in method.learnt().items():
         if parameter.grad is not None:
-            gradients |= split_like_released(ours, parameter.grad, golden.config["lora_nums"])
+            gradients |= split_like_official(ours, parameter.grad, golden.config["lora_nums"])
     towers = method.towers
     gradients |= {
         "clipmodel.visual_projection.weight": towers.video.projection.grad.T,  # type: ignore[union-attr]
@@ -71,13 +70,13 @@ def run_step(golden: Golden, name: str) -> Step:
     return Step(method, losses, total, gradients)
 
 
-def released_parameters(golden: Golden, method: StructAlign) -> dict[str, Tensor]:
-    """What is learnt, under the released names."""
+def official_parameters(golden: Golden, method: StructAlign) -> dict[str, Tensor]:
+    """What is learnt, under the official names."""
     experts = golden.config["lora_nums"]
     return {
         name: part
         for ours, p in method.learnt().items()
-        for name, part in split_like_released(ours, p.detach(), experts).items()
+        for name, part in split_like_official(ours, p.detach(), experts).items()
     }
 
 
@@ -104,20 +103,20 @@ def test_every_gradient(golden: Golden, name: str) -> None:
         for key in file
         if key.startswith((f"{name}.grad.", f"{name}.grad_notopt.")) and not key.endswith(".f64")
     ]:
-        released = key.split(".", 2)[2]
-        close_gradient(step.gradients[released], golden.get(FILE, key))
+        theirs = key.split(".", 2)[2]
+        close_gradient(step.gradients[theirs], golden.get(FILE, key))
         checked += 1
     assert checked > 10
-    flags = {released: flag[name] for released, flag in golden.manifest["parameters"].items()}
-    with_gradient = [released for released, flag in flags.items() if flag[2]]
+    flags = {theirs: flag[name] for theirs, flag in golden.manifest["parameters"].items()}
+    with_gradient = [theirs for theirs, flag in flags.items() if flag[2]]
     norms = golden.get(FILE, f"{name}.grad_norms")
     assert len(with_gradient) == len(norms)
-    for released, norm in zip(with_gradient, norms.tolist(), strict=True):
-        assert abs(float(step.gradients[released].norm()) - norm) <= 1e-4 * norm + 2e-6, released
-    absent = [released for released, flag in flags.items() if flag[0] and not flag[2]]
-    for released in absent:
-        assert released not in step.gradients or float(step.gradients[released].abs().max()) == 0, (
-            released
+    for theirs, norm in zip(with_gradient, norms.tolist(), strict=True):
+        assert abs(float(step.gradients[theirs].norm()) - norm) <= 1e-4 * norm + 2e-6, theirs
+    absent = [theirs for theirs, flag in flags.items() if flag[0] and not flag[2]]
+    for theirs in absent:
+        assert theirs not in step.gradients or float(step.gradients[theirs].abs().max()) == 0, (
+            theirs
         )
 
 
@@ -141,8 +140,7 @@ def test_step_of_the_optimizer(golden: Golden, name: str) -> None:
         lr_first=None,
     )
     before = {
-        released: part.clone()
-        for released, part in released_parameters(golden, step.method).items()
+        theirs: part.clone() for theirs, part in official_parameters(golden, step.method).items()
     }
     clip_gradients(list(step.method.parameters()), 1.0)
     factor = 0.0 if name == "t1" else 1.0
@@ -150,26 +148,26 @@ def test_step_of_the_optimizer(golden: Golden, name: str) -> None:
     build_optimizer(step.method.parameter_groups(), settings, False).step(
         learning_rate_factor(0, 50, 5 if name == "t1" else 0, "full_cosine")
     )
-    after = released_parameters(golden, step.method)
+    after = official_parameters(golden, step.method)
     for key in [
         key
         for key in golden.file(FILE)
         if key.startswith(f"{name}.after.") and not key.endswith(".f64")
     ]:
-        released = key.split(".", 2)[2]
-        expected = golden.get(FILE, key) - golden.weights[released]
-        assert torch.allclose(after[released] - before[released], expected, rtol=1e-3, atol=2e-9), (
-            released
+        theirs = key.split(".", 2)[2]
+        expected = golden.get(FILE, key) - golden.weights[theirs]
+        assert torch.allclose(after[theirs] - before[theirs], expected, rtol=1e-3, atol=2e-9), (
+            theirs
         )
     if name == "t2":
         skipped = [
-            released
-            for released, flag in golden.manifest["parameters"].items()
-            if flag["t2"][1] and not flag["t2"][2] and released in after
+            theirs
+            for theirs, flag in golden.manifest["parameters"].items()
+            if flag["t2"][1] and not flag["t2"][2] and theirs in after
         ]
         assert skipped
-        for released in skipped:
-            assert torch.equal(after[released], before[released]), released
+        for theirs in skipped:
+            assert torch.equal(after[theirs], before[theirs]), theirs
 
 
 def test_step_with_routing_noise(golden: Golden) -> None:

@@ -1,4 +1,4 @@
-"""Topic 9: the released learning-rate schedule."""
+"""Topic 9: the official learning-rate schedule."""
 
 import re
 

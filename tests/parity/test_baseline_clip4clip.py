@@ -1,8 +1,8 @@
-"""CLIP4Clip against the released code: embeddings, both means, loss, gradients, from any cut."""
+"""CLIP4Clip against CTVR's code: embeddings, both means, loss, gradients, from any cut."""
 
 import pytest
 import torch
-from helpers.baselines import arrays, backbone, needs_reference, released_gradients
+from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from structalign.train.losses import contrastive
@@ -45,7 +45,7 @@ def test_loss_and_every_gradient(file: dict[str, Tensor], cut: int) -> None:
     gradients = {
         f"g.{k.removeprefix('g_clip.')}": v for k, v in file.items() if k.startswith("g_clip.")
     }
-    checked = released_gradients(method, gradients)
+    checked = reference_gradients(method, gradients)
     assert len(checked) > 20
     for name, ours, theirs in checked:
         close_gradient(ours, theirs) if "in_proj_bias" not in name else close(ours, theirs)

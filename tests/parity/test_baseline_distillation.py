@@ -1,10 +1,10 @@
-"""VR-LwF and ZSCL against the released loss, and ZSCL's averaging of weights."""
+"""VR-LwF and ZSCL against the official loss, and ZSCL's averaging of weights."""
 
 import itertools
 
 import pytest
 import torch
-from helpers.baselines import arrays, backbone, needs_reference, released_gradients
+from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from structalign.backbones.stem import Stem
@@ -76,7 +76,7 @@ def test_losses_and_every_gradient(recorded: Files, name: str, cut: int) -> None
     close(sum(losses.values()), expected["loss"])
     text = {k: v for k, v in recorded["lwf"].items() if k.startswith("g.text_")}
     gradients = {**text, **{k: v for k, v in expected.items() if k.startswith("g.")}}
-    checked = released_gradients(method, gradients)
+    checked = reference_gradients(method, gradients)
     assert len(checked) > 20
     for parameter, ours, theirs in checked:
         close_gradient(ours, theirs) if "in_proj_bias" not in parameter else close(ours, theirs)

@@ -1,10 +1,10 @@
-"""LwF against the released code: embeddings, both terms of the loss, gradients, from any cut."""
+"""LwF against CTVR's code: embeddings, both terms of the loss, gradients, from any cut."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.baselines import arrays, backbone, needs_reference, released_gradients
+from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from structalign.train.losses import contrastive
@@ -58,7 +58,7 @@ def test_losses_and_every_gradient(recorded: dict[str, dict[str, Tensor]], cut: 
     close(losses["contrastive"], expected["contrastive"])
     close(losses["distillation"], expected["distill_rows"] + expected["distill_columns"])
     close(sum(losses.values()), expected["loss"])
-    checked = released_gradients(method, {k: v for k, v in expected.items() if k.startswith("g.")})
+    checked = reference_gradients(method, {k: v for k, v in expected.items() if k.startswith("g.")})
     assert len(checked) > 20
     for name, ours, theirs in checked:
         close_gradient(ours, theirs) if "in_proj_bias" not in name else close(ours, theirs)

@@ -82,6 +82,11 @@ class Method(nn.Module):
         self.task = 0
         self.generators: dict[str, Generator] = {}
 
+    @classmethod
+    def class_for(cls, options: Any) -> "type[Method]":
+        """The class that runs with ``options``; override where a subclass does for some."""
+        return cls
+
     # A task's life, called by the loop.
 
     def begin_task(self, task: "Task") -> None:

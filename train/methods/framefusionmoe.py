@@ -27,7 +27,7 @@ class FrameFusionMoEOptions(AdapterOptions):
 class FrameFusionMoE(AdaptedMethod):
     """NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new and stored old videos.
 
-    The stored videos are old tasks' training clips; as released, their test clips.
+    The stored videos are old tasks' training clips; in CTVR's code, their test clips.
     """
 
     Options = FrameFusionMoEOptions

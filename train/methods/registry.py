@@ -19,6 +19,7 @@ from ...core.errors import StructAlignError, unknown
 from ..settings import MethodConfig, TrainSettings, check_values, setting_names
 
 if TYPE_CHECKING:
+    from ...backbones.backbone import Backbone
     from .base import Method
 
 
@@ -90,6 +91,12 @@ def make_config(
     common = {key: value for key, value in checked.items() if key in setting_names(TrainSettings)}
     own = {key: value for key, value in checked.items() if key not in common}
     return MethodConfig(name, source, TrainSettings(**common), options(**own), file_hash)
+
+
+def build_method(config: MethodConfig, backbone: "Backbone", seed: int) -> "Method":
+    """A method before its first task, on the CPU."""
+    chosen = method_class(config.source).class_for(config.options)
+    return chosen(backbone, config, seed)
 
 
 def method_class(source: str) -> "type[Method]":

@@ -23,7 +23,7 @@ from ...core.files import write_text
 from ...core.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import ZERO_SHOT, Block, Gallery
 from ..methods.base import Method
-from ..methods.registry import method_class
+from ..methods.registry import build_method
 from ..settings import MethodConfig
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
@@ -226,8 +226,7 @@ class Run(RunFolder):
 
     def new_method(self) -> Method:
         """The method before task 1."""
-        config = self.method_config
-        method = method_class(config.source)(self.backbone, config, self.config["seed"])
+        method = build_method(self.method_config, self.backbone, self.config["seed"])
         return method.to(self.device).eval()
 
     def method_after(self, number: int) -> Method:

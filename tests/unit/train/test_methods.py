@@ -11,7 +11,14 @@ from structalign.backbones.backbone import Backbone, load_backbone
 from structalign.cache import StructAlignError
 from structalign.train.methods import adapted as adapted_module
 from structalign.train.methods.adapted import AdaptedMethod
-from structalign.train.methods.registry import load_method, make_config, method_class
+from structalign.train.methods.registry import (
+    build_method,
+    load_method,
+    make_config,
+    method_class,
+    method_names,
+)
+from structalign.train.methods.structalign.method import DEVIATIONS
 from structalign.train.model.adapters import TextExperts
 
 MINE = """
@@ -130,6 +137,20 @@ def test_a_setting_that_was_added_later_takes_its_default() -> None:
         make_config("finetune", "finetune", {"crp_weight": 1.0})
 
 
+@pytest.mark.parametrize("name", [n for n in method_names() if n.startswith("structalign")])
+def test_the_official_code_runs_where_an_option_asks_for_a_deviation(
+    backbone: Backbone, name: str
+) -> None:
+    """``structalign`` is the class that one reads; one deviation is enough for the other."""
+    is_official = name == "structalign-released"
+    kind = "OfficialStructAlign" if is_official else "StructAlign"
+    assert type(build_method(load_method(name, "demo", "demo"), backbone, 0)).__name__ == kind
+    for option in DEVIATIONS:
+        value = load_method("structalign-released", "actnet", "demo").as_json()[option]
+        changed = load_method("structalign", "demo", "demo", {option: value})
+        assert type(build_method(changed, backbone, 0)).__name__ == "OfficialStructAlign"
+
+
 def test_settings_for_several_methods_are_told_where_they_do_not_apply() -> None:
     config = load_method("zeroshot", "demo", "demo", {"crp_weight": 1, "epochs": 2})
     assert config.ignored == ("crp_weight",) and config.settings.epochs == 2
@@ -150,7 +171,7 @@ def test_a_file_of_ones_own(tmp_path: Path, backbone: Backbone) -> None:
     (tmp_path / "mine.yaml").write_text("base: finetune\ntrain: {pull: 0.75}\n")
     values = load_method(str(path), "demo", "demo")
     assert values.options.pull == 0.75 and values.settings.lr_text == 6e-4  # finetune's
-    method = method_class(config.source)(backbone, config, 0)
+    method = build_method(config, backbone, 0)
     assert isinstance(method, AdaptedMethod) and type(method).__name__ == "Mine"
     with pytest.raises(StructAlignError, match="unknown setting 'pul'; did you mean 'pull'"):
         load_method(str(path), "demo", "demo", {"pul": 1})

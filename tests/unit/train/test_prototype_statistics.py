@@ -1,4 +1,4 @@
-"""Where class prototypes come from: the path that was trained, or the released code's other one."""
+"""Where class prototypes come from: the path that was trained, or the official code's other one."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_ours_are_means_over_every_pair_on_the_trained_path(cache: FeatureCache)
         )
 
 
-def test_released_ones_are_routed_without_prototype_and_leave_the_incomplete_batch_out(
+def test_official_ones_are_routed_without_prototype_and_leave_the_incomplete_batch_out(
     cache: FeatureCache,
 ) -> None:
     method, task = second_task(cache, prototypes="released", batch=5)
@@ -67,7 +67,7 @@ def test_released_ones_are_routed_without_prototype_and_leave_the_incomplete_bat
     )
 
 
-def test_released_class_numbers_start_anew_in_every_task(cache: FeatureCache) -> None:
+def test_official_class_numbers_start_anew_in_every_task(cache: FeatureCache) -> None:
     method, _ = second_task(cache, prototype_labels="within_task")
     assert method.prototypes.labels.tolist() == [0, 1]
 

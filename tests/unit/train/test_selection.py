@@ -1,6 +1,6 @@
 """Which epoch is kept, by hand.
 
-Ties favour the later, and the released patience counts from the eleventh epoch on.
+Ties favour the later, and the official patience counts from the eleventh epoch on.
 """
 
 from types import SimpleNamespace

@@ -74,10 +74,10 @@ def test_held_out_clips_are_training_clips_that_are_not_trained_on(cache: Featur
     assert tuned.queries(1, ids).clips == searched.clips and tuned.coverage(2) == 1
 
 
-def test_the_released_loader_drops_the_remainder(cache: FeatureCache) -> None:
+def test_the_official_loader_drops_the_remainder(cache: FeatureCache) -> None:
     """Eight test clips a task in batches of five.
 
-    Released, three are neither queries nor candidates.
+    Official, three are neither queries nor candidates.
     """
     assert len(stream(cache).queries(1, ids).clips) == 8
     dropped = stream(cache, drop_last=True)

@@ -5,7 +5,7 @@ import torch
 from helpers.methods import make_method
 from structalign.backbones.backbone import load_backbone
 from structalign.train.methods.adapted import AdaptedMethod
-from structalign.train.methods.structalign.released import released_padding, released_words
+from structalign.train.methods.structalign.official import official_padding, official_words
 
 CAPTIONS = [
     "a red star",
@@ -35,14 +35,14 @@ def test_a_caption_alone_is_the_caption_in_a_batch(task: int | None) -> None:
         assert torch.allclose(alone.words[0, :length], together.words[row, :length], atol=1e-4)
 
 
-def test_released_padding_counts_as_words() -> None:
+def test_official_padding_counts_as_words() -> None:
     built, ids = model("released")
-    padded = released_padding(ids)
+    padded = official_padding(ids)
     longest = max(len(caption.split()) for caption in CAPTIONS)
     assert torch.equal(padded.argmax(-1), ids.argmax(-1))
     assert built.encode_texts(padded, 2).lengths.tolist() == [longest] * 3
     assert built.encode_texts(padded[:1], 2).lengths.tolist() == [len(CAPTIONS[0].split())]
-    assert int(released_words(ids)[0].sum()) == len(CAPTIONS[0].split())
+    assert int(official_words(ids)[0].sum()) == len(CAPTIONS[0].split())
     assert torch.allclose(
         built.encode_texts(padded, 2).text, built.encode_texts(ids, 2).text, atol=1e-4
     )

@@ -1,5 +1,5 @@
-"""StructAlign (SIGIR 2026): ``method.py`` as described, ``released.py`` with its code's slips."""
+"""StructAlign (SIGIR 2026): ``method.py`` as described, ``official.py`` as its code deviates."""
 
-from .released import StructAlignWithSlips
+from .method import StructAlign
 
-__all__ = ["StructAlignWithSlips"]
+__all__ = ["StructAlign"]

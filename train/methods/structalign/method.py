@@ -14,16 +14,21 @@ from ...seeds import generator
 from ...settings import MethodConfig
 from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
+from ..base import Method
 from .losses import etf_alignment, prototype_alignment, prototype_replay, relation_preserving
 from .prototypes import ClassPrototypes
 from .simplex import Kind, class_directions, grow_directions
+
+DEVIATIONS = (
+    "logits", "etf_projections", "words", "prototypes", "prototype_labels", "clip_scope",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class StructAlignOptions(AdapterOptions):
     """Weights of the losses, the teacher, and the directions of the classes.
 
-    The last six choose slips of the released code: ``released.py`` has them.
+    ``DEVIATIONS`` names the options that choose deviations of the official code.
     """
 
     crp_weight: float = 10.0
@@ -38,6 +43,11 @@ class StructAlignOptions(AdapterOptions):
     prototypes: Literal["trained_path", "released"] = "trained_path"
     prototype_labels: Literal["global", "within_task"] = "global"
     clip_scope: Literal["optimised", "all"] = "optimised"
+
+    @property
+    def deviates(self) -> bool:
+        """Whether an option asks for a deviation of the official code."""
+        return any(getattr(self, name) != getattr(StructAlignOptions, name) for name in DEVIATIONS)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,13 @@ class StructAlign(AdaptedMethod):
 
     Options = StructAlignOptions
     options: StructAlignOptions
+
+    @classmethod
+    def class_for(cls, options: StructAlignOptions) -> type[Method]:
+        """``OfficialStructAlign`` where an option asks for one of its deviations."""
+        from .official import OfficialStructAlign
+
+        return OfficialStructAlign if cls is StructAlign and options.deviates else cls
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)

@@ -81,7 +81,11 @@ def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
 
 
 def gaussian_frame(num_classes: int, dim: int, generator: Generator) -> Tensor:
-    """As released: unit columns of W S with Gaussian W, equiangular only roughly [C, dim]."""
+    """The official code's frame: unit columns of W S with Gaussian W, roughly equiangular.
+
+    Returns:
+        float32 [num_classes, dim].
+    """
     noise = torch.randn(dim, num_classes, generator=generator, device=generator.device).cpu()
     scale = (num_classes / (num_classes - 1)) ** 0.5
     frame = noise @ (scale * (torch.eye(num_classes) - 1 / num_classes))

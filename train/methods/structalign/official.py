@@ -1,6 +1,6 @@
-"""The released StructAlign code's slips, each chosen by an option. ``docs/protocol.md`` lists them.
+"""Where the official StructAlign code deviates from the paper; an option chooses each deviation.
 
-The method as described is ``method.py``; nothing here is needed to read it.
+``docs/protocol.md`` lists them. The method as described is ``method.py``, which needs nothing here.
 """
 
 import torch
@@ -17,14 +17,14 @@ from ...stream import Task
 from .method import StructAlign
 
 
-class StructAlignWithSlips(StructAlign):
-    """StructAlign, with those of the released slips that its options choose: by default none."""
+class OfficialStructAlign(StructAlign):
+    """StructAlign with those deviations of the official code that its options choose."""
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
         self.pads_together = self.options.words == "released"
         if self.options.clip_scope == "all":
-            # In no group, so never stepped nor cleared: their gradients pile up in the norm.
+            # In no optimizer group, so never updated nor cleared: the gradients add up in the norm.
             towers = self.towers
             for p in (towers.video.projection, towers.text.projection, towers.logit_scale):
                 p.requires_grad_(True)
@@ -33,24 +33,31 @@ class StructAlignWithSlips(StructAlign):
             self.etf_video.requires_grad_(False)
 
     def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
-        """The temperature is divided by the root of the batch's own size."""
+        """exp(tau) divided by the root of the batch's own size, with ``logits=batch``."""
         if self.options.logits == "fixed":
             return super().logit_factor(scale, pairs)
         return scale / pairs**0.5
 
     def project_prototypes(self, text: Tensor, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Text and video are swapped between the terms."""
+        """With ``etf_projections=fixed_swapped``, each side by the other's projection."""
         if self.options.etf_projections == "trained":
             return super().project_prototypes(text, video)
         return text @ self.etf_video.T, video @ self.etf_text.T
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The projections of the ETF loss stay as they were drawn."""
+        """Without the ETF loss's projections, unless ``etf_projections=trained``."""
         groups = super().parameter_groups()
         return groups if self.options.etf_projections == "trained" else groups[:-1]
 
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-        """Statistics come from another path, and labels lack the task's offset."""
+        """Class, unit text and unit video feature of each pair, as the options choose them.
+
+        ``prototypes=released`` routes without a task prototype; ``prototype_labels=within_task``
+        numbers the classes from 0 in every task.
+
+        Raises:
+            StructAlignError: ``prototypes=released`` and a task without a whole batch.
+        """
         if self.options.prototypes == "released":
             labels, text, video = self._unrouted_features(task)
         else:
@@ -61,7 +68,7 @@ class StructAlignWithSlips(StructAlign):
 
     @torch.no_grad()
     def _unrouted_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-        """Routed without a prototype, from one more epoch of batches, incomplete ones left out."""
+        """Features routed without a task prototype, of the whole batches of one more epoch."""
         size = self.settings.batch
         whole = [b for b in task.batches(self.settings.epochs) if len(b.ids) == size]
         if not whole:
@@ -76,9 +83,9 @@ class StructAlignWithSlips(StructAlign):
         return labels, pooled, torch.cat(videos)
 
     def tokenize(self, texts: list[str]) -> Tensor:
-        """Rows are filled up with the end id, which then counts as words."""
+        """Captions to token ids, int64 [n, L]; ``words=released`` pads with the end id."""
         ids = super().tokenize(texts)
-        return released_padding(ids) if self.options.words == "released" else ids
+        return official_padding(ids) if self.options.words == "released" else ids
 
     def text_features(
         self,
@@ -87,19 +94,23 @@ class StructAlignWithSlips(StructAlign):
         noise: Noise | None = None,
         visible: Tensor | None = None,
     ) -> TextFeatures:
-        """Padding counts as words, so a caption depends on its batch."""
+        """Captions by the route of ``task``; with ``words=released`` padding counts as words.
+
+        A caption's words then depend on the batch that pads it. ``visible``: bool [B, L], the
+        positions that may be attended to; by default those up to the end of the caption.
+        """
         if self.options.words == "real":
             return super().text_features(ids, task, noise)
         return self._padded_text(ids, self.experts, self.route(task, noise), visible)
 
     def by_route(self, ids: Tensor, route: Route) -> TextFeatures:
-        """The same for any route."""
+        """Captions by any route, with padding as ``words`` says."""
         if self.options.words == "real":
             return super().by_route(ids, route)
         return self._padded_text(ids, self.experts, route, None)
 
     def pretrained_text(self, ids: Tensor) -> TextFeatures:
-        """The same without experts."""
+        """Captions by the pre-trained tower, with padding as ``words`` says."""
         if self.options.words == "real":
             return super().pretrained_text(ids)
         return self._padded_text(ids, None, None, None)
@@ -116,21 +127,21 @@ class StructAlignWithSlips(StructAlign):
             visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
         x, end = self.towers.text(ids, experts, route, visible)
         place = torch.arange(ids.shape[1], device=ids.device)
-        is_word = released_words(ids)
+        is_word = official_words(ids)
         order = torch.where(is_word, place, ids.shape[1]).argsort(dim=1, stable=True)
         lengths = is_word.sum(1)
         words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, ids.shape[1] - 2)]
         return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
 
     def state(self) -> dict[str, Tensor]:
-        """With the gradients that are never cleared."""
+        """The method's state; ``clip_scope=all`` adds the gradients that are never cleared."""
         if self.options.clip_scope == "optimised":
             return super().state()
         gradients = {n: p.grad for n, p in self.named_parameters() if p.grad is not None}
         return {**super().state(), **{f"gradient.{name}": g for name, g in gradients.items()}}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore them too."""
+        """Restore what ``state`` gave, those gradients included."""
         plain = {n: value for n, value in state.items() if not n.startswith("gradient.")}
         for p in self.parameters():
             p.grad = None
@@ -141,13 +152,20 @@ class StructAlignWithSlips(StructAlign):
                 p.grad = None if gradient is None else gradient.to(p.device)
 
 
-def released_words(ids: Tensor) -> Tensor:
-    """Which ids are words: not the row's first id, not id 0, not the first end of text."""
+def official_words(ids: Tensor) -> Tensor:
+    """Which token ids count as words: none equal to the row's first or to 0, nor the first end.
+
+    Args:
+        ids: int64 [B, L].
+
+    Returns:
+        bool [B, L].
+    """
     place = torch.arange(ids.shape[1], device=ids.device)
     return (ids != ids[:, :1]) & (ids != 0) & (place != ids.argmax(-1)[:, None])
 
 
-def released_padding(ids: Tensor) -> Tensor:
-    """Rows filled up with their end id, as the released code's tokenizer does."""
+def official_padding(ids: Tensor) -> Tensor:
+    """Rows [B, L] padded with their end id, as the official code's tokenizer pads them."""
     after = torch.arange(ids.shape[1], device=ids.device) > ids.argmax(-1)[:, None]
     return torch.where(after, ids.amax(-1, keepdim=True), ids)
