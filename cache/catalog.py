@@ -1,12 +1,12 @@
-"""The catalog: a dataset's clips with captions, categories and splits, and the category order."""
+"""The catalog: clips with captions, categories and splits, and the order of the categories."""
 
 import hashlib
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -22,7 +22,8 @@ class Clip:
     """A video or a timed part of one.
 
     ``path`` is relative to the dataset's root. ``start`` and ``end`` are seconds, None for a whole
-    video. ``twin`` names the other clip of a motion pair: they differ in motion alone.
+    video. ``extra`` is what else a dataset says of it, by name; caches keep it, nothing here
+    reads it.
     """
 
     id: str
@@ -32,7 +33,7 @@ class Clip:
     captions: tuple[str, ...]
     start: float | None = None
     end: float | None = None
-    twin: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Catalog:
@@ -40,7 +41,7 @@ class Catalog:
 
     Raises:
         StructAlignError: no clips, an id that is used twice or unfit for a file name, a missing or
-            empty caption, an unknown split or category, or a time that is not a time.
+            empty caption, an unknown split or category, or times out of order.
     """
 
     clips: Sequence[Clip]
@@ -50,16 +51,16 @@ class Catalog:
         self._check_names()
         for clip in self.clips:
             self._check(clip)
-        _ = self._places
+        _ = self._indexes
 
     @property
     def ids(self) -> list[str]:
         """The clips' ids, in order."""
         return [clip.id for clip in self.clips]
 
-    def place(self, clip_id: str) -> int:
-        """A clip's place in the order. Raises KeyError."""
-        return self._places[clip_id]
+    def index(self, clip_id: str) -> int:
+        """The index of a clip in ``clips``. Raises KeyError."""
+        return self._indexes[clip_id]
 
     def count(self, split: Split) -> int:
         """How many clips a split has."""
@@ -72,15 +73,16 @@ class Catalog:
 
     def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
         """Clips of a split and some categories, in those categories' order."""
-        place = {name: index for index, name in enumerate(categories)}
-        chosen = [clip for clip in self.clips if clip.split == split and clip.category in place]
-        return sorted(chosen, key=lambda clip: place[clip.category])
+        rank = {name: index for index, name in enumerate(categories)}
+        chosen = [clip for clip in self.clips if clip.split == split and clip.category in rank]
+        return sorted(chosen, key=lambda clip: rank[clip.category])
 
     def hash(self) -> str:
         """sha256 over everything but the clips' paths and order."""
-        rows = sorted(
-            [c.id, c.category, c.split, list(c.captions), c.start, c.end, c.twin] for c in self
-        )
+        rows = [
+            [c.id, c.category, c.split, list(c.captions), c.start, c.end, _hashed(c.extra)]
+            for c in sorted(self, key=lambda clip: clip.id)
+        ]
         body = [self.dataset, self.categories, rows]
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -92,19 +94,19 @@ class Catalog:
         return len(self.clips)
 
     def __getitem__(self, clip_id: str) -> Clip:
-        return self.clips[self._places[clip_id]]
+        return self.clips[self._indexes[clip_id]]
 
     def __contains__(self, clip_id: str) -> bool:
-        return clip_id in self._places
+        return clip_id in self._indexes
 
     @cached_property
-    def _places(self) -> dict[str, int]:
+    def _indexes(self) -> dict[str, int]:
         ids = self.ids
-        places = {clip_id: place for place, clip_id in enumerate(ids)}
-        if len(places) != len(ids):
-            doubled = next(name for place, name in enumerate(ids) if places[name] != place)
+        indexes = {clip_id: index for index, clip_id in enumerate(ids)}
+        if len(indexes) != len(ids):
+            doubled = next(name for index, name in enumerate(ids) if indexes[name] != index)
             raise StructAlignError(f"two clips are called '{doubled}'; ids must differ")
-        return places
+        return indexes
 
     def _check_names(self) -> None:
         if not self.clips:
@@ -119,27 +121,33 @@ class Catalog:
         for name in self.categories:
             if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST:
                 raise StructAlignError(
-                    f"dataset '{self.dataset}': category {str(name)[:40]!r} is no name; "
+                    f"dataset '{self.dataset}': category {str(name)[:40]!r} is not a name; "
                     f"use at most {LONGEST} printable characters"
                 )
-        if len(self._known) != len(self.categories):
+        if len(self._category_set) != len(self.categories):
             raise StructAlignError(f"dataset '{self.dataset}' names a category twice in its order")
 
     def _check(self, clip: Clip) -> Clip:
-        """The same."""
-        if problem := next(_problems(clip, self._known), None):
+        """Return ``clip``. Raises StructAlignError."""
+        if problem := next(_problems(clip, self._category_set), None):
             raise StructAlignError(problem)
         return clip
 
     @cached_property
-    def _known(self) -> set[str]:
+    def _category_set(self) -> set[str]:
         return set(self.categories)
 
 
-def shared_captions(clips: Sequence[Clip]) -> str | None:
-    """How many test captions describe several clips, and what R@1 can reach; None where none do.
+def _hashed(extra: Mapping[str, str]) -> str | dict[str, str] | None:
+    """What the catalog's hash covers. Version 0.3 had no extra but ``twin``, and hashed it bare."""
+    return extra.get("twin") if extra.keys() <= {"twin"} else dict(sorted(extra.items()))
 
-    Of the clips that share a caption one alone is first, so each of its queries counts 1 / clips.
+
+def shared_captions(clips: Sequence[Clip]) -> str | None:
+    """How many test captions describe several clips, and the best R@1 still attainable.
+
+    Only one of n clips that share a caption can rank first, so each of its queries counts 1 / n.
+    None if no caption is shared.
     """
     counts = Counter(text for clip in clips for text in {text.strip() for text in clip.captions})
     queries = [counts[text.strip()] for clip in clips for text in clip.captions]
@@ -154,7 +162,7 @@ def shared_captions(clips: Sequence[Clip]) -> str | None:
 
 
 def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
-    """What is wrong with a clip, the first thing first."""
+    """What is wrong with a clip."""
     name, path = f"clip '{clip.id}'", clip.path
     if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id) or len(clip.id) > LONGEST:
         yield f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
@@ -170,6 +178,8 @@ def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
         yield f"{name} has no caption; every clip needs at least one"
     if any(not isinstance(text, str) or not text.strip() for text in clip.captions):
         yield f"{name} has an empty caption; fill it in or remove the row"
+    if not all(isinstance(text, str) for item in clip.extra.items() for text in item):
+        yield f"{name}: extra {clip.extra!r} must map texts to texts"
     for which, value in (("start", clip.start), ("end", clip.end)):
         number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
         if value is not None and not number:

@@ -18,7 +18,7 @@ import pyarrow.json
 from ..core.errors import StructAlignError
 from ..core.files import parse_json, read_bytes, write_bytes
 from .catalog import Catalog, Clip, Split
-from .catalog_json import as_texts
+from .catalog_json import as_texts, parse_extra
 from .layout import CATALOG
 
 LARGE = 100_000  # clips: building so many takes a second
@@ -34,9 +34,10 @@ SCHEMA = pa.schema(
         ),
         pa.field("start", pa.float64()),
         pa.field("end", pa.float64()),
-        pa.field("twin", pa.string()),
+        pa.field("extra", pa.string()),  # JSON, null if empty
     ]
 )
+SCHEMA_0_3 = SCHEMA.set(len(SCHEMA) - 1, pa.field("twin", pa.string()))
 
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
@@ -51,7 +52,7 @@ def write_catalog(folder: Path, catalog: Catalog) -> None:
 
 def _as_batch(clips: Sequence[Clip]) -> Any:
     """Goes through JSON: Arrow would import an installed pandas to convert Python objects."""
-    rows = "\n".join(json.dumps(asdict(clip)) for clip in clips).encode()
+    rows = "\n".join(json.dumps(_as_row(clip)) for clip in clips).encode()
     table = pa.json.read_json(
         pa.BufferReader(rows),
         pa.json.ReadOptions(use_threads=False, block_size=len(rows) + 1),
@@ -59,6 +60,11 @@ def _as_batch(clips: Sequence[Clip]) -> Any:
     )
     (batch,) = table.cast(SCHEMA).to_batches()
     return batch
+
+
+def _as_row(clip: Clip) -> dict[str, Any]:
+    row = asdict(clip)
+    return {**row, "extra": json.dumps(row["extra"]) if clip.extra else None}
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -91,12 +97,12 @@ def parse_catalog(body: bytes, where: object, large: int) -> Catalog:
 
 
 class _ColumnCatalog(Catalog):
-    """A catalog that stays columns."""
+    """A catalog of Arrow columns."""
 
     def __init__(self, body: bytes) -> None:
         with pa.ipc.open_file(pa.py_buffer(body)) as file:
             schema = file.schema
-            if not schema.equals(SCHEMA):
+            if not (schema.equals(SCHEMA) or schema.equals(SCHEMA_0_3)):
                 raise ValueError("it has other columns")
             batches = [file.get_batch(number) for number in range(file.num_record_batches)]
         for batch in batches:
@@ -128,12 +134,12 @@ class _ColumnCatalog(Catalog):
             for batch in self._batches
         ]
         parts = [batch.filter(mask) for batch, mask in zip(self._batches, masks, strict=True)]
-        place = {name: index for index, name in enumerate(categories)}
-        return sorted(_Clips(parts, self._check), key=lambda clip: place[clip.category])
+        rank = {name: index for index, name in enumerate(categories)}
+        return sorted(_Clips(parts, self._check), key=lambda clip: rank[clip.category])
 
 
 class _Clips(Sequence[Clip]):
-    """The clips of some record batches, made and checked each time that they are asked for."""
+    """The clips of some record batches, built and checked each time that they are asked for."""
 
     def __init__(self, batches: list[Any], check: Callable[[Clip], Clip]) -> None:
         self._batches, self._check = batches, check
@@ -147,18 +153,26 @@ class _Clips(Sequence[Clip]):
     @overload
     def __getitem__(self, index: slice) -> list[Clip]: ...
     def __getitem__(self, index: int | slice) -> Clip | list[Clip]:
-        places = range(len(self))[index]
-        if isinstance(places, range):
-            return [self[place] for place in places]
-        number = bisect_right(self._ends, places)
+        indexes = range(len(self))[index]
+        if isinstance(indexes, range):
+            return [self[index] for index in indexes]
+        number = bisect_right(self._ends, indexes)
         batch = self._batches[number]
         first = self._ends[number] - batch.num_rows
-        return self._made(batch.slice(places - first, 1))[0]
+        return self._build(batch.slice(indexes - first, 1))[0]
 
     def __iter__(self) -> Iterator[Clip]:
         for batch in self._batches:
-            yield from self._made(batch)
+            yield from self._build(batch)
 
-    def _made(self, rows: Any) -> list[Clip]:
-        made = [Clip(**{**row, "captions": tuple(row["captions"])}) for row in rows.to_pylist()]
-        return [self._check(clip) for clip in made]
+    def _build(self, rows: Any) -> list[Clip]:
+        return [self._check(_as_clip(row)) for row in rows.to_pylist()]
+
+
+def _as_clip(row: dict[str, Any]) -> Clip:
+    twin, text = row.pop("twin", None), row.pop("extra", None)
+    try:
+        extra = parse_extra(twin, parse_json(text) if text else {})
+    except (ValueError, TypeError) as error:
+        raise StructAlignError(f"clip '{row['id']}' in {CATALOG}: {error}") from error
+    return Clip(**{**row, "captions": tuple(row["captions"]), "extra": extra})

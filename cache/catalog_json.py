@@ -21,7 +21,11 @@ def parse_catalog_json(body: bytes, where: object) -> Catalog:
     try:
         content = parse_json(body.decode("utf-8"))
         clips = [
-            Clip(**{**row, "captions": as_texts(row["captions"]), "twin": _text(row.get("twin"))})
+            Clip(
+                captions=as_texts(row.pop("captions")),
+                extra=parse_extra(row.pop("twin", None), row.pop("extra", {})),
+                **row,
+            )
             for row in content["clips"]
         ]
         return Catalog(content["dataset"], as_texts(content["categories"]), clips)
@@ -36,7 +40,9 @@ def as_texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _text(value: object) -> str | None:
-    if not isinstance(value, str | None):
-        raise TypeError("a twin is not a clip id")
-    return value
+def parse_extra(twin: object, extra: object) -> dict[str, str]:
+    """A clip's extra from JSON; version 0.3 had ``twin`` instead. Raises TypeError."""
+    values = extra if twin is None else {"twin": twin}
+    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+        raise TypeError(f"extra {str(values)[:40]!r} does not map texts to texts")
+    return values

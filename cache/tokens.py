@@ -175,7 +175,7 @@ class TokenReader:
             with self.store.open(self._file(shard)) as file:
                 end = int(self._index(shard, file)[slot].sum())
                 file.read_into([stored], end - CHECKSUM)
-            checksums[self.table.catalog.place(view[0]), view[1]] = int.from_bytes(stored, "little")
+            checksums[self.table.catalog.index(view[0]), view[1]] = int.from_bytes(stored, "little")
         return checksums
 
     def _filled(self, shard: int) -> set[int]:
@@ -215,7 +215,7 @@ class TokenReader:
     def _is_written_for(self, view: View, checksum: int) -> bool:
         if self._checksums is None:
             return True
-        return int(self._checksums[self.table.catalog.place(view[0]), view[1]]) == checksum
+        return int(self._checksums[self.table.catalog.index(view[0]), view[1]]) == checksum
 
     def _index(self, shard: int, file: ByteRanges) -> Index:
         """A shard's index, read once while its file does not change. Raises BadShardError."""
@@ -226,7 +226,7 @@ class TokenReader:
         return cached[1]
 
     def _where(self, view: View) -> tuple[int, int]:
-        shard, clip = divmod(self.table.catalog.place(view[0]), SHARD_CLIPS)
+        shard, clip = divmod(self.table.catalog.index(view[0]), SHARD_CLIPS)
         return shard, clip * self.table.most + view[1]
 
     @staticmethod

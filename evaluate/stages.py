@@ -289,7 +289,7 @@ def _motion_pairs(
     """
     column = {(cache.fingerprint, clip.id): index for index, (cache, clip) in enumerate(clips)}
     own = [clips[index] for index in target.tolist()]
-    twins = [(cache.fingerprint, clip.twin or "") for cache, clip in own]
+    twins = [(cache.fingerprint, clip.extra.get("twin", "")) for cache, clip in own]
     rows = [row for row, twin in enumerate(twins) if twin in column]
     if not rows:
         return None

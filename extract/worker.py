@@ -72,7 +72,7 @@ class ClipWorker:
             with self.writer.shard(number, self.table) as shard:
                 for outcome, tokens in islice(extracted, len(clips)):
                     outcomes.append(outcome)
-                    slot = self.table.catalog.place(outcome.clip) % SHARD_CLIPS * self.table.most
+                    slot = self.table.catalog.index(outcome.clip) % SHARD_CLIPS * self.table.most
                     shard.put(slot, self.table.most, tokens)
             yield number, outcomes
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import zip_longest
 
-from ...cache.catalog import Catalog
+from ...cache.catalog import Catalog, Clip
 
 
 def subset(catalog: Catalog, limit: int) -> Catalog:
@@ -12,7 +12,13 @@ def subset(catalog: Catalog, limit: int) -> Catalog:
     dealt = [clip for layer in zip_longest(*piles) for clip in layer if clip is not None]
     chosen = {clip.id for clip in dealt[:limit]}
     kept = [clip for clip in catalog if clip.id in chosen]
-    clips = tuple(replace(c, twin=c.twin if c.twin in chosen else None) for c in kept)
+    left_out = set(catalog.ids) - chosen
+    clips = tuple(replace(clip, extra=_without(left_out, clip)) for clip in kept)
     present = {clip.category for clip in clips}
     categories = tuple(name for name in catalog.categories if name in present)
     return Catalog(catalog.dataset, categories, clips)
+
+
+def _without(left_out: set[str], clip: Clip) -> dict[str, str]:
+    """A clip's extra without what names a clip that was left out."""
+    return {name: value for name, value in clip.extra.items() if value not in left_out}

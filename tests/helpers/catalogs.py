@@ -14,7 +14,7 @@ CLIP = st.builds(
     captions=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
     start=st.none() | st.floats(0, 10),
     end=st.none() | st.floats(11, 1e9),
-    twin=st.none() | TEXT,
+    extra=st.dictionaries(st.sampled_from(["twin", "camera"]), TEXT, max_size=2),
 )
 CATALOGS = st.lists(CLIP, min_size=1, max_size=40, unique_by=lambda clip: clip.id).map(
     lambda clips: Catalog("test", CATEGORIES, clips)

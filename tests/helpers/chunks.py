@@ -11,12 +11,12 @@ from structalign.cache.tokens import SHARD_CLIPS
 
 def shard_of(cache: FeatureCache, clip: str) -> Path:
     """The file with a clip's chunks."""
-    return cache.path / "tokens" / f"c.{cache.catalog.place(clip) // SHARD_CLIPS}.0.0.0.0"
+    return cache.path / "tokens" / f"c.{cache.catalog.index(clip) // SHARD_CLIPS}.0.0.0.0"
 
 
 def slot_of(cache: FeatureCache, clip: str, view: int) -> int:
     """A view's place in its shard."""
-    return cache.catalog.place(clip) % SHARD_CLIPS * cache.views.most + view
+    return cache.catalog.index(clip) % SHARD_CLIPS * cache.views.most + view
 
 
 def flip(cache: FeatureCache, clip: str, view: int, byte: int = 100) -> None:

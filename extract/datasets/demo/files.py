@@ -55,7 +55,7 @@ def generate(
                 clip.category,
                 "train" if clip.split == "train" else "test",
                 clip.captions,
-                twin=clip.twin,
+                extra={"twin": clip.twin} if clip.twin else {},
             )
             for clip in clips
         ),

@@ -6,7 +6,7 @@ import pytest
 from structalign.cache import Catalog, Clip, StructAlignError
 
 CLIP = Clip("a", "a.mp4", "music", "train", ("a song",))
-OTHER = Clip("b", "a.mp4", "sports", "test", ("a goal",), 1.0, 2.5, "a")
+OTHER = Clip("b", "a.mp4", "sports", "test", ("a goal",), 1.0, 2.5, {"twin": "a"})
 
 
 def catalog(*clips: Clip) -> Catalog:
@@ -24,6 +24,7 @@ def catalog(*clips: Clip) -> Catalog:
         (replace(CLIP, id=""), "unfit for a file name"),
         (replace(CLIP, start=float("nan")), "must be seconds"),
         (replace(CLIP, start=3.0, end=3.0), "not after its start"),
+        (replace(CLIP, extra={"take": 2}), "must map texts to texts"),
     ],
 )
 def test_refused(clip: Clip, message: str) -> None:
@@ -39,7 +40,12 @@ def test_empty_and_doubled() -> None:
 
 
 def test_hash() -> None:
+    """Version 0.3 hashed the first literally, with a field ``twin`` of its own."""
     one = catalog(CLIP, OTHER)
+    assert one.hash() == "d122422462c27edbd0782aa5d88f9c0a225f07d8a7a736551a14032e8bb6c2aa"
+    more = [replace(OTHER, extra=extra) for extra in ({}, {"twin": "b"}, {"take": "a"})]
+    more.append(replace(OTHER, extra={"twin": "a", "take": "a"}))
+    assert len({catalog(CLIP, other).hash() for other in (OTHER, *more)}) == 5
     assert catalog(*reversed(one.clips)).hash() == one.hash()
     assert catalog(replace(CLIP, path="elsewhere.mp4"), OTHER).hash() == one.hash()
     assert catalog(replace(CLIP, captions=("another",)), OTHER).hash() != one.hash()

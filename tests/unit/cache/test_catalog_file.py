@@ -12,7 +12,7 @@ from helpers.catalogs import CATALOGS, CATEGORIES, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structalign.cache import Catalog, Clip, StructAlignError
-from structalign.cache.catalog_file import SCHEMA, parse_catalog, write_catalog
+from structalign.cache.catalog_file import SCHEMA, SCHEMA_0_3, parse_catalog, write_catalog
 from structalign.cache.layout import CATALOG as FILE
 
 WHERE = Path("a-cache")
@@ -44,10 +44,24 @@ def test_columns_answer_as_clips_do(
         assert columns.select(split, names) == catalog.select(split, names)
         assert columns.count(split) == catalog.count(split)
     assert [columns[name] for name in columns.ids] == list(catalog.clips)
-    assert [columns.place(clip.id) for clip in catalog] == list(range(len(catalog)))
+    assert [columns.index(clip.id) for clip in catalog] == list(range(len(catalog)))
     assert "no such clip" not in columns and columns.captions == catalog.captions
     assert columns.clips[-1] == catalog.clips[-1] and columns.clips[1:] == [*catalog.clips[1:]]
     assert columns.hash() == catalog.hash()
+
+
+@pytest.mark.parametrize("large", [0, 100])
+def test_the_column_twin_of_version_0_3(large: int) -> None:
+    clips = [
+        Clip("a", "a.mp4", "music", "test", ("x",), extra={"twin": "b"}),
+        Clip("b", "b.mp4", "music", "test", ("y",)),
+    ]
+    about = {"dataset": "test", "categories": '["music"]'}
+    schema, sink = SCHEMA_0_3.with_metadata(about), pa.BufferOutputStream()
+    rows = [{**asdict(clip), "twin": clip.extra.get("twin")} for clip in clips]
+    with pa.ipc.new_file(sink, schema) as file:
+        file.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+    assert list(parse_catalog(sink.getvalue().to_pybytes(), WHERE, large)) == clips
 
 
 def test_columns_over_several_record_batches(
@@ -80,7 +94,7 @@ def test_refused(large: int) -> None:
                 file.write_batch(pa.RecordBatch.from_pylist([row], schema))
         return parse_catalog(sink.getvalue().to_pybytes(), WHERE, large)
 
-    row = asdict(one)
+    row = {**asdict(one), "extra": None}
     assert list(parse([row])) == [one]
     with refused("other columns"):
         parse([row], pa.schema([*SCHEMA, pa.field("more", pa.string())]))
@@ -99,8 +113,11 @@ def test_refused(large: int) -> None:
         parse([row], dataset="../up")
     with pytest.raises(StructAlignError, match="must be relative"):
         list(parse([{**row, "path": "../../secret"}]))
+    for extra in ("[", "[1]", '{"take": 2}'):
+        with pytest.raises(StructAlignError, match=r"clip 'a' in catalog\.arrow: "):
+            list(parse([{**row, "extra": extra}]))
     with pytest.raises(StructAlignError, match="two clips are called 'a'"):
-        parse([row, row]).place("a")
+        parse([row, row]).index("a")
 
 
 def test_damaged_bytes(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_chunks_are_what_zarr_reads(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     train = [clip.id for clip in cache.catalog if clip.split == "train"]
     order = [train[5], train[0], train[5], train[9]]
-    array, places = cache.reader.array, [cache.catalog.place(clip) for clip in order]
+    array, places = cache.reader.array, [cache.catalog.index(clip) for clip in order]
     assert np.array_equal(cache.tokens(order, view=1), array.oindex[np.asarray(places), 1])
     both = cache.all_views(order)
     assert both.shape == (2, 4, 4, 37, 128) and np.array_equal(both[1], cache.tokens(order, view=1))
@@ -49,7 +49,7 @@ def test_however_many_read_the_first_bad_clip_is_named(
 ) -> None:
     cache = FeatureCache.open(copy)
     clips = [clip.id for clip in cache.catalog if clip.split == "train"]
-    places = [cache.catalog.place(clip) for clip in clips]
+    places = [cache.catalog.index(clip) for clip in clips]
     monkeypatch.setattr(Local, "readers", readers)
     assert np.array_equal(cache.tokens(clips), cache.reader.array.oindex[np.asarray(places), 0])
     for bad in (clips[-1], clips[-2]):

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from structalign.extract.datasets.demo.files import write_clip
+from structalign.extract.datasets.demo.files import VERSION, generate, write_clip
 from structalign.extract.datasets.demo.language import PLAIN_WORDS, SYNONYMS, vocabulary
 from structalign.extract.datasets.demo.looks import REVERSED
 from structalign.extract.datasets.demo.scene import render
@@ -17,6 +17,15 @@ from structalign.extract.datasets.demo.world import WorldClip, build_world
 @pytest.fixture(scope="module")
 def world() -> list[WorldClip]:
     return build_world(0)
+
+
+def test_the_catalogs_hash_is_that_of_version_0_3(tmp_path: Path) -> None:
+    """It is part of every demo cache's fingerprint."""
+    home = tmp_path / f"demo-v{VERSION}-seed0"
+    home.mkdir()
+    (home / "world.json").touch()  # the videos do not matter here
+    fingerprinted = generate(tmp_path, 0).hash()
+    assert fingerprinted == "2132036ccac41fde03c6d83f97768b5430f8fcb6b7862c9baa58d4b0c282250f"
 
 
 def test_counts(world: list[WorldClip]) -> None:
