@@ -104,7 +104,7 @@ def gates(groups: RunGroups) -> Section:
         "Gate values by vision block.", 4,
     )  # fmt: skip
     text = (
-        "The share of each block's attention that comes from the neighbouring frame after the last "
-        "task: alpha, which starts at 0."
+        "The weight of the neighbouring frame in each block's attention after the last task: "
+        "alpha, which starts at 0."
     )
     return Section("Frame fusion gates", text, figures=drawn(figure))

@@ -55,7 +55,7 @@ class FinishedRun:
 
     @property
     def _appended(self) -> list[dict[str, Any]]:
-        return list(self.config.get("parts") or [])[1:]
+        return list(self.config["parts"][1:])
 
     def _append_command(self, part: dict[str, Any]) -> str:
         sizes = ",".join(str(len(names)) for names in part["tasks"])
@@ -64,13 +64,13 @@ class FinishedRun:
 
     def _train_command(self) -> str:
         config, backbone = self.config, self.results["backbone"]["name"]
-        outside = config.get("file_hash") is not None
-        method = config["source"] if outside else config["method"]
+        is_own_file = config.get("file_hash") is not None
+        method = config["source"] if is_own_file else config["method"]
         parts = ["structalign", "train", "--cache", config["fingerprint"][:12], "--tasks"]
         tasks = config["tasks"] if isinstance(config["tasks"], list) else [config["tasks"]]
         parts += [",".join(map(str, tasks)), "--method", method, "--seed", str(config["seed"])]
         parts += ["--order", config["order"]] if config.get("order") else []
-        if outside:
+        if is_own_file:
             return shlex.join(parts)
         defaults = load_method(method, config["dataset"], backbone).as_json()
         for key, value in config["settings"].items():

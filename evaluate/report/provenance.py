@@ -34,7 +34,7 @@ def coverage(runs: Sequence[FinishedRun]) -> Section:
     """Clips that were evaluated, and those in quarantine."""
     rows, bad = [], set()
     for run in runs:
-        quarantined = run.results.get("quarantined", [])
+        quarantined = run.results["quarantined"]
         rows.append([run.name, f"{100 * run.results['coverage']:.1f}%", str(len(quarantined))])
         bad |= {(row["clip"], row["reason"], row["path"], row["message"]) for row in quarantined}
     tables = [Table(["run", "coverage", "quarantined"], rows)]

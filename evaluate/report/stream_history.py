@@ -43,9 +43,8 @@ def _cost(run: FinishedRun, stage: int) -> float | None:
 def _caches(groups: RunGroups) -> list[Table]:
     rows = []
     for run in groups.runs:
-        dates = [part.get("date") or "" for part in run.config.get("parts", [])]
-        for n, part in enumerate(run.results.get("parts", [])):
-            tasks = dict.fromkeys(str(part["tasks"][end]) for end in (0, -1))
+        for added, part in zip(run.config["parts"], run.results["parts"], strict=False):
+            tasks = " to ".join(dict.fromkeys(str(part["tasks"][end]) for end in (0, -1)))
             cache = f"{part['dataset']}, {part['fingerprint'][:12]}"
-            rows.append([run.name, cache, dates[n] if n < len(dates) else "", " to ".join(tasks)])
-    return [Table(["run", "cache", "added (UTC)", "tasks"], rows)] if rows else []
+            rows.append([run.name, cache, added.get("date") or "", tasks])
+    return [Table(["run", "cache", "added (UTC)", "tasks"], rows)]

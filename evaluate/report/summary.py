@@ -89,6 +89,6 @@ def _comparison(groups: RunGroups, best: str, bootstrap: MethodBootstrap) -> str
         else "more than chance explains"
     )
     return (
-        f"That is {number(abs(gap.value))} points {'above' if gap.value >= 0 else 'below'} the "
+        f"Its R@1 is {number(abs(gap.value))} points {'above' if gap.value >= 0 else 'below'} the "
         f"runner-up, {rival}{over} {bounds(gap)}, {verdict}; b{brackets}."
     )

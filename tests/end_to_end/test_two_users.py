@@ -71,6 +71,15 @@ class Lab:
         assert process.returncode in (0, 3), err
         return out
 
+    def kill_midway(self, user: int) -> None:
+        """Start an extraction and kill it once some tokens are staged."""
+        process = self.start(user)
+        while not list(self.root.glob("staging/*/tokens/c.*")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
 
 @pytest.fixture
 def lab(cli: Cli, videos: Path, tmp_path: Path) -> Lab:
@@ -79,12 +88,7 @@ def lab(cli: Cli, videos: Path, tmp_path: Path) -> Lab:
 
 def test_an_unfinished_cache_is_taken_over(lab: Lab) -> None:
     """Both were locked out for good: only its owner may change a file's mode."""
-    begun = lab.start(FIRST)
-    while not list(lab.root.glob("staging/*/tokens/c.*")):
-        assert begun.poll() is None, begun.communicate()
-        time.sleep(0.02)
-    begun.send_signal(signal.SIGKILL)
-    begun.communicate()
+    lab.kill_midway(FIRST)
     assert "32 of 32 clips" in lab.extract(SECOND)
     published = next(lab.root.glob("caches/*"))
     assert {path.stat().st_uid for path in (published, *published.rglob("*"))} == {SECOND}
@@ -114,12 +118,7 @@ main()
 )
 def test_killed_while_taking_over(lab: Lab, moment: tuple[str, str, str]) -> None:
     """What had been moved into a folder of its own was removed as foreign by the next try."""
-    begun = lab.start(FIRST)
-    while not list(lab.root.glob("staging/*/tokens/c.*")):
-        assert begun.poll() is None, begun.communicate()
-        time.sleep(0.02)
-    begun.send_signal(signal.SIGKILL)
-    begun.communicate()
+    lab.kill_midway(FIRST)
     line, environment, home = lab.line(SECOND)
     taking_over = subprocess.run(
         [*as_user(SECOND), sys.executable, "-c", KILLS_ITSELF, *moment, *line],

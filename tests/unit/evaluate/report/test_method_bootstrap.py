@@ -25,7 +25,7 @@ def run(folder: Path, method: str, seed: int, hits: int, cache: str = "aa") -> F
     answers_file(path, 1).write_text(
         "".join(json.dumps(result.to_json()) + "\n" for result in results)
     )
-    config = {"fingerprint": cache * 32, "seed": seed, "settings": {}}
+    config = {"fingerprint": cache * 32, "seed": seed, "settings": {}, "parts": [{}]}
     return FinishedRun(path, config, {"method": method, "categories": [["birds"]]}, {}, {})
 
 

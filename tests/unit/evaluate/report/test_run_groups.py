@@ -19,6 +19,7 @@ def run(
         "method": method,
         "dataset": "demo",
         "settings": {"epochs": 2, **settings},
+        "parts": [{}],
     }
     return FinishedRun(
         Path(path), config, {"method": method, "seed": seed, "backbone": {"name": "demo"}}, {}, {}
@@ -48,7 +49,7 @@ def test_a_run_and_its_copy_are_refused() -> None:
 def test_a_run_that_grew_is_no_seed_of_one_that_did_not() -> None:
     grown = run("b", 1)
     later = {"fingerprint": "cc" * 32, "tasks": [["x", "y"], ["z"]]}
-    grown.config["parts"] = [{}, later]
+    grown.config["parts"].append(later)
     shuffled = run("c", 2)
     shuffled.config["order"] = "shuffled:1"
     assert len(group_runs([run("a", 0), grown, shuffled]).by_method) == 3
