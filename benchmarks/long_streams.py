@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from ..evaluate.report.charts import line_chart, standalone
-from ..evaluate.stages import StageEvaluator
 from ..experiments.driver import train_and_measure
 from ..search.searcher import Searcher
 from ..train.gallery import Block, Gallery
@@ -52,9 +51,9 @@ def measure(tasks: int, folder: Path) -> list[dict[str, float]]:
 
 def evaluation(run: Run, tasks: int) -> dict[str, float]:
     """Seconds of scoring all captions by all paths, and by one, and of a query."""
-    method, evaluator = run.method_after(tasks), StageEvaluator(run)
-    evaluator.arrive(tasks, method)
-    gallery, ids = run.gallery(tasks), torch.cat([q.ids for q in evaluator.queries])
+    method, gallery = run.method_after(tasks), run.gallery(tasks)
+    queries = [run.stream.queries(task, method.tokenize) for task in range(1, tasks + 1)]
+    ids = torch.cat([q.ids for q in queries])
     embeddings = torch.cat([block.embeddings for block in gallery.blocks])
     joined = Gallery([Block(tasks, tuple(gallery.clips), embeddings)])
     searcher = Searcher(Run.open(run.path, run.cache, device="cpu"))

@@ -30,8 +30,8 @@ def evaluate(run: "Run | str | Path") -> "Results":
         StructAlignError: no run, no finished task, or its cache is missing.
     """
     from ..train.runs.run import Run
+    from .records import measure_stages
     from .results import save_results
-    from .stages import measure_stages
 
     opened = run if isinstance(run, Run) else Run.open(run)
     for stage in measure_stages(opened):

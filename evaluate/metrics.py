@@ -1,13 +1,15 @@
-"""Ranks, and the registry of metrics: one row a metric, read by results, console, report, sweep."""
+"""Ranks, and the registry of metrics: one row each, read by results, console, report and sweep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from ..cache.catalog import Clip
 from ..core.errors import StructAlignError
+from .twins import told_apart
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,32 @@ METRICS = (
     Metric("MedR", rank, is_higher_better=False, scale=1, summarise=partial(torch.quantile, q=0.5)),
     Metric("MeanR", rank, is_higher_better=False, scale=1),
 )
+
+
+@dataclass(frozen=True)
+class ScoreMetric:
+    """A figure of a stage's scores, over the clips of a dataset that brings it.
+
+    Attributes:
+        name: its key in a stage of ``results.json`` and its column in a sweep.
+        function: of scores [T, V], targets [T], and each column's cache and clip, to values by
+            name; None where no clip has what it needs.
+        value: which of the values stands in a sweep's column.
+        sentence: the values in the printed table, by name.
+    """
+
+    name: str
+    function: Callable[[Tensor, Tensor, Sequence[tuple[str, Clip]]], Mapping[str, float] | None]
+    value: str
+    sentence: str
+
+
+SCORE_METRICS = (
+    ScoreMetric(
+        "twins", told_apart, "told_apart",
+        "motion twins told apart: {told_apart:.1f}% of {captions} (chance 50)",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from .matrix import (
     task_average,
     task_matrices,
 )
-from .metrics import METRICS
+from .metrics import METRICS, SCORE_METRICS
 
 if TYPE_CHECKING:
     from ..train.runs.run import Run
 
 FILE, STATE = "results.json", "evaluated.json"
-OVERALL = ("t2v", "v2t", "ties", "twins", "queries", "clips")
+OVERALL = ("t2v", "v2t", "ties", "queries", "clips")
 COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 
 
@@ -34,13 +34,13 @@ class StageResults:
     ``t2v`` and ``v2t``: every metric of the registry; None, as all that is over old tasks, at a
     stage that ``eval_every`` leaves out. ``zero_shot``: ``t2v`` of the
     pre-trained model over the same clips. ``BWF``, ``BWT`` and ``FWT``: points, None before task 2.
+    ``of_scores``: the metrics that a dataset brings, None where no clip has what they need.
     """
 
     stage: int
     t2v: dict[str, float] | None
     v2t: dict[str, float] | None
     ties: dict[str, int] | None
-    twins: dict[str, float] | None
     queries: int
     clips: int
     BWF: float | None
@@ -52,6 +52,13 @@ class StageResults:
     zero_shot: dict[str, float] | None
     geometry: dict[str, Any] | None
     seconds: float
+    of_scores: dict[str, dict[str, float] | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; each metric of the scores under its own name."""
+        values = asdict(self)
+        of_scores = values.pop("of_scores")
+        return {**values, **of_scores}
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,8 @@ class Results:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in ``results.json``."""
-        return asdict(self)
+        stages = [stage.to_json() for stage in self.stages]
+        return {**asdict(self), "stages": stages, "final": stages[-1], "zero_shot": stages[0]}
 
 
 def make_results(run: "Run") -> Results:
@@ -128,6 +136,7 @@ def make_results(run: "Run") -> Results:
             zero_shot=stage.get("zero_shot", zero_shot)["t2v"],
             geometry=stage["geometry"],
             seconds=stage["seconds"],
+            of_scores={metric.name: stage.get(metric.name) for metric in SCORE_METRICS},
         )
         for index, stage in enumerate([start, *recorded])
     ]

@@ -24,7 +24,7 @@ import torch
 
 from ..cache.reader import FeatureCache
 from ..core.files import read_json, write_text
-from ..evaluate.intervals import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
+from ..evaluate.bootstrap import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.charts import line_chart, standalone
 from ..evaluate.results import read_results
 from ..extract import extract

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from ..core.console import Log, Progress
+from ..evaluate.evaluator import Evaluator, Record
+from ..evaluate.records import add_earlier_tasks, is_whole_stage, missing_stages
 from ..evaluate.results import Results, save_results
-from ..evaluate.stages import Record, StageEvaluator, is_whole_stage, missing_stages
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream
 from ..train.runs.run import Run
 
@@ -16,14 +17,15 @@ def measure_training(
     run: Run, until: int | None = None, checkpoint_every: float = 60.0
 ) -> Iterator[EpochDone | Record]:
     """Train a run and measure it: yields epochs, and what is known of each finished stage."""
-    evaluator, last = StageEvaluator(run), min(until or len(run.stream), len(run.stream))
+    evaluator, last = Evaluator(run.stream), min(until or len(run.stream), len(run.stream))
     yield from missing_stages(run, last)
     for event in train_stream(run, until, checkpoint_every):
         if isinstance(event, TaskArrived):
-            evaluator.arrive(event.task, event.method, event.zero_shot)
+            add_earlier_tasks(evaluator, run, event.task, event.method)
+            evaluator.arrive(event.method, event.zero_shot)
         elif isinstance(event, TaskLearnt):
             is_whole = is_whole_stage(run, event.task, last)
-            stage = evaluator.stage(event.task, event.method, is_whole)
+            stage = evaluator.stage(event.method, event.gallery, is_whole)
             run.save_stage(stage)
             yield stage
         else:

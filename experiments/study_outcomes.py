@@ -17,7 +17,7 @@ import torch
 
 from ..core.errors import StructAlignError
 from ..core.files import write_bytes
-from ..evaluate.intervals import FIGURES, Outcomes
+from ..evaluate.bootstrap import FIGURES, Outcomes
 
 FACTS = b"structalign"
 KEYS = ("conflict", "world", "cache", "seed", "method")

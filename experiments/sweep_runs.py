@@ -15,7 +15,7 @@ from ..cache.reader import FeatureCache
 from ..core.console import Progress
 from ..core.errors import StructAlignError
 from ..core.ray_session import ray_session
-from ..evaluate.metrics import METRICS
+from ..evaluate.metrics import METRICS, SCORE_METRICS, ScoreMetric
 from ..evaluate.results import Results, StageResults, is_up_to_date, make_results
 from ..train.loop import CHECKPOINT_EVERY
 from ..train.runs.create import create_run
@@ -30,13 +30,17 @@ def _of_metric(name: str) -> Callable[[StageResults], float | None]:
     return lambda final: (final.t2v or {}).get(name)
 
 
+def _of_scores(metric: ScoreMetric) -> Callable[[StageResults], float | None]:
+    return lambda final: (final.of_scores[metric.name] or {}).get(metric.value)
+
+
 FIGURES: dict[str, Callable[[StageResults], float | None]] = {
     **{metric.name: _of_metric(metric.name) for metric in METRICS},
     "BWF": lambda final: final.BWF_stored,
     "BWF re-enc.": lambda final: final.BWF_reencoded,
     "FWT": lambda final: final.FWT,
     "task_average": lambda final: final.task_average,
-    "twins": lambda final: final.twins["told_apart"] if final.twins else None,
+    **{metric.name: _of_scores(metric) for metric in SCORE_METRICS},
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from ..intervals import Interval
+from ..bootstrap import Interval
 from ..metrics import METRICS
 from .finished_runs import HEADLINE, FinishedRun
 from .formatting import number, spread, with_bounds

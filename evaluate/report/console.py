@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from ..metrics import METRICS
+from ..metrics import METRICS, SCORE_METRICS
 
 WIDTH = 80  # characters
 IN_A_ROW = 11  # tasks: a line of 75 characters
@@ -58,11 +58,9 @@ def results_table(results: dict[str, Any]) -> str:
             f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {again}{transfer} "
             "(all within the task)"
         )
-    if final["twins"]:
-        lines.append(
-            f"motion twins told apart: {final['twins']['told_apart']:.1f}% of "
-            f"{final['twins']['captions']} (chance 50)"
-        )
+    for metric in SCORE_METRICS:
+        if values := final.get(metric.name):
+            lines.append(metric.sentence.format(**values))
     if results["ties"]:
         lines.append(f"{results['ties']} queries tie; they count with their expected rank")
     return "\n".join(part for line in [*lines, *results.get("warnings", [])] for part in _fit(line))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from ..intervals import Interval
+from ..bootstrap import Interval
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -3,7 +3,7 @@
 import torch
 
 from ...core.errors import StructAlignError
-from ..intervals import Interval, Outcomes, PairedBootstrap, read_outcomes
+from ..bootstrap import Interval, Outcomes, PairedBootstrap, read_outcomes
 from .run_groups import RunGroups
 
 RunKey = tuple[str, str]  # cache and seed

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.methods import make_method
 from structalign.backbones.backbone import load_backbone
-from structalign.evaluate.diagnostics import class_cosines, drift
+from structalign.evaluate.geometry import class_cosines, drift
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.structalign.simplex import simplex_etf
 from structalign.train.seeds import generator

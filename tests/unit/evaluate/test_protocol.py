@@ -1,39 +1,20 @@
-"""Scores of a stage.
-
-The same in pieces as at once, for a pair alone as in a crowd; fresh blocks take the place of stored
-ones.
-"""
+"""Scores of a stage: tiling and company change nothing, re-encoded blocks replace stored ones."""
 
 from dataclasses import replace
 
 import pytest
 import torch
+from helpers.galleries import TEXTS, random_frames, three_tasks
 from helpers.methods import adapted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structalign.backbones.backbone import load_backbone
 from structalign.evaluate.protocol import stage_scores
-from structalign.evaluate.zero_shot import ZeroShotScores
-from structalign.train.gallery import Block, Gallery
+from structalign.train.gallery import Gallery
 from structalign.train.methods import base
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.model import similarity, towers
 from structalign.train.model.similarity import global_similarity, word_frame_similarity
-from structalign.train.stream import Queries
-from torch import Tensor
-from torch.nn import functional as F
-
-TEXTS = [
-    "a red star", "there is a small hollow green circle at the top left on striped grey ground",
-    "a cross", "two blue rings",
-    "look at a large yellow square that moves to the right", "a star and a ring",
-]  # fmt: skip
-
-
-def frames(count: int, dim: int, seed: int) -> Tensor:
-    return F.normalize(
-        torch.randn(count, 3, dim, generator=torch.Generator().manual_seed(seed)), dim=-1
-    )
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +22,8 @@ def learnt() -> AdaptedMethod:
     return adapted(load_backbone("demo", "demo"), 3)
 
 
-def tasks(method: AdaptedMethod) -> tuple[Gallery, list[Queries]]:
-    ids = load_backbone("demo", "demo").tokenizer()(TEXTS)
-    parts = [slice(0, 2), slice(2, 3), slice(3, 6)]
-    queries = [
-        Queries(tuple(TEXTS[part]), ids[part], torch.arange(len(TEXTS[part]))) for part in parts
-    ]
-    dim = method.towers.dim
-    blocks = [Block(n + 1, q.clips, frames(len(q.clips), dim, n)) for n, q in enumerate(queries)]
-    return Gallery(blocks), queries
-
-
 def test_pieces_equal_the_whole(learnt: AdaptedMethod, monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery, queries = tasks(learnt)
+    gallery, queries = three_tasks(learnt)
     whole = stage_scores(learnt, gallery, queries).stored
     monkeypatch.setattr(similarity, "CPU_TILE", (1, 1))  # one text, one video
     encode = towers.encode_by_length
@@ -64,7 +34,7 @@ def test_pieces_equal_the_whole(learnt: AdaptedMethod, monkeypatch: pytest.Monke
 
 def test_each_block_is_compared_by_its_own_path(learnt: AdaptedMethod) -> None:
     """A column of task p comes from the captions encoded with prototype p, whoever's they are."""
-    gallery, queries = tasks(learnt)
+    gallery, queries = three_tasks(learnt)
     text = [learnt.encode_texts(torch.cat([q.ids for q in queries]), task) for task in (1, 2, 3)]
     pairs = list(zip(gallery.blocks, text, strict=True))
     word_frame = torch.cat(
@@ -87,8 +57,8 @@ def test_each_block_is_compared_by_its_own_path(learnt: AdaptedMethod) -> None:
 def test_a_reencoded_block_replaces_the_stored_one_for_its_own_captions_alone(
     learnt: AdaptedMethod,
 ) -> None:
-    gallery, queries = tasks(learnt)
-    fresh = replace(gallery.blocks[1], embeddings=frames(1, learnt.towers.dim, 99))
+    gallery, queries = three_tasks(learnt)
+    fresh = replace(gallery.blocks[1], embeddings=random_frames(1, learnt.towers.dim, 99))
     scores = stage_scores(learnt, gallery, queries, {2: fresh})
     assert torch.equal(scores.stored, stage_scores(learnt, gallery, queries).stored)
     other = Gallery([gallery.blocks[0], fresh, gallery.blocks[2]])
@@ -108,11 +78,9 @@ def test_a_reencoded_block_replaces_the_stored_one_for_its_own_captions_alone(
 def test_a_pair_scores_the_same_in_any_company(
     learnt: AdaptedMethod, texts: list[int], videos: list[int], data: st.DataObject
 ) -> None:
-    """Word-frame and global similarity of one caption and one video do not depend on what stands
-    beside them.
-    """
+    """Similarities of one caption and one video do not depend on the others in the batch."""
     ids = load_backbone("demo", "demo").tokenizer()(TEXTS)
-    gallery = frames(7, learnt.towers.dim, 5)
+    gallery = random_frames(7, learnt.towers.dim, 5)
     crowd = learnt.encode_texts(ids[texts], 2)
     t, v = data.draw(st.integers(0, len(texts) - 1)), data.draw(st.integers(0, len(videos) - 1))
     alone = learnt.encode_texts(ids[texts[t]][None], 2)
@@ -131,36 +99,3 @@ def test_a_pair_scores_the_same_in_any_company(
         )
         < 3e-5
     )
-
-
-def test_zero_shot_scores_that_grow_are_the_scores_of_each_stage(learnt: AdaptedMethod) -> None:
-    gallery, queries = tasks(learnt)
-    growing, zero_shot = ZeroShotScores(), learnt.pretrained
-    for count, (block, own) in enumerate(zip(gallery.blocks, queries, strict=True), 1):
-        growing.add(zero_shot, own, block)
-        wanted = stage_scores(zero_shot, Gallery(gallery.blocks[:count]), queries[:count])
-        assert torch.allclose(growing.all(), wanted.stored, atol=1e-5)
-        assert torch.allclose(growing.texts(), wanted.text, atol=1e-5)
-        rows, columns = len(own.ids), len(block.clips)
-        assert torch.allclose(growing.newest(), wanted.stored[-rows:, -columns:], atol=1e-5)
-        alone = stage_scores(zero_shot, Gallery([block]), [own]).stored
-        assert torch.allclose(growing.alone(), alone, atol=1e-5)
-
-
-def test_zero_shot_encodes_every_caption_once(
-    learnt: AdaptedMethod, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded: list[int] = []
-    encode = base.encode_by_length
-
-    def counted(work: object, ids: Tensor, *rest: object, **more: object) -> object:
-        encoded.append(len(ids))
-        return encode(work, ids, *rest, **more)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(base, "encode_by_length", counted)
-    gallery, queries = tasks(learnt)
-    growing = ZeroShotScores()
-    for block, own in zip(gallery.blocks, queries, strict=True):
-        growing.add(learnt.pretrained, own, block)
-        growing.all()
-    assert sum(encoded) == len(TEXTS)

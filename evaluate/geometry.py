@@ -1,4 +1,4 @@
-"""Diagnostics: angles between the classes, and how far old tasks drift."""
+"""Geometry of the embeddings: angles between classes, and the drift of old tasks."""
 
 from typing import Any
 
@@ -10,10 +10,16 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def class_cosines(features: Tensor, labels: Tensor) -> dict[str, Any] | None:
-    """Cosines between centred class means of ``features`` [M, D], against the ideal simplex.
+    """Cosines between the centred means of C classes, compared with a simplex.
 
-    Quantiles, the ideal -1 / (C - 1), and the root mean square deviation from it. None for fewer
-    than three classes, which always lie ideally.
+    Args:
+        features: float [M, D].
+        labels: int64 [M], the class of each.
+
+    Returns:
+        ``classes`` (C), ``ideal`` (-1 / (C - 1), the simplex's cosine), ``deviation`` (root mean
+        square from it) and ``quantiles`` of the cosines; None for fewer than three classes, which
+        always form a simplex.
     """
     means = torch.stack([features[labels == label].mean(0) for label in labels.unique()])
     count = len(means)
@@ -32,6 +38,6 @@ def class_cosines(features: Tensor, labels: Tensor) -> dict[str, Any] | None:
     }
 
 
-def drift(stored: Tensor, fresh: Tensor) -> float:
-    """Mean cosine of a task's embeddings [V, N, D], stored and encoded again; 1 is none."""
-    return float(F.cosine_similarity(stored.cpu(), fresh.cpu(), dim=-1).mean())
+def drift(stored: Tensor, reencoded: Tensor) -> float:
+    """Mean cosine of a task's embeddings [V, N, D], stored and encoded again; 1 is no drift."""
+    return float(F.cosine_similarity(stored.cpu(), reencoded.cpu(), dim=-1).mean())
