@@ -25,8 +25,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 from torchvision.transforms.v2 import functional as V
 
-from ..extract.datasets.demo.language import FILLERS, PLAIN, PLAIN_WORDS, caption, vocabulary
-from ..extract.datasets.demo.looks import (
+from ..extract.datasets.demo.attributes import (
     COLOURS,
     CORNERS,
     GROUNDS,
@@ -36,6 +35,7 @@ from ..extract.datasets.demo.looks import (
     SIZES,
     TEXTURES,
 )
+from ..extract.datasets.demo.language import FILLERS, PLAIN, PLAIN_WORDS, caption, vocabulary
 from ..extract.datasets.demo.scene import Scene, render
 from ..train.model.similarity import word_frame_similarity
 

@@ -13,7 +13,7 @@ from ..cache.spec import SCHEMA, CacheSpec, hash_sources
 from ..core.errors import StructAlignError
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
-from .video.rule import decoder_rule
+from .video.decoder_version import decoder_version
 
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone
@@ -52,7 +52,7 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         view_scale=views.scale,
         view_flip=views.flip,
         preprocessing=backbone.preprocessing.as_json(),
-        decoder=decoder_rule(),
+        decoder=decoder_version(),
     )
     return Plan(spec, hashes, loaded)
 

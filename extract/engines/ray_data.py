@@ -20,7 +20,7 @@ from ...core.device import prepare_cpu
 from ...core.errors import StructAlignError
 from ...core.permissions import open_to_group
 from ...core.ray_session import ray_session
-from ..video.rule import decoder_rule
+from ..video.decoder_version import decoder_version
 from ..worker import Batch, BatchOutcomes, ClipWorker, WorkerConfig
 
 ATTEMPTS = 3  # tries of a batch whose worker died, and starts of Ray Data when that does not help
@@ -40,7 +40,7 @@ class RayWorker:
                 "cache root"
             )
         open_to_group(config.folder)
-        if (decoder := decoder_rule()) != config.decoder:
+        if (decoder := decoder_version()) != config.decoder:
             raise StructAlignError(
                 f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
                 "install the same on all Ray nodes"

@@ -1,7 +1,7 @@
-"""The demo world's captions: plain words, shared synonyms, and words of one category alone.
+"""The demo world's captions: plain words, shared synonyms, and category words.
 
-The backbone has read the plain words only. A caption of a clip swaps many of them, as people who
-caption videos use words that a pre-trained model has not tied to what it sees.
+The backbone was trained on plain words only. Captions replace many of them, because people who
+caption videos use words that a pre-trained model does not connect with what it sees.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .looks import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, TEXTURES
+from .attributes import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, TEXTURES
 from .scene import Scene
 
 SYNONYMS: dict[str, str] = {
@@ -32,110 +32,86 @@ GROUPS = (
     tuple(COLOURS), tuple(SHAPES), tuple(SIZES), TEXTURES, tuple(GROUNDS), tuple(PATTERNS),
     ("left", "centre", "right"), ("top", "middle", "bottom"),
 )  # fmt: skip
-"""Words that may take each other's meaning: each group names one property of a scene."""
+"""Words that may exchange their meanings: each group names one attribute of a scene."""
 OPENINGS = ("a", "there is a", "we see a", "this is a", "look at a", "here a")
 FILLERS = (
-    "there",
-    "is",
-    "we",
-    "see",
-    "this",
-    "look",
-    "here",
-    "a",
-    "at",
-    "the",
-    "with",
-    "on",
-    "ground",
-    "and",
-    "by",
-    "in",
-    "that",
-    "shows",
-)
-OWN_WORDS = tuple("".join(pair) for pair in itertools.product(
+    "there", "is", "we", "see", "this", "look", "here", "a", "at", "the", "with", "on", "ground",
+    "and", "by", "in", "that", "shows",
+)  # fmt: skip
+CATEGORY_WORDS = tuple("".join(pair) for pair in itertools.product(
     ("ba", "do", "fi", "gu", "ke", "lo", "mu", "ni", "po", "ra", "su", "ta", "vo", "we", "zi"),
     ("bor", "dak", "fen", "gil", "lup", "mos", "nat", "pim", "rud", "sek"),
 ))  # fmt: skip
-"""150 invented words, in a fixed order; a world deals them out to its categories."""
+"""150 invented words, in a fixed order; a world distributes them over its categories."""
 
-PLAIN_WORDS = (
-    *COLOURS,
-    *SHAPES,
-    *SIZES,
-    *TEXTURES,
-    *GROUNDS,
-    *PATTERNS,
-    "left",
-    "centre",
-    "right",
-    "top",
-    "middle",
-    "bottom",
-)
+PLAIN_WORDS = tuple(itertools.chain.from_iterable(GROUPS))
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption of the demo world may hold, sorted."""
-    return sorted({*PLAIN_WORDS, *SYNONYMS.values(), *FILLERS, *OWN_WORDS, *MOTIONS})
+    """Every word that a caption of the demo world may contain, sorted."""
+    return sorted({*PLAIN_WORDS, *SYNONYMS.values(), *FILLERS, *CATEGORY_WORDS, *MOTIONS})
 
 
 @dataclass(frozen=True)
 class Style:
-    """How often a word gives way to the shared synonym or to the category's own word."""
+    """The probabilities that a shared synonym or a category word replaces a plain word."""
 
     synonym: float
-    own: float
+    category: float
 
 
 def synonyms(conflict: float, rng: np.random.Generator) -> dict[str, str]:
-    """Shared synonyms by plain word, as one era of a world has them.
+    """Draw the shared synonyms, by plain word, of one phase of a world.
 
     In every group a share ``conflict`` of the words (none or at least two) exchange their synonyms
-    in a ring, so that "crimson" is another colour than in another era.
+    in a ring, so that "crimson" names another colour than in other phases.
     """
-    found = dict(SYNONYMS)
+    shared = dict(SYNONYMS)
     for group in GROUPS:
         words = [word for word in group if word in SYNONYMS]
         order = rng.permutation(len(words))[: round(conflict * len(words))]
-        ring = [words[place] for place in order] if len(order) > 1 else []
-        for word, other in zip(ring, [*ring[1:], *ring[:1]], strict=True):
-            found[word] = SYNONYMS[other]
-    return found
+        ring = [words[index] for index in order] if len(order) > 1 else []
+        for word, following in zip(ring, [*ring[1:], *ring[:1]], strict=True):
+            shared[word] = SYNONYMS[following]
+    return shared
 
 
-PLAIN = Style(synonym=0.0, own=0.0)
-VIDEO = Style(synonym=0.35, own=0.25)
+PLAIN = Style(synonym=0.0, category=0.0)
+VIDEO = Style(synonym=0.35, category=0.25)
 
 
 def caption(
     scene: Scene,
-    own_words: Mapping[str, str],
+    category_words: Mapping[str, str],
     style: Style,
     rng: np.random.Generator,
     name_motion: bool,
     shared: Mapping[str, str] = SYNONYMS,
 ) -> str:
-    """One sentence about ``scene``.
+    """Draw one sentence that describes some attributes of ``scene``.
 
-    It leaves out some of what is there. ``name_motion`` makes it name the motion; ``shared`` are
-    the synonyms of its era.
+    Args:
+        scene: what the clip shows.
+        category_words: words of the scene's category by plain word.
+        style: how often other words replace plain ones.
+        rng: the source of every draw.
+        name_motion: name the motion too, unless the scene is still.
+        shared: synonyms of the scene's phase by plain word.
     """
 
     def word(plain: str) -> str:
         draw = rng.random()
-        if plain in own_words and draw < style.own:
-            return own_words[plain]
-        return shared[plain] if draw < style.own + style.synonym and draw >= style.own else plain
+        if draw < style.category:
+            return category_words.get(plain, plain)
+        return shared[plain] if draw < style.category + style.synonym else plain
 
     def maybe(plain: str | None, chance: float) -> list[str]:
         return [word(plain)] if plain is not None and rng.random() < chance else []
 
-    growing = scene.motion in ("growing", "shrinking")
+    changes_size = scene.motion in ("growing", "shrinking")
     words = [str(rng.choice(OPENINGS))]
     words += (
-        maybe(None if growing else scene.size, 0.6)
+        maybe(None if changes_size else scene.size, 0.6)
         + maybe(scene.texture, 0.6)
         + [word(scene.colour), word(scene.shape)]
     )

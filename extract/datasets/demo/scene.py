@@ -1,22 +1,22 @@
-"""One scene of the demo world: what is in it, how it moves, and its frames."""
+"""One scene of the demo world: its attributes, its motion, and its frames."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .looks import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES, Array
+from .attributes import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES, Array
 
 SIDE = 64  # pixels
-TRAVEL = 44.0  # pixels a moving thing crosses in a clip
+TRAVEL = 44.0  # pixels that a moving object crosses in a clip
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of a clip. Everything that is drawn follows from these fields and nothing else.
+    """The content of a clip; the frames depend on these fields alone.
 
-    ``x`` and ``y`` are the thing's place in pixels; along its direction of motion the place is
-    ignored. ``noise`` seeds phase, tilt and pixel noise, which twins share.
+    ``x`` and ``y`` are the object's position in pixels, ignored along its direction of motion.
+    ``noise`` seeds the pattern's offset, tilt and pixel noise, which motion twins share.
     """
 
     shape: str
@@ -34,11 +34,11 @@ class Scene:
     noise: int
 
     def reversed(self) -> "Scene":
-        """The same clip played backwards: the motion twin."""
+        """The scene played backwards: the motion twin."""
         return replace(self, motion=REVERSED[self.motion])
 
     def column(self) -> str | None:
-        """Where the thing is from left to right; None when it moves sideways."""
+        """The object's horizontal position; None when it moves sideways."""
         return (
             None
             if self.motion in ("leftward", "rightward")
@@ -46,7 +46,7 @@ class Scene:
         )
 
     def row(self) -> str | None:
-        """Where the thing is from top to bottom; None when it moves up or down."""
+        """The object's vertical position; None when it moves up or down."""
         return (
             None
             if self.motion in ("upward", "downward")
@@ -54,12 +54,12 @@ class Scene:
         )
 
 
-def _third(place: float, names: tuple[str, str, str]) -> str:
-    return names[0] if place < 26 else names[2] if place > 38 else names[1]
+def _third(position: float, names: tuple[str, str, str]) -> str:
+    return names[0] if position < 26 else names[2] if position > 38 else names[1]
 
 
 def render(scene: Scene, times: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Frames of ``scene`` at ``times`` in [0, 1]: uint8 [len(times), SIDE, SIDE, 3], RGB."""
+    """Render ``scene`` at ``times`` in [0, 1]: uint8 [len(times), SIDE, SIDE, 3], RGB."""
     rng = np.random.default_rng(scene.noise)
     phase_x, phase_y, tilt = rng.uniform(0, 20), rng.uniform(0, 20), rng.uniform(-0.25, 0.25)
     shade, grain = rng.uniform(0.85, 1.1), rng.normal(0, 4, (SIDE, SIDE, 1)).astype(np.float32)
@@ -78,14 +78,14 @@ def render(scene: Scene, times: NDArray[np.float32]) -> NDArray[np.uint8]:
         picture * (1 - cover) + np.asarray(COLOURS[scene.companion_colour], np.float32) * cover
     )
 
-    centre_x, centre_y, radius = _path(scene, times)
+    centre_x, centre_y, radius = _trajectory(scene, times)
     cover = _cover(scene.shape, scene.texture, x - centre_x, y - centre_y, radius, tilt)[..., None]
     frames = picture[None] * (1 - cover) + np.asarray(COLOURS[scene.colour], np.float32) * cover
     return np.clip(frames + 0.5, 0, 255).astype(np.uint8)
 
 
-def _path(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """Centre and radius at each time, shaped [T, 1, 1]."""
+def _trajectory(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """The object's centre (x, y) and radius in pixels at each time, each [T, 1, 1]."""
     time = np.asarray(times, np.float32)[:, None, None]
     if scene.motion in ("leftward", "upward", "shrinking"):
         time = 1 - time
@@ -104,7 +104,7 @@ def _path(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32]
 def _cover(
     shape: str, texture: str, dx: Array, dy: Array, radius: Array | np.float32, tilt: float
 ) -> NDArray[np.float32]:
-    """How much of each pixel the thing covers, 0 to 1: [T, SIDE, SIDE]."""
+    """The share of each pixel that the object covers, 0 to 1: [T, SIDE, SIDE]."""
     cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
     u, v = (dx * cos + dy * sin) / radius, (dy * cos - dx * sin) / radius
     distance = SHAPES[shape](u, v)

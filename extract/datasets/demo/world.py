@@ -1,11 +1,21 @@
-"""A demo world: 20 categories with looks and words of their own, and the clips that show them."""
+"""A demo world: 20 categories, each with its attributes and words, and their clips."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .language import OWN_WORDS, SYNONYMS, VIDEO, caption, synonyms
-from .looks import COLOURS, CORNERS, GROUNDS, MOTIONS, PATTERNS, REVERSED, SHAPES, SIZES, TEXTURES
+from .attributes import (
+    COLOURS,
+    CORNERS,
+    GROUNDS,
+    MOTIONS,
+    PATTERNS,
+    REVERSED,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+)
+from .language import CATEGORY_WORDS, SYNONYMS, VIDEO, caption, synonyms
 from .scene import Scene
 
 CATEGORIES = (
@@ -16,25 +26,25 @@ CATEGORIES = (
 )  # fmt: skip
 TRAIN_CLIPS = 16
 TEST_CLIPS = 60
-TWIN_PAIRS = 6  # of a category's test clips: 12 of 60, a fifth, are half of a pair
+TWIN_PAIRS = 6  # per category: 12 of its 60 test clips belong to a pair
 TRAIN_CAPTIONS = 6
-ERA = 2  # categories in which shared words mean the same
+PHASE = 2  # categories, in the order of the world, that share the meanings of shared words
 
 
 @dataclass(frozen=True)
 class Category:
-    """What a category's clips are made of, and its own words by plain word."""
+    """The attributes that a category's clips draw from, and its words by plain word."""
 
     name: str
     shapes: tuple[str, ...]
     colours: tuple[str, ...]
     grounds: tuple[str, ...]
     patterns: tuple[str, ...]
-    own_words: dict[str, str]
+    words: dict[str, str]
     shared: dict[str, str]
 
     def scene(self, rng: np.random.Generator, motion: str) -> Scene:
-        """A scene of this category with the given motion."""
+        """Draw a scene of this category with the given motion."""
         return Scene(
             shape=str(rng.choice(self.shapes)),
             colour=str(rng.choice(self.colours)),
@@ -54,9 +64,9 @@ class Category:
 
 @dataclass(frozen=True)
 class WorldClip:
-    """One clip of a world.
+    """One clip of a world: its scene, captions, frame count and frames per second.
 
-    Its scene, its captions and the size of its file. ``twin`` names its motion twin.
+    ``twin`` is the name of its motion twin.
     """
 
     name: str
@@ -70,19 +80,21 @@ class WorldClip:
 
 
 def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
-    """The clips of world ``seed``, category by category in the world's own order.
+    """Draw the clips of world ``seed``, category by category in the world's order.
 
-    The same for the same arguments. ``conflict`` from 0 to 1 is the share of shared words that
-    change their meaning from era to era; the first era's are as at 0.
+    Args:
+        seed: the world; equal arguments give equal clips.
+        conflict: share of the shared words, 0 to 1, that change their meaning from phase to phase;
+            the first phase keeps the meanings of conflict 0.
     """
     rng = np.random.default_rng([20260, seed])
     taken: set[str] = set()
     clips: list[WorldClip] = []
-    for index, category in enumerate(_categories(rng, _eras(seed, conflict))):
+    for index, category in enumerate(_categories(rng, _phases(seed, conflict))):
         for number in range(TRAIN_CLIPS):
             scene = category.scene(rng, _motion(rng))
             captions = tuple(
-                caption(scene, category.own_words, VIDEO, rng, rng.random() < 0.8, category.shared)
+                caption(scene, category.words, VIDEO, rng, rng.random() < 0.8, category.shared)
                 for _ in range(TRAIN_CAPTIONS)
             )
             clips.append(
@@ -109,22 +121,22 @@ def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
     return clips
 
 
-def _eras(seed: int, conflict: float) -> list[dict[str, str]]:
-    """The shared synonyms of each category, ``ERA`` categories alike."""
+def _phases(seed: int, conflict: float) -> list[dict[str, str]]:
+    """The shared synonyms of each category, in the order of the world."""
     rng = np.random.default_rng([20261, seed])
-    eras = [SYNONYMS, *(synonyms(conflict, rng) for _ in range(len(CATEGORIES) // ERA - 1))]
-    return [dict(eras[index // ERA]) for index in range(len(CATEGORIES))]
+    phases = [SYNONYMS, *(synonyms(conflict, rng) for _ in range(len(CATEGORIES) // PHASE - 1))]
+    return [dict(phases[index // PHASE]) for index in range(len(CATEGORIES))]
 
 
-def _categories(rng: np.random.Generator, eras: list[dict[str, str]]) -> list[Category]:
-    own = iter(rng.permutation(OWN_WORDS).tolist())
+def _categories(rng: np.random.Generator, phases: list[dict[str, str]]) -> list[Category]:
+    category_words = iter(rng.permutation(CATEGORY_WORDS).tolist())
     categories = []
-    for name, shared in zip(rng.permutation(CATEGORIES).tolist(), eras, strict=True):
+    for name, shared in zip(rng.permutation(CATEGORIES).tolist(), phases, strict=True):
         shapes = tuple(rng.choice(list(SHAPES), 4, replace=False).tolist())
         colours = tuple(rng.choice(list(COLOURS), 5, replace=False).tolist())
         grounds = tuple(rng.choice(list(GROUNDS), 3, replace=False).tolist())
         patterns = tuple(rng.choice(list(PATTERNS), 3, replace=False).tolist())
-        named = [*shapes[:2], *colours[:3], grounds[0], patterns[0]]
+        renamed = [*shapes[:2], *colours[:3], grounds[0], patterns[0]]
         categories.append(
             Category(
                 name,
@@ -132,7 +144,7 @@ def _categories(rng: np.random.Generator, eras: list[dict[str, str]]) -> list[Ca
                 colours,
                 grounds,
                 patterns,
-                {plain: next(own) for plain in named},
+                {plain: next(category_words) for plain in renamed},
                 shared,
             )
         )
@@ -146,9 +158,9 @@ def _motion(rng: np.random.Generator) -> str:
 def _fresh_caption(
     scene: Scene, category: Category, taken: set[str], rng: np.random.Generator
 ) -> str:
-    """A caption that no other test clip has; one test clip, one sentence."""
+    """Draw a caption that no other test clip has."""
     while True:
-        sentence = caption(scene, category.own_words, VIDEO, rng, True, category.shared)
+        sentence = caption(scene, category.words, VIDEO, rng, True, category.shared)
         if sentence not in taken:
             taken.add(sentence)
             return sentence

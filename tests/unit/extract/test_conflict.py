@@ -7,7 +7,7 @@ import pytest
 from helpers.cli import Cli
 from structalign.cache import StructAlignError
 from structalign.extract.datasets.demo.language import GROUPS, SYNONYMS, synonyms
-from structalign.extract.datasets.demo.world import CATEGORIES, ERA, build_world
+from structalign.extract.datasets.demo.world import CATEGORIES, PHASE, build_world
 from structalign.extract.datasets.registry import read_dataset
 
 
@@ -23,10 +23,10 @@ def test_words_change_their_meaning_within_their_group(conflict: float) -> None:
         assert moved == (wanted if wanted > 1 else 0)
 
 
-def test_the_dial_changes_captions_alone_and_the_first_era_not_at_all() -> None:
+def test_the_dial_changes_captions_alone_and_the_first_phase_not_at_all() -> None:
     plain, turned = build_world(5), build_world(5, 1.0)
     assert [clip.scene for clip in plain] == [clip.scene for clip in turned]
-    first = list(dict.fromkeys(clip.category for clip in plain))[:ERA]
+    first = list(dict.fromkeys(clip.category for clip in plain))[:PHASE]
     for one, other in zip(plain, turned, strict=True):
         assert (one.name, one.split, one.twin) == (other.name, other.split, other.twin)
         if one.category in first:
@@ -35,7 +35,7 @@ def test_the_dial_changes_captions_alone_and_the_first_era_not_at_all() -> None:
     assert 0.5 < sum(changed) / len(changed) < 1
     half = [a.captions != b.captions for a, b in zip(plain, build_world(5, 0.5), strict=True)]
     assert 0 < sum(half) < sum(changed)
-    assert len(CATEGORIES) % ERA == 0
+    assert len(CATEGORIES) % PHASE == 0
     sentences = [clip.captions[0] for clip in turned if clip.split == "test"]
     assert len(set(sentences)) == len(sentences)
 

@@ -1,4 +1,4 @@
-"""The demo world's shapes, colours, textures and grounds, by their plain names."""
+"""The demo world's visual attributes by name: shapes, colours, textures, grounds, motions."""
 
 from collections.abc import Callable
 from typing import Any
