@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 if not __package__:  # run as a file: this folder is the package (PEP 366)
     from importlib import util
@@ -22,7 +23,8 @@ from .core import options
 from .core.console import log_to_stderr, log_unless
 from .core.error_lines import ErrorLines, start_progress
 from .core.errors import StructAlignError
-from .core.options import PATH, POSITIVE, opt, options_of, print_result
+from .core.options import PATH, POSITIVE, NameOrFile, opt, options_of, print_result
+from .extract.datasets.registry import dataset_class, dataset_names
 from .extract.settings import ExtractOptions
 
 _checkpoint_every = opt(
@@ -43,15 +45,27 @@ def main(debug: bool) -> None:
 
 @main.command()
 @options_of(
-    ExtractOptions, frames=POSITIVE, views=POSITIVE, adapted_blocks=POSITIVE, limit=POSITIVE,
-    workers=POSITIVE, cut=click.IntRange(min=0), max_bad=options.SHARE, conflict=options.SHARE,
+    ExtractOptions, *map(dataset_class, dataset_names()),
+    dataset=NameOrFile(dataset_names()), frames=POSITIVE, views=POSITIVE, adapted_blocks=POSITIVE,
+    limit=POSITIVE, workers=POSITIVE, cut=click.IntRange(min=0), max_bad=options.SHARE,
     decode_timeout=click.FloatRange(min=0, min_open=True),
 )  # fmt: skip
+@opt(
+    "--set",
+    "pairs",
+    type=options.SETTING,
+    multiple=True,
+    help="An option of your own dataset's file; repeats.",
+)
 @options.json
 @click.pass_context
-def extract(context: click.Context, /, as_json: bool, **given: Any) -> None:
+def extract(
+    context: click.Context, /, pairs: tuple[tuple[str, Any], ...], as_json: bool, **values: Any
+) -> None:
     """Decode each video once and write the frozen part's tokens to a cache."""
-    report = _extract(as_json, **given)
+    default = ParameterSource.DEFAULT  # datasets have options of their own: pass what was given
+    given = {name: values[name] for name in values if context.get_parameter_source(name) != default}
+    report = _extract(as_json, **{**given, **dict(pairs)})
     print_result(report.to_json(), report.summary(), as_json)
     for line in report.quarantined():
         log_unless(as_json)(line)
@@ -396,7 +410,7 @@ def _extract(as_json: bool, /, **given: Any) -> Any:
     from .extract.pipeline import run_extraction
 
     progress = start_progress("extract", "clips", as_json)
-    return run_extraction(ExtractOptions(**given), progress, log_unless(as_json))
+    return run_extraction(given, progress, log_unless(as_json))
 
 
 def _train(

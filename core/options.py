@@ -1,7 +1,7 @@
 """Options of the command line that several commands share."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from json import dumps
 from pathlib import Path
@@ -78,6 +78,19 @@ class Setting(click.ParamType[tuple[str, Any]]):
         return key.strip(), yaml.safe_load(text)
 
 
+class NameOrFile(click.ParamType[str]):
+    """One of some names, or the path of a Python file of the user's own."""
+
+    name = "name"
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def get_metavar(self, param: Any, ctx: Any) -> str:
+        """The names, for the help text."""
+        return f"[{'|'.join(self.names)}|FILE.py]"
+
+
 TASKS, NUMBERS, GRID, SETTING = TaskSizes(), Numbers(), Values(), Setting()
 root = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
@@ -90,28 +103,35 @@ order = opt("--order", help="Order of the categories: shuffled:SEED, or a file w
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 
-def options_of(kind: type[Any], **types: Any) -> Decorator:
-    """An option for every field of a dataclass: its name, type, default, and its docstring's help.
+def options_of(*kinds: type[Any], **types: Any) -> Decorator:
+    """An option for every field of some dataclasses: its name, type, default and help.
 
     Args:
-        kind: a dataclass whose docstring has an ``Args`` section, a line a field.
+        kinds: dataclasses whose fields have a ``help`` in their metadata, and ``range``, the least
+            and the greatest number, where there are such; or whose docstrings have an ``Args``
+            section with one line per field. Where several have a field of one name, the first
+            describes it.
         types: click types by field name, where the annotation does not say enough.
     """
-    helps = dict(re.findall(r"^ +(\w+): (.+)$", kind.__doc__ or "", re.MULTILINE))
-    hints = get_type_hints(kind)
-    decorators = [
-        opt(
-            f"--{field.name.replace('_', '-')}",
-            type=types.get(field.name) or _click_type(hints[field.name]),
-            default=field.default,
-            is_flag=hints[field.name] is bool,
-            help=helps[field.name][:1].upper() + helps[field.name][1:],
-        )
-        for field in fields(kind)
-    ]
+    decorators: dict[str, Decorator] = {}
+    for kind in kinds:
+        helps = dict(re.findall(r"^ +(\w+): (.+)$", kind.__doc__ or "", re.MULTILINE))
+        hints = get_type_hints(kind)
+        for field in fields(kind):
+            bounds = field.metadata.get("range")
+            help_text = field.metadata.get("help") or helps[field.name]
+            option = opt(
+                f"--{field.name.replace('_', '-')}",
+                type=types.get(field.name)
+                or (click.FloatRange(*bounds) if bounds else _click_type(hints[field.name])),
+                default=field.default,
+                is_flag=hints[field.name] is bool,
+                help=help_text[:1].upper() + help_text[1:],
+            )
+            decorators.setdefault(field.name, option)
 
     def decorate(command: Any) -> Any:
-        for decorator in reversed(decorators):
+        for decorator in reversed(decorators.values()):
             command = decorator(command)
         return command
 

@@ -18,15 +18,16 @@ def extract(
     """Extract a dataset's tokens, unless a cache with the same fingerprint is there already.
 
     Args:
-        dataset: demo, msrvtt, actnet or manifest.
+        dataset: a name from ``configs/datasets``, or the path of a .py file with one
+            ``DatasetReader``.
         progress: called with (done, total, detail); a line on stderr by default.
         note: called with what a person should know, a line at a time; stderr by default.
-        options: fields of ``extract.settings.ExtractOptions``, such as ``root``.
+        options: fields of ``extract.settings.ExtractOptions``, such as ``root``, and options of
+            the dataset, such as a manifest's ``name``.
 
     Raises:
         StructAlignError: whatever the user can mend; nothing is published then.
     """
     from .pipeline import run_extraction
-    from .settings import ExtractOptions
 
-    return run_extraction(ExtractOptions(dataset, **options), progress, note).cache
+    return run_extraction({"dataset": dataset, **options}, progress, note).cache

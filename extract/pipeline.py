@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +15,11 @@ from ..cache.writer import CacheWriter, ClipOutcome
 from ..core.console import Log, Progress, ProgressLine, log_to_stderr
 from ..core.errors import StructAlignError
 from ..core.lease import Lease
-from .datasets.dataset import Dataset
-from .datasets.registry import read_dataset
+from .datasets.dataset import Dataset, Inputs
 from .datasets.subset import subset
 from .datasets.warnings import dataset_warnings, refuse_overlap
 from .plan import Plan, explain_miss, make_plan
-from .settings import ExtractOptions, ExtractSettings, resolve_settings
+from .settings import ExtractOptions, ExtractSettings, parse_options, resolve_settings
 
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone
@@ -65,31 +64,35 @@ class ExtractReport:
 
 
 def run_extraction(
-    options: ExtractOptions, progress: Progress | None = None, log: Log | None = None
+    given: Mapping[str, Any], progress: Progress | None = None, log: Log | None = None
 ) -> ExtractReport:
-    """Publish the cache that is asked for: found, waited for, or made.
+    """Find the cache that the options describe, wait for another process to make it, or make it.
+
+    Args:
+        given: by name, fields of ``ExtractOptions`` and options of the dataset.
+        progress: called with (done, total, detail); by default a line on stderr.
+        log: called with one line at a time; by default stderr.
 
     Raises:
         StructAlignError: bad options or files, more bad clips than allowed, or files or weights
             that changed meanwhile.
     """
+    options, reader = parse_options(given)
     progress = progress or ProgressLine("extract", "clips", quiet=False)
     log = log or log_to_stderr
     root = CacheRoot(options.cache_root)
     root.open_for_writing()
     videos, splits = (Path(f) if f else None for f in (options.root, options.splits))
-    dataset = read_dataset(
-        options.dataset, videos, splits, root.path, options.seed, options.name, options.conflict
-    )
+    dataset = reader.read(Inputs(root.path, videos, splits, options.seed))
     settings = resolve_settings(options)
     began = time.monotonic()
     if options.limit:
         dataset = replace(dataset, catalog=subset(dataset.catalog, options.limit))
     plan = make_plan(dataset, settings, root)
-    if options.dataset == "manifest" and not options.allow_overlap:
+    if not (reader.has_fixed_splits or options.allow_overlap):
         refuse_overlap(dataset.catalog, plan.sources)
-    for told in dataset_warnings(dataset.catalog):
-        log(told)
+    for warning in dataset_warnings(dataset.catalog):
+        log(warning)
     published = root.folder(plan.spec.fingerprint())
     if root.is_published(published.name) and not options.retry_bad:
         return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)

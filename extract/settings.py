@@ -1,26 +1,28 @@
 """What an extraction is asked to do: the user's options over the dataset's and the backbone's."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..core.configs import read_config
+from ..core.errors import StructAlignError, unknown
+from .datasets.dataset import DatasetReader
+from .datasets.registry import dataset_class, datasets_with, extract_defaults
 
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """What a user may choose; None takes the dataset's or the backbone's default.
+    """What a user may choose for every dataset; None is the dataset's or the backbone's default.
 
     Args:
-        dataset: one of demo, msrvtt, actnet and manifest.
+        dataset: a dataset's name, or your own .py file.
         root: the folder with the videos (and the annotation files).
-        name: what the cache of a manifest is called; by default as the manifest's folder.
-        allow_overlap: let a video stand in train and in test of a manifest.
+        allow_overlap: allow a part of a video in both train and test.
         splits: a second folder to look for annotation files in; a manifest that does not lie with
             its videos, or its folder.
         seed: seed of the demo world and of the training views.
-        conflict: share of the demo world's shared words that change meaning every two categories.
         frames: frames a clip.
         views: views of a training clip, the test view included.
         cut: vision blocks in the stem; wins over adapted_blocks.
@@ -41,11 +43,9 @@ class ExtractOptions:
 
     dataset: str = "demo"
     root: str | Path | None = None
-    name: str | None = None
     allow_overlap: bool = False
     splits: str | Path | None = None
     seed: int = 0
-    conflict: float = 0.0
     frames: int | None = None
     views: int | None = None
     cut: int | None = None
@@ -90,24 +90,60 @@ class ExtractSettings:
     views: Augmentation
 
 
+def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetReader]:
+    """Part options by name into those of every dataset and those of the one that is chosen.
+
+    Raises:
+        StructAlignError: an unknown dataset, an option that it does not have, or a bad value.
+    """
+    common = {field.name for field in fields(ExtractOptions)}
+    options = ExtractOptions(**{name: given[name] for name in given if name in common})
+    kind = dataset_class(options.dataset)
+    known = {field.name for field in fields(kind)}
+    for name in given:
+        if name not in common | known:
+            if not (owners := datasets_with(name)):
+                raise unknown("option", name, common | known)
+            raise StructAlignError(
+                f"--{name} is an option of dataset {' and '.join(owners)}, not of {options.dataset}"
+            )
+    return options, kind(**{name: given[name] for name in given if name in known})
+
+
 def resolve_settings(options: ExtractOptions) -> ExtractSettings:
     """The options, where given, over the ``extract`` part of the configs.
 
-    Another backbone than the dataset's brings its own weights and cut; a cut or a number of
-    adapted blocks that is given replaces both defaults.
+    A dataset of the user's own takes the manifest's defaults where its YAML gives none. Another
+    backbone brings its own weights and cut; a given cut or number of adapted blocks replaces both
+    defaults.
+
+    Raises:
+        StructAlignError: the YAML of the user's own dataset has an unknown value.
     """
-    defaults = dict(read_config("datasets", options.dataset).get("extract") or {})
-    if options.backbone not in (None, defaults["backbone"]):
-        own = read_config("backbones", str(options.backbone)).get("extract") or {}
-        defaults |= {"pretrained": "openai", "cut": None, "adapted_blocks": None, **own}
+    defaults = extract_defaults("manifest")
+    given = extract_defaults(options.dataset)
+    known = {"cut", "adapted_blocks", *defaults}
+    for name in given:
+        if name not in known:
+            raise unknown("setting of extraction", name, known)
+    defaults = {**_with_backbone(defaults, given.get("backbone")), **given}
+    defaults = _with_backbone(defaults, options.backbone)
     if options.cut is not None or options.adapted_blocks is not None:
         defaults |= {"cut": options.cut, "adapted_blocks": options.adapted_blocks}
     views = options.views or defaults["views"]
     return ExtractSettings(
-        backbone=options.backbone or defaults["backbone"],
+        backbone=defaults["backbone"],
         pretrained=options.pretrained or defaults["pretrained"],
         cut=defaults.get("cut"),
         adapted_blocks=defaults.get("adapted_blocks"),
         frames=options.frames or defaults["frames"],
         views=Augmentation(views, options.seed, defaults["view_scale"], defaults["view_flip"]),
     )
+
+
+def _with_backbone(defaults: dict[str, Any], backbone: str | None) -> dict[str, Any]:
+    """Defaults for a backbone; another one than theirs brings its own weights and cut."""
+    if backbone in (None, defaults["backbone"]):
+        return defaults
+    changed = {"backbone": backbone, "pretrained": "openai", "cut": None, "adapted_blocks": None}
+    return {**defaults, **changed, **(read_config("backbones", str(backbone)).get("extract") or {})}

@@ -1,1 +1,1 @@
-"""Datasets: each reader gives a catalog and says where the videos are."""
+"""Datasets: a file each, which reads a catalog and says where the videos are."""

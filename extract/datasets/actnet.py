@@ -5,39 +5,38 @@ A clip is a video's first event, with its first sentence.
 
 import math
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from ...cache.catalog import Catalog, Clip, Split
 from ...core.errors import StructAlignError
-from .dataset import Dataset
+from .dataset import Dataset, DatasetReader, Inputs
 from .file_index import CTVR, FileIndex
 from .splits import read_benchmark_split
 
 QUERIES: dict[Split, str] = {"train": "train_queries.json", "test": "val_queries.json"}
 
 
-def read_actnet(root: Path, extra_folders: Iterable[Path] = ()) -> Dataset:
-    """Read splits and queries; clip ``v_xxx_1`` is the first event of ``v_xxx.mp4`` (mkv, webm).
+@dataclass(frozen=True)
+class ActNet(DatasetReader):
+    """Clip ``v_xxx_1`` is the first event of ``v_xxx.mp4`` (mkv, webm)."""
 
-    An event that reaches beyond its video's duration is clamped with a warning.
+    has_fixed_splits: ClassVar[bool] = True
 
-    Raises:
-        StructAlignError: a file is missing or broken, or a video of the split has no query.
-    """
-    index = FileIndex(root, extra_folders)
-    files = index.files_ending("actnet_20_dataset.pkl", "actnet_10_dataset.pkl")
-    if not files:
-        index.file("ACTNET_20_dataset.pkl", CTVR)
-    split = read_benchmark_split(files)
-    queries = {name: index.json(file, CTVR) for name, file in QUERIES.items()}
-    clips = []
-    for category in split.categories:
-        for name, videos in (("train", split.train[category]), ("test", split.test[category])):
-            kind: Split = "train" if name == "train" else "test"
-            clips += [_clip(video, category, kind, queries[kind], index) for video in videos]
-    return Dataset(Catalog("actnet", split.categories, tuple(clips)), root)
+    def read(self, inputs: Inputs) -> Dataset:
+        """Read splits and queries; clamp events to their videos, with a warning.
+
+        Raises:
+            StructAlignError: a file is missing or broken, or a video of the split has no query.
+        """
+        index = FileIndex(inputs.videos, inputs.splits)
+        split = read_benchmark_split(index, "ACTNET")
+        queries = {kind: index.json(file, CTVR) for kind, file in QUERIES.items()}
+        clips = tuple(
+            _clip(video, category, kind, queries[kind], index)
+            for kind, video, category in split.rows()
+        )
+        return Dataset(Catalog("actnet", split.categories, clips), inputs.videos)
 
 
 def _clip(
@@ -57,11 +56,12 @@ def _clip(
     if not all(map(math.isfinite, (*inside, duration))) or inside[0] >= inside[1]:
         raise StructAlignError(
             f"{video}: its first event runs from {start} s to {end} s of {duration} s, "
-            "which leaves nothing to look at"
+            "so no part of the video is left"
         )
     if inside != (start, end):
-        told = (
-            f"event {start} s to {end} s of {duration} s is taken as {inside[0]} s to {inside[1]} s"
+        warnings.warn(
+            f"{video}: event {start} s to {end} s of {duration} s is clamped to {inside[0]} s to "
+            f"{inside[1]} s",
+            stacklevel=2,
         )
-        warnings.warn(f"{video}: {told}", stacklevel=2)
     return Clip(f"{video}_1", index.video(video), category, split, (sentence,), *inside)

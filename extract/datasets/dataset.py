@@ -1,9 +1,12 @@
-"""What a dataset reader returns."""
+"""What a dataset's file defines: a reader, whose fields are the dataset's options."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ...cache.catalog import Catalog
+from ...core.errors import StructAlignError
 
 
 @dataclass(frozen=True)
@@ -12,3 +15,55 @@ class Dataset:
 
     catalog: Catalog
     root: Path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where a reader finds its files, from the options that all datasets share.
+
+    Args:
+        cache_root: generated videos may lie here.
+        root: the folder with the videos, where the user gave one.
+        splits: a second folder with annotation files, or such a file.
+        seed: seed of generated datasets.
+
+    Raises:
+        StructAlignError: ``root`` or ``splits`` does not exist.
+    """
+
+    cache_root: Path
+    root: Path | None = None
+    splits: Path | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option, path in (("--root", self.root), ("--splits", self.splits)):
+            if path is not None and not path.exists():
+                raise StructAlignError(f"{option} {path} does not exist")
+
+    @property
+    def videos(self) -> Path:
+        """``root``, for datasets that need one. Raises StructAlignError without it."""
+        if self.root is None:
+            raise StructAlignError("this dataset needs --root, the folder that holds its videos")
+        return self.root
+
+
+@dataclass(frozen=True)
+class DatasetReader(ABC):
+    """A dataset: a frozen dataclass in a file of its own, whose fields are its options.
+
+    A field has a default, and metadata with its ``help``. A YAML file of the same name has the
+    defaults of extraction. ``has_fixed_splits`` says that the dataset's publisher chose train and
+    test clips; in all other datasets a video in both is refused.
+    """
+
+    has_fixed_splits: ClassVar[bool] = False
+
+    @abstractmethod
+    def read(self, inputs: Inputs) -> Dataset:
+        """Read the catalog.
+
+        Raises:
+            StructAlignError: a file is missing or broken; the message says where and what to do.
+        """

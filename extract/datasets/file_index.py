@@ -1,8 +1,7 @@
-"""An index of a benchmark's files, wherever they are below its root."""
+"""An index of a benchmark's files by name, wherever they lie below its root."""
 
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ CTVR = "CTVR's repository (github.com/JasonCodeMaker/CTVR), folder data"
 
 
 class FileIndex:
-    """All files below some folders, by name; clips' paths are relative to the first."""
+    """All files below ``root`` and ``splits`` by name; paths of videos are relative to ``root``."""
 
-    def __init__(self, root: Path, extra_folders: Iterable[Path] = ()) -> None:
+    def __init__(self, root: Path, splits: Path | None = None) -> None:
         self.root = root
-        self.folders = [root, *extra_folders]
+        self.folders = [root, splits] if splits else [root]
         self._files: dict[str, Path] = {}
         self._videos: dict[str, str] = {}
         for folder in self.folders:
@@ -30,23 +29,31 @@ class FileIndex:
                         self._videos.setdefault(stem, os.path.relpath(Path(where) / name, root))
 
     def file(self, name: str, source: str) -> Path:
-        """A file by its name. Raises StructAlignError saying where it was looked for."""
+        """The path of a file.
+
+        Raises:
+            StructAlignError: it is in none of the folders; it comes from ``source``.
+        """
         if name not in self._files:
-            places = " and ".join(str(folder) for folder in self.folders)
-            raise StructAlignError(f"no {name} anywhere under {places}; it comes from {source}")
+            folders = " and ".join(str(folder) for folder in self.folders)
+            raise StructAlignError(f"no {name} anywhere under {folders}; it comes from {source}")
         return self._files[name]
 
     def files_ending(self, *endings: str) -> list[Path]:
-        """Files whose names end so, in any letter case, in the order of the endings."""
+        """Files whose names have one of the endings, whatever their case, ordered by ending."""
         files = sorted(self._files.items())
         return [f for end in endings for name, f in files if name.lower().endswith(end.lower())]
 
     def video(self, stem: str) -> str:
-        """Path of a video relative to the root; where it would be if it is missing."""
+        """Path of a video relative to the root; for a missing one, ``<stem>.mp4``."""
         return self._videos.get(stem, f"{stem}.mp4")
 
     def json(self, name: str, source: str) -> Any:
-        """A JSON file's content. Raises StructAlignError when it is missing or not JSON."""
+        """The content of a JSON file.
+
+        Raises:
+            StructAlignError: it is missing, or not JSON.
+        """
         path = self.file(name, source)
         try:
             return json.loads(path.read_text(encoding="utf-8"))

@@ -1,57 +1,66 @@
-"""Your own videos: a CSV or JSON Lines file with one row a caption."""
+"""Your own videos: a CSV or JSON Lines file with one row per caption."""
 
 import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from ...cache.catalog import Catalog, Clip, Split
 from ...core.errors import StructAlignError
-from .dataset import Dataset
+from .dataset import Dataset, DatasetReader, Inputs
+from .registry import dataset_names
 
 LABELS = ("category", "split")
 COLUMNS = ("clip_id", "path", "start", "end", "category", "split", "caption")
-TAKEN = ("demo", "msrvtt", "actnet")
 NAMES = ("manifest.csv", "manifest.jsonl")
 
 
-def read_manifest(root: Path, elsewhere: Path | None = None, name: str | None = None) -> Dataset:
-    """Read a manifest and say where its videos are.
+@dataclass(frozen=True)
+class Manifest(DatasetReader):
+    """Clips from ``manifest.csv`` or ``manifest.jsonl``.
 
-    Categories arrive in the order in which they are named first. Where none is named, all clips are
-    of one, called as the dataset; where no split is, all are for training.
-
-    Args:
-        root: the folder that paths are relative to, with ``manifest.csv`` or ``manifest.jsonl``;
-            or the manifest, whose folder it is then.
-        elsewhere: the manifest, or its folder, where it does not lie with the videos.
-        name: what the dataset is called; by default as the manifest's folder.
-
-    Raises:
-        StructAlignError: no manifest, a missing column, a row of another length than the header or
-            with a quote left open, a value that is no text or number, a row that contradicts an
-            earlier one of its clip, or a path that leaves the root.
+    ``root`` is the folder that paths are relative to, with the manifest in it, or the manifest
+    itself, whose folder it is then. ``splits`` is the manifest, or its folder, where it does not
+    lie with the videos.
     """
-    file = _find(elsewhere or root)
-    videos = file.parent if root.is_file() else root
-    dataset = name or _name_of(file.parent)
-    clips: dict[str, Clip] = {}
-    for line, row in _labelled(list(_rows(file)), file, dataset):
-        clip = _clip(row, videos, f"{file}, line {line}")
-        earlier = clips.get(clip.id)
-        if earlier is not None:
-            if replace(earlier, captions=clip.captions) != clip:
-                raise StructAlignError(
-                    f"{file}, line {line}: clip '{clip.id}' differs from its earlier row in more "
-                    "than the caption"
-                )
-            clip = replace(clip, captions=(*earlier.captions, *clip.captions))
-        clips[clip.id] = clip
-    categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
-    return Dataset(Catalog(dataset, categories, tuple(clips.values())), videos)
+
+    name: str | None = field(
+        default=None,
+        metadata={"help": "Name of a manifest's cache.  [default: that of the manifest's folder]"},
+    )
+
+    def read(self, inputs: Inputs) -> Dataset:
+        """Read the manifest.
+
+        Categories arrive in the order in which rows name them first. Where no row names a
+        category, all clips are of one, named after the dataset; where none names a split, all
+        clips are for training.
+
+        Raises:
+            StructAlignError: no manifest, a missing column, a row of another length than the
+                header or with a quote left open, a value that is neither text nor number, a row
+                that contradicts an earlier row of its clip, or a path outside the root.
+        """
+        file = _find(inputs.splits or inputs.videos)
+        videos = file.parent if inputs.videos.is_file() else inputs.videos
+        dataset = self.name or _name_of(file.parent)
+        clips: dict[str, Clip] = {}
+        for line, row in _labelled(list(_rows(file)), file, dataset):
+            clip = _clip(row, videos, f"{file}, line {line}")
+            earlier = clips.get(clip.id)
+            if earlier is not None:
+                if replace(earlier, captions=clip.captions) != clip:
+                    raise StructAlignError(
+                        f"{file}, line {line}: clip '{clip.id}' differs from its earlier row in "
+                        "more than the caption"
+                    )
+                clip = replace(clip, captions=(*earlier.captions, *clip.captions))
+            clips[clip.id] = clip
+        categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
+        return Dataset(Catalog(dataset, categories, tuple(clips.values())), videos)
 
 
 def _find(given: Path) -> Path:
@@ -70,20 +79,20 @@ def _labelled(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Rows with a category and a split, which the whole manifest may lack."""
     given = {label for label in LABELS if any(row.get(label, "").strip() for _, row in rows)}
-    stand_in = {"category": dataset, "split": "train"}
+    defaults = {"category": dataset, "split": "train"}
     for line, row in rows:
         for label in LABELS:
             if label in given and not row.get(label, "").strip():
                 raise StructAlignError(
                     f"{file}, line {line}: no {label}; name it in every row or in none"
                 )
-        yield line, {**row, **{label: stand_in[label] for label in LABELS if label not in given}}
+        yield line, {**row, **{label: defaults[label] for label in LABELS if label not in given}}
 
 
 def _name_of(folder: Path) -> str:
-    """A folder's name as a dataset's: fit for a file name, and no benchmark's."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.") or "manifest"
-    return f"own-{plain}" if plain in TAKEN else plain
+    """A dataset's name from a folder's: fit for a file name, and not another dataset's."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-.") or "manifest"
+    return f"own-{name}" if name in dataset_names() and name != "manifest" else name
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -5,12 +5,12 @@ A training video has all of its captions, a test video one fixed sentence.
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
-from ...cache.catalog import Catalog, Clip, Split
+from ...cache.catalog import Catalog, Clip
 from ...core.errors import StructAlignError
-from .dataset import Dataset
+from .dataset import Dataset, DatasetReader, Inputs
 from .file_index import CTVR, FileIndex
 from .splits import read_benchmark_split
 
@@ -19,35 +19,36 @@ CATEGORIES = (
     "vehicles", "howto", "travel", "science", "animals", "kids", "documentary", "food", "cooking",
     "beauty", "advertisement",
 )  # fmt: skip
-"""MSR-VTT's names of its category numbers 0 to 19."""
+"""MSR-VTT's names for its category numbers 0 to 19."""
 ANNOTATIONS = "MSR-VTT itself (MSRVTT_data.json in the usual MSRVTT.zip)"
 
 
-def read_msrvtt(root: Path, extra_folders: Iterable[Path] = ()) -> Dataset:
-    """Read splits, captions and test sentences; videos are ``videoNNN.mp4`` (mkv, webm).
+@dataclass(frozen=True)
+class MSRVTT(DatasetReader):
+    """The split of CTVR with the captions of MSR-VTT; videos are ``videoNNN.mp4`` (mkv, webm)."""
 
-    Raises:
-        StructAlignError: a file is missing or broken, or a video of the split has no caption.
-    """
-    index = FileIndex(root, extra_folders)
-    files = index.files_ending("msrvtt_20_dataset.pkl", "msrvtt_10_dataset.pkl")
-    if not files:
-        index.file("MSRVTT_20_dataset.pkl", CTVR)
-    split = read_benchmark_split(files)
-    captions = {"train": _train_captions(index), "test": _test_sentences(index)}
-    clips = []
-    for key in split.categories:
-        for name, videos in (("train", split.train[key]), ("test", split.test[key])):
-            for video in videos:
-                texts = captions[name].get(video)
-                if not texts:
-                    raise StructAlignError(
-                        f"{video} is in the {name} split but has no caption in MSR-VTT's files "
-                        f"under {root}"
-                    )
-                kind: Split = "train" if name == "train" else "test"
-                clips.append(Clip(video, index.video(video), _name(key), kind, tuple(texts)))
-    return Dataset(Catalog("msrvtt", tuple(map(_name, split.categories)), tuple(clips)), root)
+    has_fixed_splits: ClassVar[bool] = True
+
+    def read(self, inputs: Inputs) -> Dataset:
+        """Read splits, captions and test sentences.
+
+        Raises:
+            StructAlignError: a file is missing or broken, or a video of the split has no caption.
+        """
+        index = FileIndex(inputs.videos, inputs.splits)
+        split = read_benchmark_split(index, "MSRVTT")
+        captions = {"train": _train_captions(index), "test": _test_sentences(index)}
+        clips = []
+        for kind, video, key in split.rows():
+            texts = captions[kind].get(video)
+            if not texts:
+                raise StructAlignError(
+                    f"{video} is in the {kind} split but has no caption in MSR-VTT's files under "
+                    f"{inputs.videos}"
+                )
+            clips.append(Clip(video, index.video(video), _name(key), kind, tuple(texts)))
+        categories = tuple(map(_name, split.categories))
+        return Dataset(Catalog("msrvtt", categories, tuple(clips)), inputs.videos)
 
 
 def _name(key: str) -> str:

@@ -1,54 +1,58 @@
-"""Datasets by name: each reader gives a catalog and where the videos are."""
+"""Finding datasets: a name's file and YAML, or a Python file of the user's own."""
 
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from ...core.configs import CONFIGS, read_config, read_yaml
 from ...core.errors import StructAlignError, unknown
-from .dataset import Dataset
+from ...core.python_files import load_python_file, only_subclass
+from .dataset import DatasetReader
 
-DATASETS = ("demo", "msrvtt", "actnet", "manifest")
+
+def dataset_names() -> list[str]:
+    """The names that ``--dataset`` takes: those of the files in ``configs/datasets``."""
+    return sorted(file.stem for file in (CONFIGS / "datasets").glob("*.yaml"))
 
 
-def read_dataset(
-    name: str,
-    root: Path | None,
-    splits: Path | None,
-    cache_root: Path,
-    seed: int,
-    own_name: str | None = None,
-    conflict: float = 0.0,
-) -> Dataset:
-    """The dataset called ``name``; annotation files are looked for in ``splits`` too.
+def dataset_class(name: str) -> type[DatasetReader]:
+    """The reader of a dataset.
 
-    A manifest's is called ``own_name``, or as its folder; ``conflict`` is the demo world's dial.
+    Args:
+        name: the name of a file in this folder, or the path of the user's own .py file.
 
     Raises:
-        StructAlignError: an unknown name, a missing root, or whatever is wrong with the files.
+        StructAlignError: an unknown name, or a file that does not define one reader.
     """
-    if name not in DATASETS:
-        raise unknown("dataset", name, DATASETS)
-    if own_name and name != "manifest":
-        raise StructAlignError(f"--name is for manifests; this dataset is called '{name}'")
-    if conflict and name != "demo":
-        raise StructAlignError("--conflict is the demo world's; other datasets are as they are")
-    if not 0 <= conflict <= 1:
-        raise StructAlignError(f"--conflict {conflict:g} is a share of the words, from 0 to 1")
-    if name == "demo":
-        from .demo.files import generate
-
-        folder = cache_root / "datasets"
-        folder.mkdir(parents=True, exist_ok=True)
-        return Dataset(generate(folder, seed, conflict=conflict), folder)
-    if root is None:
-        raise StructAlignError(f"dataset '{name}' needs --root, the folder that holds its videos")
-    for option, folder_given in (("--root", root), ("--splits", splits)):
-        if folder_given is not None and not folder_given.exists():
-            raise StructAlignError(f"{option} {folder_given} does not exist")
-    if name == "manifest":
-        from .manifest import read_manifest
-
-        return read_manifest(root, splits, own_name)
-    if name == "msrvtt":
-        from .msrvtt import read_msrvtt as read
+    if name.endswith(".py"):
+        module = load_python_file(Path(name).expanduser().resolve(), "dataset")
+    elif name in dataset_names():
+        module = import_module(f".{name}", __package__)
     else:
-        from .actnet import read_actnet as read
-    return read(root, [splits] if splits else [])
+        raise unknown("dataset", name, dataset_names())
+    # A reader is an abstract class, which mypy does not take for a type.
+    return only_subclass(module, DatasetReader)  # type: ignore[type-abstract]
+
+
+def datasets_with(option: str) -> list[str]:
+    """The names of the datasets that have an option."""
+    return [n for n in dataset_names() if option in {f.name for f in fields(dataset_class(n))}]
+
+
+def extract_defaults(name: str) -> dict[str, Any]:
+    """The ``extract`` part of a dataset's YAML; ``mine.py`` has ``mine.yaml`` next to it.
+
+    Raises:
+        StructAlignError: the YAML of a user's own dataset has another part.
+    """
+    if not name.endswith(".py"):
+        return dict(read_config("datasets", name)["extract"])
+    path = Path(name).expanduser().with_suffix(".yaml")
+    body = read_yaml(path)
+    if other := sorted(body.keys() - {"extract"}):
+        raise StructAlignError(
+            f"{path} has '{other[0]}'; a dataset of your own has the part 'extract' alone: give "
+            "settings of training with --set, or in a method's YAML"
+        )
+    return dict(body.get("extract") or {})

@@ -6,11 +6,14 @@ It allows dict, list, defaultdict, str and int.
 import io
 import pickle
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...cache.catalog import Split
 from ...core.errors import StructAlignError
+from .file_index import CTVR, FileIndex
 
 ALLOWED = {("collections", "defaultdict"): defaultdict, ("builtins", "list"): list,
            ("builtins", "dict"): dict}  # fmt: skip
@@ -23,16 +26,16 @@ Videos = dict[str, list[str]]  # by category, in order
 
 
 class RestrictedUnpickler(pickle.Unpickler):
-    """Finds ``ALLOWED`` alone; anything else is refused by name before it runs."""
+    """Resolves the globals in ``ALLOWED`` and refuses all others before they run."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a global up in the closed list."""
+        """Resolve a global. Raises StructAlignError for one that is not allowed."""
         if (module, name) not in ALLOWED:
             raise StructAlignError(f"it asks for {module}.{name}; {ONLY}")
         return ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
-        """Persistent objects are refused."""
+        """Raise StructAlignError: a split file refers to nothing outside itself."""
         raise StructAlignError(f"it refers to an object outside the file; {ONLY}")
 
 
@@ -45,12 +48,18 @@ class BenchmarkSplit:
     test: Videos
     tasks: int
 
+    def rows(self) -> Iterator[tuple[Split, str, str]]:
+        """(split, video, category) of every video, category by category, train first."""
+        for category in self.categories:
+            yield from (("train", video, category) for video in self.train[category])
+            yield from (("test", video, category) for video in self.test[category])
+
 
 def read_split(path: Path) -> BenchmarkSplit:
     """Read ``{train, val} -> task (1..K) -> category -> videos``; category keys become text.
 
     Raises:
-        StructAlignError: something in the file that does not belong there, or another shape.
+        StructAlignError: the file is not a pickle, holds other types, or has another structure.
     """
     try:
         body = RestrictedUnpickler(io.BytesIO(path.read_bytes())).load()
@@ -77,17 +86,25 @@ def read_split(path: Path) -> BenchmarkSplit:
     return BenchmarkSplit(tuple(names[0]), dict(train), dict(test), tasks)
 
 
-def read_benchmark_split(files: list[Path]) -> BenchmarkSplit:
-    """The one split behind the files for K = 10 and K = 20: refinements of one order.
+def read_benchmark_split(index: FileIndex, name: str) -> BenchmarkSplit:
+    """Read ``<name>_20_dataset.pkl`` and ``<name>_10_dataset.pkl``, or the one that is there.
+
+    Both order the same categories and videos; the file for K = 20 tasks refines that for K = 10.
 
     Raises:
-        StructAlignError: the files contradict each other.
+        StructAlignError: neither file is there, or the files contradict each other.
     """
+    files = index.files_ending(f"{name}_20_dataset.pkl", f"{name}_10_dataset.pkl")
+    if not files:
+        index.file(f"{name}_20_dataset.pkl", CTVR)
     splits = [(path, read_split(path)) for path in files]
     path, finest = max(splits, key=lambda pair: pair[1].tasks)
     for other, split in splits:
-        found = (split.categories, split.train, split.test)
-        if found != (finest.categories, finest.train, finest.test):
+        if (split.categories, split.train, split.test) != (
+            finest.categories,
+            finest.train,
+            finest.test,
+        ):
             raise StructAlignError(
                 f"split files {other} and {path} differ in categories, their order or their "
                 "videos; take both from one source"

@@ -1,4 +1,4 @@
-"""A small part of a dataset that can still be trained on."""
+"""A small part of a dataset with clips of all categories and splits."""
 
 from dataclasses import replace
 from itertools import zip_longest
@@ -7,10 +7,10 @@ from ...cache.catalog import Catalog, Clip
 
 
 def subset(catalog: Catalog, limit: int) -> Catalog:
-    """At most ``limit`` clips, dealt evenly over categories and splits."""
-    piles = [catalog.select(s, (name,)) for name in catalog.categories for s in ("train", "test")]
-    dealt = [clip for layer in zip_longest(*piles) for clip in layer if clip is not None]
-    chosen = {clip.id for clip in dealt[:limit]}
+    """At most ``limit`` clips, spread evenly over categories and splits."""
+    groups = [catalog.select(s, (name,)) for name in catalog.categories for s in ("train", "test")]
+    spread = [clip for layer in zip_longest(*groups) for clip in layer if clip is not None]
+    chosen = {clip.id for clip in spread[:limit]}
     kept = [clip for clip in catalog if clip.id in chosen]
     left_out = set(catalog.ids) - chosen
     clips = tuple(replace(clip, extra=_without(left_out, clip)) for clip in kept)

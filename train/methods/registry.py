@@ -1,21 +1,16 @@
 """Finding methods: a name's YAML and file, or a file of your own."""
 
-import functools
-import hashlib
-import importlib.util
-import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ...core.configs import CONFIGS, plain_name, read_config, read_yaml
 from ...core.errors import StructAlignError, unknown
+from ...core.python_files import load_python_file, only_subclass, python_file_hash
 from ..settings import MethodConfig, TrainSettings, check_values, setting_names
 
 if TYPE_CHECKING:
@@ -46,10 +41,8 @@ def load_method(
         raise StructAlignError(f"method '{name}': '{wrong[0]}' is not KEY=VALUE")
     if method.endswith(".py"):
         path = Path(method).expanduser().resolve()
-        if not path.is_file():
-            raise StructAlignError(f"no file {method}; --method takes a name or a .py file")
+        source, file_hash = str(path), python_file_hash(path, "method")
         chain = _with_bases(path.stem, read_yaml(path.with_suffix(".yaml")))
-        source, file_hash = str(path), hashlib.sha256(path.read_bytes()).hexdigest()
         name = ":".join([path.stem, *changes])
     else:
         if method not in method_names():
@@ -108,34 +101,8 @@ def method_class(source: str) -> "type[Method]":
     from .base import Method
 
     if source.endswith(".py"):
-        module = _load_file(source, hashlib.sha256(Path(source).read_bytes()).hexdigest())
-    else:
-        module = import_module(f".{source}", __package__)
-    own = [
-        found
-        for _, found in inspect.getmembers(module, inspect.isclass)
-        if issubclass(found, Method) and found.__module__.startswith(module.__name__)
-    ]
-    leaves = [found for found in own if not any(found in other.__mro__[1:] for other in own)]
-    if len(leaves) != 1:
-        names = ", ".join(found.__name__ for found in leaves) or "none"
-        raise StructAlignError(f"{source} must define one subclass of Method; it has {names}")
-    return leaves[0]
-
-
-@functools.cache
-def _load_file(source: str, file_hash: str) -> ModuleType:
-    """A Python file as a module, executed once for each of its versions."""
-    name = f"structalign_method_{file_hash[:16]}"
-    spec = importlib.util.spec_from_file_location(name, source)
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise StructAlignError(f"method file {source} does not import ({what})") from error
-    return module
+        return only_subclass(load_python_file(Path(source), "method"), Method)
+    return only_subclass(import_module(f".{source}", __package__), Method)
 
 
 def _settings_elsewhere() -> set[str]:

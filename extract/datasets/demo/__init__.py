@@ -1,1 +1,34 @@
 """The demo world: procedural clips as real video files, with captions."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ....core.ranges import check_range
+from ..dataset import Dataset, DatasetReader, Inputs
+
+
+@dataclass(frozen=True)
+class Demo(DatasetReader):
+    """A generated world of 20 categories; it needs no files."""
+
+    has_fixed_splits: ClassVar[bool] = True
+
+    conflict: float = field(
+        default=0.0,
+        metadata={
+            "help": "Share of the demo world's shared words that change meaning every two "
+            "categories.",
+            "range": (0, 1),
+        },
+    )
+
+    def __post_init__(self) -> None:
+        check_range("--conflict", self.conflict, at_least=0, at_most=1)
+
+    def read(self, inputs: Inputs) -> Dataset:
+        """Generate the videos of the world of ``inputs.seed``, unless they are there."""
+        from .files import generate  # slow: PyAV
+
+        folder = inputs.cache_root / "datasets"
+        folder.mkdir(parents=True, exist_ok=True)
+        return Dataset(generate(folder, inputs.seed, conflict=self.conflict), folder)

@@ -1,4 +1,4 @@
-"""A demo world's clips as real H.264 files."""
+"""A demo world's clips as H.264 files."""
 
 import csv
 import json
@@ -16,20 +16,26 @@ from ....cache.catalog import Catalog, Clip
 from .scene import SIDE, render
 from .world import WorldClip, build_world
 
-VERSION = 2  # of the world's look, language and encoding; another version is another folder
-# x264's macroblock tree gives other bytes from one run to the next with AVX-512, and from one kind
-# of CPU to another without.
+VERSION = 2  # of the world's attributes, language and encoding; each version has its own folder
+# With x264's macroblock tree the bytes vary from run to run (AVX-512) or between kinds of CPU.
 ENCODING = {"crf": "18", "preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def generate(
     folder: Path, seed: int, processes: int | None = None, conflict: float = 0.0
 ) -> Catalog:
-    """The videos of the world of ``seed`` under ``folder``, and a catalog with ``conflict``.
+    """Write the videos of a world below ``folder``, unless they are there, and catalog them.
 
-    Made if they are not there, visible only when complete.
+    They appear under their final name once all are written.
+
+    Args:
+        folder: where the world's folder lies.
+        seed: the world.
+        processes: how many encode at a time; by default one per core.
+        conflict: as for ``build_world``; it changes captions, so worlds that differ in it share
+            their videos.
     """
-    home = folder / f"demo-v{VERSION}-seed{seed}"  # conflict is in the captions alone
+    home = folder / f"demo-v{VERSION}-seed{seed}"
     clips = build_world(seed, conflict)
     if not (home / "world.json").is_file():
         building = home.with_name(f".{home.name}.{os.getpid()}")
@@ -38,11 +44,11 @@ def generate(
             processes or os.cpu_count(), mp_context=get_context("spawn")
         ) as pool:
             list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
-        told = {"version": VERSION, "seed": seed, "clips": len(clips)}
-        (building / "world.json").write_text(json.dumps(told) + "\n")
+        description = {"version": VERSION, "seed": seed, "clips": len(clips)}
+        (building / "world.json").write_text(json.dumps(description) + "\n")
         try:
             os.rename(building, home)
-        except OSError:  # somebody else was faster; theirs is the same
+        except OSError:  # another process was faster and wrote the same files
             shutil.rmtree(building)
     categories = tuple(dict.fromkeys(clip.category for clip in clips))
     return Catalog(
@@ -63,10 +69,7 @@ def generate(
 
 
 def write_clip(clip: WorldClip, folder: Path) -> None:
-    """Render one clip and encode it.
-
-    H.264 in mp4, yuv420p, the clip's own length and frame rate.
-    """
+    """Render a clip and write ``<folder>/<name>.mp4``: H.264, yuv420p, SIDE x SIDE pixels."""
     times = np.arange(clip.frames, dtype=np.float32) / np.float32(clip.frames - 1)
     with av.open(str(folder / f"{clip.name}.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=clip.fps, options=ENCODING)

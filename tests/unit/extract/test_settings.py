@@ -1,9 +1,18 @@
 """The user's options over the dataset's defaults."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from structalign.extract.settings import ExtractOptions, ExtractSettings, resolve_settings
+from structalign.core.errors import StructAlignError
+from structalign.extract.datasets.manifest import Manifest
+from structalign.extract.settings import (
+    ExtractOptions,
+    ExtractSettings,
+    parse_options,
+    resolve_settings,
+)
 
 
 def chosen(**options: Any) -> ExtractSettings:
@@ -51,3 +60,38 @@ def test_weights_and_cut_belong_to_their_backbone(
         settings.cut,
         settings.adapted_blocks,
     ) == expected
+
+
+def test_options_of_the_dataset_and_of_every_dataset_are_parted() -> None:
+    options, reader = parse_options({"dataset": "manifest", "name": "films", "frames": 3})
+    assert (options, reader) == (ExtractOptions("manifest", frames=3), Manifest("films"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dataset": "dmo"}, "unknown dataset 'dmo'; did you mean 'demo'?"),
+        ({"name": "a"}, "--name is an option of dataset manifest, not of demo"),
+        ({"dataset": "msrvtt", "conflict": 1}, "--conflict is an option of dataset demo, not of "),
+        ({"framess": 3}, "unknown option 'framess'; did you mean 'frames'?"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(StructAlignError, match=re.escape(message)):
+        parse_options(given)
+
+
+def test_defaults_of_ones_own_dataset(tmp_path: Path) -> None:
+    """Its YAML stands over the manifest's; another backbone brings its weights and cut."""
+    file = tmp_path / "mine.py"
+    plain = resolve_settings(ExtractOptions(str(file)))
+    assert plain == resolve_settings(ExtractOptions("manifest"))
+    (tmp_path / "mine.yaml").write_text("extract: {backbone: demo, frames: 5}\n")
+    settings = resolve_settings(ExtractOptions(str(file)))
+    assert (settings.pretrained, settings.cut, settings.frames) == ("demo", 4, 5)
+    (tmp_path / "mine.yaml").write_text("extract: {framess: 5}\n")
+    with pytest.raises(StructAlignError, match="'framess'; did you mean 'frames'"):
+        resolve_settings(ExtractOptions(str(file)))
+    (tmp_path / "mine.yaml").write_text("train: {epochs: 5}\n")
+    with pytest.raises(StructAlignError, match="has the part 'extract' alone"):
+        resolve_settings(ExtractOptions(str(file)))

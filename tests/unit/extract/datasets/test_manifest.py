@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from structalign.core.errors import StructAlignError
-from structalign.extract.datasets.manifest import read_manifest
+from structalign.extract.datasets.dataset import Inputs
+from structalign.extract.datasets.manifest import Manifest
 
 HEADER = "clip_id,path,start,end,category,split,caption\n"
 ROW = "a,a.mp4,,,music,train,"
@@ -12,7 +13,7 @@ ROW = "a,a.mp4,,,music,train,"
 
 def captions(folder: Path, text: str, name: str = "manifest.csv") -> tuple[str, ...]:
     (folder / name).write_bytes(text.encode())
-    return next(iter(read_manifest(folder).catalog)).captions
+    return next(iter(Manifest().read(Inputs(folder, folder)).catalog)).captions
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,13 @@ def test_json_values_are_texts_or_numbers(tmp_path: Path, value: str, shown: str
 
 
 def test_labels_may_be_missing_altogether(tmp_path: Path) -> None:
-    """One category called as the dataset, and every clip for training."""
+    """One category named after the dataset, and every clip for training."""
     for text in (
         "clip_id,path,caption\na,a.mp4,one\nb,b.mp4,two\n",
         f"{HEADER}a,a.mp4,,,,,one\nb,b.mp4,,, ,,two\n",
     ):
         (tmp_path / "manifest.csv").write_text(text)
-        catalog = read_manifest(tmp_path, name="monday").catalog
+        catalog = Manifest(name="monday").read(Inputs(tmp_path, tmp_path)).catalog
         assert catalog.categories == ("monday",)
         assert {(clip.category, clip.split) for clip in catalog} == {("monday", "train")}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers.cli import Cli
 from structalign.cache import StructAlignError
+from structalign.extract.datasets.demo import Demo
 from structalign.extract.datasets.demo.language import GROUPS, SYNONYMS, synonyms
 from structalign.extract.datasets.demo.world import CATEGORIES, PHASE, build_world
-from structalign.extract.datasets.registry import read_dataset
 
 
 @pytest.mark.parametrize("conflict", [0.0, 0.3, 1.0])
@@ -53,8 +53,8 @@ def test_a_world_with_conflict_has_a_name_and_the_demos_settings(cli: Cli, tmp_p
     results = cli.json(*run, "--out", tmp_path / "run")
     assert results["dataset"] == "demo@conflict=1"
     assert (results["settings"]["etf"], results["settings"]["lr_text"]) == ("simplex", 2e-3)
-    with pytest.raises(StructAlignError, match="from 0 to 1"):
-        read_dataset("demo", None, None, tmp_path, 0, conflict=2)
-    assert "demo world's" in cli.error(
-        "extract", "--dataset", "manifest", "--root", tmp_path, "--conflict", "1"
-    )
+
+
+def test_a_conflict_is_a_share() -> None:
+    with pytest.raises(StructAlignError, match="--conflict=2 must be at least 0 and at most 1"):
+        Demo(conflict=2)

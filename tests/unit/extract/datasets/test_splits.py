@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from structalign.cache import StructAlignError
+from structalign.extract.datasets.file_index import FileIndex
 from structalign.extract.datasets.splits import read_benchmark_split, read_split
 
 
@@ -32,9 +33,9 @@ def body(tasks: int) -> dict[str, Any]:
 
 
 def test_reads(tmp_path: Path) -> None:
-    split = read_benchmark_split(
-        [write(tmp_path / "a.pkl", body(2)), write(tmp_path / "b.pkl", body(4))]
-    )
+    write(tmp_path / "MINE_10_dataset.pkl", body(2))
+    write(tmp_path / "mine_20_dataset.pkl", body(4))
+    split = read_benchmark_split(FileIndex(tmp_path), "MINE")
     assert split.categories == ("0", "1", "2", "3") and split.tasks == 4
     assert split.train["2"] == ["train20", "train21"] and split.test["3"] == ["val30", "val31"]
 
@@ -84,5 +85,7 @@ def test_not_a_pickle(tmp_path: Path) -> None:
 def test_files_that_contradict_each_other(tmp_path: Path) -> None:
     other = body(4)
     other["train"][1][0][0] = "somebody else"
+    write(tmp_path / "MINE_10_dataset.pkl", body(2))
+    write(tmp_path / "MINE_20_dataset.pkl", other)
     with pytest.raises(StructAlignError, match="differ in categories"):
-        read_benchmark_split([write(tmp_path / "a.pkl", body(2)), write(tmp_path / "b.pkl", other)])
+        read_benchmark_split(FileIndex(tmp_path), "MINE")

@@ -79,5 +79,4 @@ def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     (folder / "3.mp4").unlink()
     assert cli(*line, "--root", folder).returncode == 3  # one of four, above 1%
     assert cli(*line, "--root", folder, "--max-bad", "0", "--limit", "4", "--seed", "1").returncode
-    assert "--name is for manifests" in cli.error("extract", "--dataset", "demo", "--name", "a")
     assert "is a folder but no cache" in cli.error("train", "--tasks", "1", "--cache", folder)
