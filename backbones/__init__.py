@@ -1,1 +1,16 @@
-"""Towers: what stands before the cut and after it, and the weights as files."""
+"""Frozen CLIP backbones, cut in two: the stem before the cut, the tail and text tower after it."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backbone import is_accepted, load_backbone
+
+__all__ = ["is_accepted", "load_backbone"]
+
+
+def __getattr__(name: str) -> Any:
+    """Names are loaded on demand: a worker must not import open_clip."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".backbone", __name__), name)

@@ -1,4 +1,4 @@
-"""What a backbone is, without loading it: enough to find the cache that is asked for."""
+"""A backbone without its weights: enough to know which cache an extraction would make."""
 
 import json
 from contextlib import suppress
@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import StructAlignError
 from ..core.files import read_json, write_text
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Shorter side to ``size``, centre crop, values in [0, 1], then normalised."""
+    """Resize the shorter side to ``size`` pixels, crop the centre, scale to [0, 1], normalise."""
 
     size: int
     mean: tuple[float, ...]
@@ -19,12 +20,12 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """A dictionary of plain values."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Preprocessing":
-        """What ``as_json`` gave."""
+        """From the dictionary of ``as_json``."""
         return cls(**{**body, "mean": tuple(body["mean"]), "std": tuple(body["std"])})
 
 
@@ -39,13 +40,13 @@ class BackboneIdentity:
 
 
 class BackboneIdentities:
-    """Identities kept in the file ``memo``, each while its weights file does not change."""
+    """Identities kept in the file ``memo``, each valid until its weights file changes."""
 
     def __init__(self, memo: Path) -> None:
         self.memo = memo
 
     def find(self, key: str) -> BackboneIdentity | None:
-        """The identity kept under ``key``; None if there is none, or the file has changed."""
+        """The identity kept under ``key``, or None. Ignores one whose file has changed."""
         try:
             entry = self._load()[key]
             if entry["file"] is not None and entry["stat"] != _stat(Path(entry["file"])):
@@ -57,7 +58,7 @@ class BackboneIdentities:
             return None
 
     def remember(self, key: str, identity: BackboneIdentity, file: Path | None) -> None:
-        """Keep an identity; ``file`` is where its weights came from, if from a file."""
+        """Keep an identity; ``file`` is the file of its weights, if there is one."""
         entry = {
             **asdict(identity),
             "preprocessing": identity.preprocessing.as_json(),
@@ -65,7 +66,7 @@ class BackboneIdentities:
             "stat": file and _stat(file),
         }
         self.memo.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(IsADirectoryError):  # somebody's folder in its place: it only saves time
+        with suppress(IsADirectoryError):  # a folder in its place only costs time
             write_text(self.memo, json.dumps({**self._load(), key: entry}, indent=1) + "\n")
 
     def _load(self) -> dict[str, Any]:
@@ -76,5 +77,13 @@ class BackboneIdentities:
 
 
 def _stat(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def check_cut(name: str, blocks: int, cut: int) -> None:
+    """Raise StructAlignError unless 0 <= cut < blocks, which leaves a block to adapt."""
+    if not 0 <= cut < blocks:
+        raise StructAlignError(
+            f"cut {cut} does not lie in 0..{blocks - 1}: '{name}' has {blocks} vision blocks"
+        )

@@ -1,24 +1,28 @@
-"""The weights after the cut as a file: read without a download, and without the stem's."""
+"""The frozen weights after the cut as files of a cache: training needs no download."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 from ..core.errors import StructAlignError
 from ..core.files import read_json
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
-from .backbone import Backbone, build_model, check_cut
-from .identity import Preprocessing
+from .backbone import Backbone, build_model
+from .family import family_of
+from .identity import Preprocessing, check_cut
 from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE
 from .weight_hashes import hash_digests, weight_digests
 
 
 def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
-    """Write what training needs into ``folder``: tail, text tower, tokenizer, configuration."""
-    check_cut(backbone, cut)
+    """Write what training needs into ``folder``: tail, text tower, tokenizer, configuration.
+
+    Raises StructAlignError unless the cut leaves a block after it.
+    """
+    check_cut(backbone.name, backbone.blocks, cut)
+    is_in_stem = backbone.family.is_in_stem
     state = backbone.model.state_dict()
-    after = {name: value for name, value in state.items() if not _in_stem(name, cut)}
+    after = {name: value for name, value in state.items() if not is_in_stem(name, cut)}
     save_tensors(folder / FROZEN_FILE, halve_where_exact(after))
     body = {
         "name": backbone.name,
@@ -36,20 +40,21 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
 
 
 def load_frozen(folder: Path, weights: str) -> Backbone:
-    """The backbone after its cut, as ``save_frozen`` wrote it.
+    """The backbone after its cut that ``save_frozen`` wrote.
 
     Args:
         folder: holds the files.
         weights: the hash of the whole backbone, which every part must fit.
 
     Raises:
-        StructAlignError: a part is not of that backbone.
+        StructAlignError: a part belongs to another backbone.
     """
     body = json.loads((folder / BACKBONE_FILE).read_text())
     cut, file = int(body["cut"]), folder / FROZEN_FILE
+    family = family_of(body["name"], body["config"])
     model = build_model(body["name"], body["config"], seed=None)
     state = {name: value.float() for name, value in load_tensors(file).items()}
-    if set(state) != {name for name in model.state_dict() if not _in_stem(name, cut)}:
+    if set(state) != {name for name in model.state_dict() if not family.is_in_stem(name, cut)}:
         raise StructAlignError(
             f"{file} does not hold its part of the backbone cut at {cut}; extract again"
         )
@@ -58,7 +63,7 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
     for module in model.modules():
         tensors = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         for name in [name for named in tensors for name, value in named if value.is_meta]:
-            setattr(module, name, None)  # not read
+            setattr(module, name, None)  # the stem's
     bpe = folder / BPE_FILE
     backbone = Backbone(
         body["name"], body["pretrained"], body["config"],
@@ -73,11 +78,3 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
             "from; do not use this cache, extract again"
         )
     return backbone
-
-
-def _in_stem(name: str, cut: int) -> bool:
-    """Whether a parameter belongs to the stem, not to the tail or the text tower."""
-    if block := re.match(r"visual\.transformer\.resblocks\.(\d+)\.", name):
-        return int(block[1]) < cut
-    after = name == "visual.proj" or name.startswith("visual.ln_post.")
-    return name.startswith("visual.") and not after

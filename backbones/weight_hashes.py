@@ -1,4 +1,4 @@
-"""Hashes of weights: by tensor, and over all that a cache's specification says of them."""
+"""Hashes of weights: of every tensor, and one over all that a cache's specification names."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def weight_digests(
 
 
 def hash_digests(digests: dict[str, str]) -> str:
-    """sha256 over ``weight_digests``: what a cache's specification says of its weights."""
+    """sha256 over ``weight_digests``: the field ``weights`` of a cache's specification."""
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,10 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..backbones.saved_names import BACKBONE_FILE
-from ..backbones.split_weights import load_frozen
 from ..core.errors import StructAlignError
-from ..core.files import read_json, share_mode
+from ..core.files import share_mode
 from ..core.hashing import sha256_of
 from .catalog_file import write_catalog
 from .catalog_json import catalog_json, parse_catalog_json
@@ -141,8 +139,7 @@ def _unpack(
     described = FeatureCache.describe(writer.path)
     spec = described.spec
     described.check_catalog()
-    _check_weights(described, file)
-    expected = (len(described.views), spec.frames, *_token_shape(writer.path, file))
+    expected = (len(described.views), spec.frames, *_token_shape(described, file))
     if tokens.shape != expected or tokens.dtype != np.dtype(spec.token_dtype):
         raise StructAlignError(
             f"{file}: its tokens {tokens.shape} {tokens.dtype} are not what its specification says"
@@ -183,23 +180,18 @@ def _refuse_inflating(data: h5py.Dataset, size: int, file: Path) -> None:
         )
 
 
-def _check_weights(described: FeatureCache, file: Path) -> None:
-    """Raise StructAlignError unless the frozen weights are those of the fingerprint."""
+def _token_shape(described: FeatureCache, file: Path) -> tuple[int, int]:
+    """(tokens of a frame, width) of the bundled backbone, after a check of its frozen weights."""
+    from ..backbones.split_weights import load_frozen  # slow: torch, open_clip
+
     try:
-        load_frozen(described.frozen, described.spec.weights)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
+        return load_frozen(described.frozen, described.spec.weights).token_shape
+    except (
+        OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, ZeroDivisionError,
+    ) as error:  # fmt: skip
         raise StructAlignError(
             f"{file}: its frozen weights cannot be read ({type(error).__name__})"
         ) from error
-
-
-def _token_shape(folder: Path, file: Path) -> tuple[int, int]:
-    """(tokens of a frame, width) of the backbone that a bundle describes."""
-    try:
-        vision = read_json(folder / BACKBONE_FILE)["config"]["vision_cfg"]
-        return (vision["image_size"] // vision["patch_size"]) ** 2 + 1, int(vision["width"])
-    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise StructAlignError(f"{file}: its {BACKBONE_FILE} describes no ViT ({error})") from error
 
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:

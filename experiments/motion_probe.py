@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..backbones.backbone import load_backbone
-from ..backbones.stem import Stem
+from ..backbones.family import Stem
 from ..extract.datasets.demo.scene import render
 from ..extract.settings import Augmentation
 from ..extract.video.views import make_views

@@ -23,7 +23,7 @@ from .settings import ExtractOptions, ExtractSettings, parse_options, resolve_se
 
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone
-    from ..backbones.stem import Stem
+    from ..backbones.family import Stem
     from .worker import Batch, BatchOutcomes
 
 
@@ -153,7 +153,7 @@ class Extraction:
         if writer.is_finalized:  # interrupted between the last check and the rename
             return self.root.publish(writer, spec.fingerprint())
         writer.prepare(
-            spec, catalog, self.plan.sources, _token_shape(stem),
+            spec, catalog, self.plan.sources, backbone.token_shape,
             lambda folder: save_frozen(backbone, spec.cut, folder),
         )  # fmt: skip
         outcomes = self._write_tokens(writer, stem, device)
@@ -263,14 +263,6 @@ class Extraction:
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": {name: version(name) for name in packages},
         }
-
-
-def _token_shape(stem: "Stem") -> tuple[int, int]:
-    import torch
-
-    size = stem.preprocessing.size
-    tokens = stem(torch.zeros(1, 3, size, size))
-    return tokens.shape[1], tokens.shape[2]
 
 
 def _batches(catalog: Catalog) -> "list[Batch]":

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backbones.identity import BackboneIdentity
+from ..backbones.identity import BackboneIdentity, check_cut
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import SCHEMA, CacheSpec, hash_sources
@@ -119,9 +119,5 @@ def _cut(backbone: BackboneIdentity, settings: ExtractSettings) -> int:
     blocks, adapted = backbone.blocks, settings.adapted_blocks
     adapted = min(adapted, blocks) if adapted else max(1, round(blocks * 10 / 12))
     cut = blocks - adapted if settings.cut is None else settings.cut
-    if not 0 <= cut < blocks:
-        raise StructAlignError(
-            f"cut {cut} does not lie in 0..{blocks - 1}: "
-            f"'{backbone.name}' has {blocks} vision blocks"
-        )
+    check_cut(backbone.name, blocks, cut)
     return cut

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..backbones.stem import Stem
+from ..backbones.family import Stem
 from ..cache.catalog import Clip
 from ..cache.tokens import SHARD_CLIPS, ViewTable, all_finite
 from ..cache.writer import CacheWriter, ClipOutcome

@@ -58,8 +58,7 @@ def make_cache(
         ]
     catalog = Catalog(dataset, names, tuple(clips))
     backbone = load_backbone(*weights)
-    vision = backbone.config["vision_cfg"]
-    shape = 1 + (vision["image_size"] // vision["patch_size"]) ** 2, vision["width"]
+    shape = backbone.token_shape
     spec = CacheSpec(
         dataset=dataset, sources="none", catalog=catalog.hash(), backbone=backbone.name,
         weights=backbone.weights, cut=cut,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from ...backbones.stem import Stem
+from ...backbones.family import Stem
 from ...cache.catalog import Catalog, Clip
 from ...core.console import Log
 from ..worker import Batch, BatchOutcomes, Work, WorkerConfig

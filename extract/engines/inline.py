@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ...backbones.stem import Stem
+from ...backbones.family import Stem
 from ...cache.catalog import Catalog
 from ...cache.tokens import ViewTable
 from ...core.device import prepare_cpu

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ...backbones.stem import Stem, load_stem, save_stem
+from ...backbones.family import Stem
+from ...backbones.stem import load_stem, save_stem
 from ...cache.catalog import Clip
 from ...cache.catalog_file import read_catalog
 from ...cache.tokens import ViewTable

@@ -83,8 +83,8 @@ class AdaptedMethod(Method):
             )
         self.frame_fusion = nn.ModuleDict()
         if o.frame_fusion:
-            transformer = backbone.model.visual.transformer
-            width, heads = int(transformer.width), int(transformer.resblocks[-1].attn.num_heads)
+            width = backbone.token_shape[1]
+            heads = cast(Any, self.towers.video.blocks[-1]).attn.num_heads
             for block in range(backbone.blocks - adapted, backbone.blocks):
                 self.frame_fusion[str(block)] = FrameFusion(width, heads, block, rng)
         scaling = o.lora_alpha / o.rank

@@ -50,7 +50,7 @@ class CLIPViP(CLIP4Clip):
                 f"clip_vip's proxies meet every block, and this cache is cut at {backbone.cut}; "
                 "extract with --cut 0"
             )
-        width = int(backbone.model.visual.transformer.width)
+        width = backbone.token_shape[1]
         drawn = torch.randn(self.options.proxies, width, generator=generator(seed, "proxies"))
         self.proxies = nn.Parameter(F.layer_norm(drawn, (width,)))
         self.temporal = nn.Parameter(torch.zeros(0, width))  # a row a frame, once known

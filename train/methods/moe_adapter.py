@@ -122,7 +122,7 @@ class MoEAdapter(Method):
         super().__init__(backbone, config, seed)
         rng = generator(seed, "initialisation")
         video, text = self.towers.video, self.towers.text
-        width = int(backbone.model.visual.transformer.width)
+        width = backbone.token_shape[1]
         self.vision_mixtures, self.text_mixtures = (
             nn.ModuleList(AdapterMixture(wide, self.options, rng) for _ in blocks)
             for wide, blocks in ((width, video.blocks), (text.width, text.blocks))

@@ -36,11 +36,11 @@ class VideoTower(nn.Module):
 
     def __init__(self, backbone: Backbone, compute: Compute, trainable: bool) -> None:
         super().__init__()
-        visual = backbone.model.visual
+        tail = backbone.tail(backbone.cut)
         self.cut, self.compute = backbone.cut, compute
-        self.blocks = prepare_blocks(visual.transformer.resblocks[self.cut :], compute, trainable)
+        self.blocks = prepare_blocks(tail.blocks, compute, trainable)
         self.learning_block = vision_block
-        self.ln_post, self.projection = visual.ln_post, visual.proj
+        self.ln_post, self.projection = tail.norm, tail.projection
         if trainable:
             self.ln_post = copy.deepcopy(self.ln_post)
             self.projection = nn.Parameter(self.projection.detach().clone())

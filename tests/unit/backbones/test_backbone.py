@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from structalign.backbones.backbone import DEMO_FOLDER, load_backbone
+from structalign.backbones.backbone import load_backbone
+from structalign.backbones.pretrained import DEMO_FOLDER
 from structalign.cache import StructAlignError
 from structalign.extract.datasets.demo.language import vocabulary
 from structalign.extract.settings import Augmentation

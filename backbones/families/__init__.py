@@ -1,0 +1,1 @@
+"""Families of backbones: one file each, found by ``backbones.family``."""
