@@ -67,6 +67,7 @@ METRICS = (
     Metric("R@10", recall(10)),
     Metric("MedR", rank, is_higher_better=False, scale=1, summarise=partial(torch.quantile, q=0.5)),
     Metric("MeanR", rank, is_higher_better=False, scale=1),
+    Metric("nDCG@10", lambda ranks: (ranks <= 10) / (1 + ranks).log2()),  # one relevant clip
 )
 
 

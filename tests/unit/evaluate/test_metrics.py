@@ -1,5 +1,7 @@
 """Ranks by hand, and ties by expectation."""
 
+import math
+
 import pytest
 import torch
 from structalign.core.errors import StructAlignError
@@ -22,6 +24,16 @@ def test_the_registry_names_keys_directions_and_formats() -> None:
     assert keys["MedR"] == ("medr", "↓") and keys["MeanR"] == ("meanr", "↓")
     assert len(keys) == len(METRICS)
     assert METRICS[0].format(12.345) == "12.35" and METRICS[0].format(None) == ""
+
+
+def test_ndcg_of_one_relevant_clip() -> None:
+    """1 / log2(1 + rank) up to rank 10; a tie has its mid rank, as in every metric."""
+    ndcg = next(metric for metric in METRICS if metric.name == "nDCG@10")
+    assert [ndcg(torch.tensor([rank], dtype=torch.float64)) for rank in (1, 3, 10, 10.5, 11)] == (
+        pytest.approx([100, 50, 100 / math.log2(11), 0, 0])
+    )
+    tied = text_to_video_ranks(torch.zeros(1, 4), torch.tensor([2])).summary()["nDCG@10"]
+    assert tied == pytest.approx(100 / math.log2(3.5))
 
 
 def test_ties_count_with_their_expected_rank() -> None:
