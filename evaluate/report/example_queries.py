@@ -42,7 +42,8 @@ def example_queries(run: FinishedRun, root: CacheRoot, pictures: Pictures | None
         f"Captions of {run.name}, one per task: first those whose clip came first among all clips "
         "seen, then those where another clip did."
     )
-    return Section("Example queries", text, examples=[_example(q, clips, jpegs) for q in shown])
+    examples = [_example(q, clips, jpegs) for q in shown]
+    return Section("Example queries", text, examples=examples, has_small_cells=True)
 
 
 def _one_per_task(results: Sequence[QueryResult]) -> list[QueryResult]:

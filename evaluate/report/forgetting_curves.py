@@ -73,7 +73,7 @@ def curves(groups: RunGroups) -> Section:
         "R@1 within each task, from the stage that learnt it to the end."
         + f" Only the first {MOST_CURVES} tasks are shown." * is_cut
     )
-    return Section("Forgetting curves", text, figures=figures, has_small_figures=True)
+    return Section("Forgetting curves", text, figures=figures, has_small_cells=True)
 
 
 def matrices(groups: RunGroups) -> Section:

@@ -63,7 +63,7 @@ class Section:
     figures: Sequence[Figure] = ()
     examples: Sequence[Example] = ()
     recipes: Sequence[Recipe] = ()
-    has_small_figures: bool = False
+    has_small_cells: bool = False
 
     @property
     def anchor(self) -> str:
