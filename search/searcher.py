@@ -18,7 +18,7 @@ from ..cache.reader import FeatureCache
 from ..core.console import Log, log_to_stderr
 from ..core.errors import StructAlignError
 from ..train.gallery import Block, compare, fuse
-from ..train.model.similarity import directed_similarities, fusion_shares
+from ..train.model.similarity import DIRECTIONS, fusion_shares
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from ..train.seeds import generator
@@ -26,7 +26,6 @@ from .candidates import CHUNK, ENOUGH, SAMPLE, TRIED, Shortlist, StoredBlock, wh
 from .results import SearchResult, SearchResults, Where, WordMatch
 
 EXACT = 20_000  # clips up to which a query is compared with all of them
-DIRECTED = ("word_to_frame", "frame_to_word")
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ class Searcher:
         results = []
         for at in order:
             parts = {name: float(values[at]) for name, values in standard.items()}
-            cosines = {name: float(found[name][at]) for name in found if name not in DIRECTED}
+            cosines = {name: float(found[name][at]) for name in found if name not in DIRECTIONS}
             results.append(self._result(int(places[at]), parts, cosines, paths, words))
         self._release()
         is_truncated = int(ids[0].argmax()) == ids.shape[1] - 1
@@ -270,13 +269,9 @@ class Searcher:
     def _compare(self, part: Part, paths: dict[int, TextFeatures]) -> dict[str, Tensor]:
         """Similarities [V] of a part's clips to the query, word-frame's two directions too."""
         text = paths[self.method.route_of(part.block.task)]
-        compared = compare(self.method, text, part.block.embeddings).similarities
-        found = {name: scores[0].cpu() for name, scores in compared.items()}
-        if "word_frame" in found:
-            frames = part.block.embeddings.to(self.method.device)
-            directed = directed_similarities(frames, text.words, text.lengths)
-            found["word_to_frame"], found["frame_to_word"] = (x[:, 0].cpu() for x in directed)
-        return found
+        embeddings = part.block.embeddings.to(self.method.device)
+        similarities = self.method.similarity(text, embeddings)
+        return {name: scores[0].cpu() for name, scores in similarities.items()}
 
     def _words(self, ids: Tensor) -> list[tuple[str, slice]]:
         """The words of the query, and where their pieces are."""
@@ -315,7 +310,7 @@ class Searcher:
                 for number, row in enumerate(by_word, 1)
             )
             frame = int(each.mean(1).argmax())
-        word_frame, there, back = (parts.get(name) for name in ("word_frame", *DIRECTED))
+        word_frame, there, back = (parts.get(name) for name in ("word_frame", *DIRECTIONS))
         clip, whole = part.cache.catalog[part.block.clips[row]], parts.get("global", parts["score"])
         return SearchResult(
             clip, part.cache, parts["score"], word_frame, whole, there, back, matches, frame,
@@ -357,14 +352,14 @@ def _standardised(
     found: dict[str, Tensor], over: dict[str, Tensor], weight: float
 ) -> dict[str, Tensor]:
     """What every similarity adds to the score, and the score; a single one is used as it is."""
-    fused = [name for name in found if name not in DIRECTED]
+    fused = [name for name in found if name not in DIRECTIONS]
     out = dict(found)
     if len(fused) > 1:
         shares = dict(zip(fused, fusion_shares(len(fused), weight), strict=True))
         for name, share in shares.items():
             spread = over[name].std(correction=0).clamp(min=1e-6)
             out[name] = (found[name] - over[name].mean()) / spread * share
-        for name in [name for name in DIRECTED if name in found]:
+        for name in [name for name in DIRECTIONS if name in found]:
             spread = over["word_frame"].std(correction=0).clamp(min=1e-6)
             out[name] = (found[name] - over[name].mean()) / spread * shares["word_frame"] / 2
     out["score"] = torch.stack([out[name] for name in fused]).sum(0)

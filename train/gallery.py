@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .methods.base import Encoder
-from .model.similarity import fused_similarity
+from .model.similarity import DIRECTIONS, fused_similarity
 from .model.towers import TextFeatures
 
 ZERO_SHOT = "pretrained"  # the name of the evaluated clips by the pre-trained towers
@@ -87,9 +87,10 @@ class Gallery:
 
 @torch.no_grad()
 def compare(encoder: Encoder, texts: TextFeatures, embeddings: Tensor) -> Comparison:
-    """Encoded captions with stored embeddings."""
+    """Encoded captions with stored embeddings, by the similarities that are fused."""
     similarities = encoder.similarity(texts, embeddings.to(encoder.device))
-    return Comparison(texts, similarities)
+    fused = {name: score for name, score in similarities.items() if name not in DIRECTIONS}
+    return Comparison(texts, fused)
 
 
 def fuse(blocks: Sequence[Mapping[str, Tensor]], weight: float) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ..model.adapters import GeneratorNoise, Noise
-from ..model.similarity import global_similarity, word_frame_similarity
+from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
 from ..seeds import generator
@@ -161,10 +161,16 @@ class Method(nn.Module):
         """Similarities of T texts and V gallery embeddings by name, each [T, V].
 
         Where there are two, each is standardised per text and ``fusion_weight`` is the first's
-        weight in the score; of more, their mean is the score.
+        weight in the score; of more, their mean is the score. ``word_to_frame`` and
+        ``frame_to_word`` are the halves of ``word_frame``: they explain it and are not fused.
         """
-        word_frame = word_frame_similarity(videos, texts.words, texts.lengths).T
-        return {"word_frame": word_frame, "global": global_similarity(videos, texts.text).T}
+        to_frame, to_word = directed_similarities(videos, texts.words, texts.lengths)
+        return {
+            "word_frame": 0.5 * (to_frame + to_word).T,
+            "global": global_similarity(videos, texts.text).T,
+            "word_to_frame": to_frame.T,
+            "frame_to_word": to_word.T,
+        }
 
     def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """How the pre-trained towers' embeddings compare; override where comparing is learnt."""

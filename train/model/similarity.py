@@ -13,6 +13,7 @@ from torch.nn import functional as F
 CPU_TILE = (32, 2 * 2**20)
 DEVICE_TILE = (128, 256 * 2**20)
 SLAB_VIDEOS = 1024  # normalised at a time
+DIRECTIONS = ("word_to_frame", "frame_to_word")  # the halves of word-frame similarity
 
 
 def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
@@ -37,9 +38,20 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
 
 
 def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The two halves of word-frame similarity: mean_j max_n and mean_n max_j, float32 [V, T]."""
-    best_frame, best_word = zip(*_by_length(frames, words, lengths), strict=True)
-    return _in_order(best_frame, lengths), _in_order(best_word, lengths)
+    """The two directions of word-frame similarity, which is half their sum.
+
+    Arguments as for ``word_frame_similarity``.
+
+    Returns:
+        mean_j max_n <f_n, w_j> (word to frame) and mean_n max_j <f_n, w_j> (frame to word), each
+        float32 [V, T].
+    """
+    word_to_frame, frame_to_word = [], []
+    for part in frames.split(SLAB_VIDEOS):
+        best_frame, best_word = zip(*_by_length(part, words, lengths), strict=True)
+        word_to_frame.append(_in_order(best_frame, lengths))
+        frame_to_word.append(_in_order(best_word, lengths))
+    return torch.cat(word_to_frame), torch.cat(frame_to_word)
 
 
 def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
