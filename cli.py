@@ -190,8 +190,7 @@ def search(
     if thumbnails:
         from .search.thumbnails import write_thumbnails
 
-        shown = [(one.clip, one.frame, one.frames, one.cache) for one in found]
-        write_thumbnails(shown, thumbnails, root, log_to_stderr)
+        write_thumbnails(found, thumbnails, root, log_to_stderr)
     print_result(found.to_json(), found.table(), as_json)
 
 

@@ -1,9 +1,9 @@
-"""The search server under load: 32 clients on loopback, all asking at once.
+"""The search server under load: 32 clients on loopback, all at once.
 
 python -m structalign.benchmarks.serving RUN [--cache-root DIR] [--clients 32] [--json]
 
-Every client asks 20 queries of its own, one after another. Prints p50 and p95 in milliseconds, what
-one client alone waits, requests a second, and how many failed.
+Every client sends 20 queries of its own, one after another. Prints p50 and p95 in milliseconds, the
+p50 of a client alone, requests a second, and how many requests failed.
 """
 
 import argparse
@@ -21,46 +21,46 @@ from pathlib import Path
 
 from .parts.sentences import sentences
 
-ASKED = 20  # queries of each client
+QUERIES = 20  # of each client
 
 
-def ask(url: str, query: str) -> float | None:
-    """Seconds of one query; None where it failed."""
+def time_query(url: str, query: str) -> float | None:
+    """Seconds of one query; None when it failed."""
     began = time.perf_counter()
     try:
-        asked = urllib.parse.urlencode({"q": query, "top": 12})
-        with urllib.request.urlopen(f"{url}/api/search?{asked}", timeout=120) as reply:
-            found = json.load(reply)["results"]
+        parameters = urllib.parse.urlencode({"q": query, "top": 12})
+        with urllib.request.urlopen(f"{url}/api/search?{parameters}", timeout=120) as reply:
+            results = json.load(reply)["results"]
     except (urllib.error.URLError, OSError, ValueError):
         return None
-    return time.perf_counter() - began if found else None
+    return time.perf_counter() - began if results else None
 
 
 def measure(url: str, clients: int) -> dict[str, float]:
-    """One client alone, then all at once."""
-    texts = sentences(clients * ASKED)
-    alone = sorted(filter(None, (ask(url, text) for text in texts[: 2 * ASKED])))
+    """Measure one client alone, then all at once."""
+    texts = sentences(clients * QUERIES)
+    alone = sorted(filter(None, (time_query(url, text) for text in texts[: 2 * QUERIES])))
     began = time.perf_counter()
 
-    def one(number: int) -> list[float | None]:
-        return [ask(url, text) for text in texts[number::clients]]
+    def run_client(number: int) -> list[float | None]:
+        return [time_query(url, text) for text in texts[number::clients]]
 
     with ThreadPoolExecutor(clients) as pool:
-        times = [value for found in pool.map(one, range(clients)) for value in found]
+        times = [value for client in pool.map(run_client, range(clients)) for value in client]
     seconds = time.perf_counter() - began
-    known = sorted(value for value in times if value is not None)
+    done = sorted(value for value in times if value is not None)
     return {
         "clients": clients,
-        "failed": len(times) - len(known),
-        "requests/s": len(known) / seconds,
-        "p50, ms": 1e3 * known[len(known) // 2],
-        "p95, ms": 1e3 * known[len(known) * 95 // 100],
+        "failed": len(times) - len(done),
+        "requests/s": len(done) / seconds,
+        "p50, ms": 1e3 * done[len(done) // 2],
+        "p95, ms": 1e3 * done[len(done) * 95 // 100],
         "one client p50, ms": 1e3 * alone[len(alone) // 2],
     }
 
 
 def main() -> None:
-    """Start a server, ask it, end it."""
+    """Start a server, measure it, and stop it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--cache-root")
@@ -72,12 +72,12 @@ def main() -> None:
     server = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr
-        for told in server.stderr:
-            if found := re.search(r"http://\S+:\d+", told):
+        for line_read in server.stderr:
+            if url := re.search(r"http://\S+:\d+", line_read):
                 break
         else:
             sys.exit("the server did not start")
-        body = measure(found[0], given.clients)
+        body = measure(url[0], given.clients)
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)

@@ -1,86 +1,80 @@
-"""What a search found, and why: clips, scores, words and frames."""
+"""What a search found: clips with their scores, and the JSON of the command line and of HTTP."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
+from .explanation import WordMatch
 
 SHOWN_WORDS = 24
+ADDENDS = {
+    "word_to_frame": "words to frames", "frame_to_word": "frames to words",
+    "word_frame": "words and frames", "global": "whole clip",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class WordMatch:
-    """A word of the query, the frame that answers it best (1-based), and their cosine.
+def clip_json(cache: FeatureCache, clip: Clip) -> dict[str, Any]:
+    """What the catalog says of a clip.
 
-    The cosine is the mean over the word's pieces, where the tokenizer cuts it.
+    ``start`` and ``end`` are seconds; ``end`` is the video's own where that comes first. None means
+    the start or the end of the video.
     """
-
-    word: str
-    frame: int
-    cosine: float
-
-
-@dataclass(frozen=True)
-class Where:
-    """Which clips are searched: of one task, category or cache (a fingerprint); None is any."""
-
-    task: int | None = None
-    category: str | None = None
-    cache: str | None = None
+    return {
+        "clip": clip.id, "cache": cache.fingerprint, "category": clip.category,
+        "split": clip.split, "captions": list(clip.captions), "path": clip.path,
+        "start": clip.start, "end": cache.video_ends.get(clip.id, clip.end),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One clip. ``score`` = ``word_frame`` + ``global_``: standardised parts that add up.
+    """One clip.
 
-    ``word_frame`` = ``word_to_frame`` + ``frame_to_word``; they are None, and ``matches`` and
-    ``frame_words`` are empty, for a method that compares whole clips. ``cosines`` has each
-    similarity as it is, before it is standardised; ``frame_words`` the word that answers each frame
-    best. ``task``:
-    the one that learnt the clip, None for one that was only added.
+    Attributes:
+        task: the task that learnt the clip; None for a clip of an added cache.
+        score: what ranks the clips, a sum of standardised similarities.
+        score_parts: the addends of the score by similarity; word-frame similarity as its two
+            directions, ``word_to_frame`` and ``frame_to_word``.
+        similarities: each similarity by name before it is standardised; cosines from -1 to 1.
+        frame: the frame that fits the query best, from 1.
+        matches: for each word of the query, the frame that fits it best; empty for a method that
+            compares whole clips, as is ``frame_words``.
+        frame_words: for each frame, the word that fits it best.
     """
 
     clip: Clip
     cache: FeatureCache
-    score: float
-    word_frame: float | None
-    global_: float
-    word_to_frame: float | None
-    frame_to_word: float | None
-    matches: tuple[WordMatch, ...]
-    frame: int
-    frames: int
-    cosines: dict[str, float]
-    frame_words: tuple[WordMatch, ...]
     task: int | None
-
-    @property
-    def end(self) -> float | None:
-        """Seconds at which what is shown ends: the clip's end, or its video's where that is before.
-
-        None for the end of a video of any length.
-        """
-        return self.cache.video_ends.get(self.clip.id, self.clip.end)
+    score: float
+    score_parts: dict[str, float]
+    similarities: dict[str, float]
+    frame: int
+    matches: tuple[WordMatch, ...]
+    frame_words: tuple[WordMatch, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values under the contract's names."""
-        clip, end = self.clip, self.end
+        """Plain values: the same keys on the command line and by HTTP."""
         return {
-            "clip": clip.id, "score": self.score, "word_frame": self.word_frame,
-            "global": self.global_, "start": clip.start, "end": end, "path": clip.path,
-            "word_to_frame": self.word_to_frame, "frame_to_word": self.frame_to_word,
-            "category": clip.category, "split": clip.split, "captions": list(clip.captions),
-            "best_frame": self.frame + 1, "frames": self.frames, "cache": self.cache.fingerprint,
-            "words": [vars(match) for match in self.matches], "cosines": self.cosines,
+            **clip_json(self.cache, self.clip), "task": self.task,
+            "score": self.score, "score_parts": self.score_parts,
+            "word_frame": self.similarities.get("word_frame"),
+            "global": self.similarities.get("global"),
+            "frame": self.frame, "frame_count": self.cache.spec.frames,
+            "matches": [vars(match) for match in self.matches],
+            "frame_words": [vars(match) for match in self.frame_words],
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class SearchResults:
-    """The best clips, best first, out of ``clips`` that were searched.
+    """The best clips of a search, the best first.
 
-    ``is_truncated``: the query is longer than the text tower reads; its end was not used.
+    Attributes:
+        query: the words, or the name of the video that was searched with.
+        clips: how many clips were searched.
+        is_truncated: the query is longer than the text tower reads; its end was not used.
     """
 
     query: str
@@ -88,7 +82,7 @@ class SearchResults:
     is_truncated: bool
     results: tuple[SearchResult, ...]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[SearchResult]:
         return iter(self.results)
 
     def __len__(self) -> int:
@@ -98,30 +92,35 @@ class SearchResults:
         return self.results[index]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values under the contract's names."""
-        rows = [one.to_json() for one in self.results]
-        return {"query": self.query, "clips": self.clips, "results": rows}
+        """Plain values; ``rank`` is from 1."""
+        return {
+            "query": self.query, "clips": self.clips, "truncated": self.is_truncated,
+            "results": [{"rank": rank, **result.to_json()} for rank, result in enumerate(self, 1)],
+        }  # fmt: skip
 
     def table(self) -> str:
-        """Score, clip and time, and below it where the score comes from."""
+        """For each clip its score and time, and below them where the score comes from."""
         lines = [f"{self.clips} clips searched"]
-        for place, one in enumerate(self.results, 1):
-            path, category = one.clip.path, one.clip.category
-            time = _time(one.clip.start, one.end)
+        for rank, result in enumerate(self, 1):
+            clip = result.clip
+            time = _time(clip.start, result.cache.video_ends.get(clip.id, clip.end))
             lines.append(
-                f"{place:>3}. {one.score:+.2f}  {one.clip.id}  {time}  {path}  ({category})"
+                f"{rank:>3}. {result.score:+.2f}  {clip.id}  {time}  {clip.path}  ({clip.category})"
             )
-            if one.word_frame is not None:
+            if len(result.score_parts) > 1:
+                addends = result.score_parts.items()
                 lines.append(
-                    f"     = {one.word_to_frame:+.2f} words to frames "
-                    f"{one.frame_to_word:+.2f} frames to words {one.global_:+.2f} whole clip"
+                    "     = "
+                    + " ".join(f"{x:+.2f} {ADDENDS.get(name, name)}" for name, x in addends)
                 )
-                shown = one.matches[:SHOWN_WORDS]
+            if matches := result.matches:
                 words = "  ".join(
-                    f"{match.word}→{match.frame} ({match.cosine:.2f})" for match in shown
+                    f"{match.word}→{match.frame} ({match.cosine:.2f})"
+                    for match in matches[:SHOWN_WORDS]
                 )
-                more = " ..." if len(one.matches) > SHOWN_WORDS else ""
-                lines.append(f"     word→frame of {one.frames} (cosine): {words}{more}")
+                more = " ..." if len(matches) > SHOWN_WORDS else ""
+                frames = result.cache.spec.frames
+                lines.append(f"     word→frame of {frames} (cosine): {words}{more}")
         return "\n".join(lines)
 
 

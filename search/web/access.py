@@ -1,4 +1,4 @@
-"""Who may ask what: token, hosts, security headers, and a limit on what runs at once."""
+"""Access control: token, host names, upload size, and security headers."""
 
 import hmac
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp
 
 COOKIE = "structalign"
-LARGEST_UPLOAD = 256 * 2**20  # bytes
+MAX_UPLOAD = 256 * 2**20  # bytes
 OPEN_PATHS = {"/", "/favicon.ico", "/page.css", "/page.js", "/api/health", "/api/login"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -24,7 +24,7 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches a host."""
+    """Whether only this machine reaches a host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -32,15 +32,15 @@ def is_loopback(host: str) -> bool:
 
 
 def is_right(given: str | None, token: str) -> bool:
-    """Compared in a time that tells nothing."""
+    """Whether a token is right. Constant-time comparison."""
     return given is not None and hmac.compare_digest(given.encode(), token.encode())
 
 
 class Access(BaseHTTPMiddleware):
-    """Refuses whoever has not the token; without one on loopback, foreign host names.
+    """Refuses requests without the token; on loopback without a token, foreign host names.
 
-    On loopback a page elsewhere could otherwise reach this server by a name of its own that it
-    points here (DNS rebinding).
+    Otherwise a page on another site could reach a server on loopback by pointing a host name of its
+    own at 127.0.0.1 (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
@@ -48,7 +48,7 @@ class Access(BaseHTTPMiddleware):
         self.is_local, self.token = is_loopback(host), token
 
     async def dispatch(self, request: Request, call_next: Next) -> Response:
-        """Check, pass on, and add the security headers."""
+        """Refuse a request or pass it on, and add the security headers."""
         response = self._refusal(request) or await call_next(request)
         for name, value in HEADERS.items():
             response.headers[name] = value
@@ -56,11 +56,11 @@ class Access(BaseHTTPMiddleware):
 
     def _refusal(self, request: Request) -> Response | None:
         if self.is_local and self.token is None and not is_loopback(_host_of(request)):
-            return _error(421, "this server answers to its own address alone")
-        if request.method == "POST" and (told := _refused_size(request)) is not None:
-            return told
+            return _error(421, "this server answers only to its own address")
+        if request.method == "POST" and (refusal := _size_refusal(request)) is not None:
+            return refusal
         if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
-            return _error(403, "another site may not ask this server")
+            return _error(403, "requests from other sites are refused")
         if self.token is None or request.url.path in OPEN_PATHS:
             return None
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
@@ -69,22 +69,22 @@ class Access(BaseHTTPMiddleware):
 
 
 def _host_of(request: Request) -> str:
-    """The name that a request calls this server by, without its port."""
+    """The host name that a request is sent to, without the port."""
     name = request.headers.get("host", "")
     if name.startswith("["):
         return name[1:].partition("]")[0]
     return name.partition(":")[0]
 
 
-def _refused_size(request: Request) -> Response | None:
-    """Why a body is not read: before any of it is, since it would be kept on disk."""
+def _size_refusal(request: Request) -> Response | None:
+    """A refusal by the declared size, before a body is read and spooled to disk."""
     length = request.headers.get("content-length", "")
     if not length.isdigit():
-        return _error(411, "say how long the upload is")
-    if int(length) > LARGEST_UPLOAD:
-        return _error(413, f"larger than {LARGEST_UPLOAD // 2**20} MB")
+        return _error(411, "an upload needs a Content-Length")
+    if int(length) > MAX_UPLOAD:
+        return _error(413, f"the upload is larger than {MAX_UPLOAD // 2**20} MB")
     return None
 
 
-def _error(status: int, told: str) -> JSONResponse:
-    return JSONResponse({"detail": told}, status)
+def _error(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"detail": message}, status)

@@ -1,4 +1,4 @@
-"""Searching by words, and by a video or picture that is sent along."""
+"""Searching by words, and by an uploaded video or picture."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,73 +9,76 @@ import anyio
 from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
 
 from ...core.errors import StructAlignError
-from ..results import SearchResults, Where
-from .answers import Answer, make_answer
-from .library import Library
-from .turns import Turn
+from ..parts import ClipFilter
+from ..results import SearchResults
+from .concurrency import ConcurrencyLimit
+from .registry import RunRegistry
+from .responses import SearchResponse, make_response
 
-LONGEST_QUERY, MOST_CLIPS = 500, 100  # characters; of one answer
+MAX_QUERY, MAX_TOP = 500, 100  # characters; results
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What every search may say: how many clips, of which run, and which of its clips."""
+class SearchParameters:
+    """What every search takes: how many clips, the run (default the first), and a filter."""
 
-    top: Annotated[int, Query(ge=1, le=MOST_CLIPS)] = 12
+    top: Annotated[int, Query(ge=1, le=MAX_TOP)] = 12
     run: str | None = None
     task: Annotated[int | None, Query(ge=1)] = None
     category: str | None = None
     cache: str | None = None
 
     @property
-    def where(self) -> Where:
-        """The clips that are searched."""
-        return Where(self.task, self.category, self.cache)
+    def where(self) -> ClipFilter:
+        """The clips to search."""
+        return ClipFilter(self.task, self.category, self.cache)
 
 
-def search_routes(library: Library, turn: Turn) -> APIRouter:
-    """Runs, and searching them."""
+def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
+    """The routes of runs and searches."""
     routes = APIRouter(prefix="/api")
 
     @routes.get("/runs")
     async def runs() -> list[dict[str, Any]]:
         """The runs that can be searched, with their tasks, categories and caches."""
-        return [one.describe() for one in library.served.values()]
+        return [served.describe() for served in registry.runs.values()]
 
     @routes.get("/search")
     async def search(
-        q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY)],
-        asked: Annotated[Asked, Depends()],
-    ) -> Answer:
+        q: Annotated[str, Query(min_length=1, max_length=MAX_QUERY)],
+        parameters: Annotated[SearchParameters, Depends()],
+    ) -> SearchResponse:
         """The clips that fit some words best."""
-        one = library.run(asked.run)
-        async with turn():
-            found = await anyio.to_thread.run_sync(one.searcher.search, q, asked.top, asked.where)
-        return make_answer(found, one.name)
+        served = registry.run(parameters.run)
+        async with limit():
+            results = await anyio.to_thread.run_sync(
+                served.searcher.search, q, parameters.top, parameters.where
+            )
+        return make_response(results, served.name)
 
     @routes.post("/search")
     async def search_alike(
-        file: Annotated[UploadFile, File()], asked: Annotated[Asked, Depends()]
-    ) -> Answer:
-        """The clips most like a video or a picture that is sent along."""
-        one = library.run(asked.run)
+        file: Annotated[UploadFile, File()], parameters: Annotated[SearchParameters, Depends()]
+    ) -> SearchResponse:
+        """The clips most like an uploaded video or picture."""
+        served = registry.run(parameters.run)
         name = Path(file.filename or "upload").name
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload"
             await _receive(file, path)
 
             def compute() -> SearchResults:
-                with library.encoding:
-                    video = one.run.encode_video(path)
-                return one.searcher.search_alike(video, name, asked.top, asked.where)
+                with registry.encoding:
+                    video = served.run.encode_video(path)
+                return served.searcher.search_alike(video, name, parameters.top, parameters.where)
 
-            async with turn():
+            async with limit():
                 try:
-                    found = await anyio.to_thread.run_sync(compute)
+                    results = await anyio.to_thread.run_sync(compute)
                 except StructAlignError as error:
-                    told = str(error).replace(str(path), name)
-                    raise HTTPException(422, told) from error
-        return make_answer(found, one.name)
+                    message = str(error).replace(str(path), name)
+                    raise HTTPException(422, message) from error
+        return make_response(results, served.name)
 
     return routes
 

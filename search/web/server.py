@@ -1,4 +1,4 @@
-"""Opening runs and answering HTTP until interrupted."""
+"""Opens runs and serves them by HTTP until interrupted."""
 
 import errno
 import os
@@ -13,9 +13,9 @@ from ...core.console import log_to_stderr
 from ...core.errors import StructAlignError
 from .access import is_loopback
 from .app import make_app
-from .library import Library
+from .registry import RunRegistry
 
-GRACE = 3  # seconds for what is being answered when the server is stopped
+GRACE = 3  # seconds to finish open requests when the server stops
 
 
 def run_server(
@@ -25,26 +25,26 @@ def run_server(
     """Serve some runs until the process is interrupted.
 
     Raises:
-        StructAlignError: no such run, two of one name, the address is taken, or a host that others
-            reach without a token.
+        StructAlignError: no such run, two runs with the same name, the address is taken, or a host
+            that other machines reach, without a token.
     """
     if token is None and not is_loopback(host):
         raise StructAlignError(
-            f"whoever reaches {host} could search and watch these videos; "
+            f"everyone who reaches {host} could search and watch these videos; "
             "give --token or set STRUCTALIGN_TOKEN"
         )
     names = [Path(os.path.normpath(path.absolute())).name for path in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise StructAlignError(f"two of these runs are called {twice}; the page could not tell")
+        raise StructAlignError(f"two of these runs are called {twice}; rename one of the folders")
     opened = [open_run(path, cache_root=cache_root, device=device) for path in runs]
     added = open_cache(cache, cache_root) if cache else None
-    library = Library(list(zip(names, opened, strict=True)), added, root)
-    app = make_app(library, host, token)
+    registry = RunRegistry(list(zip(names, opened, strict=True)), added, root)
+    app = make_app(registry, host, token)
     listening = _listen(host, port)
-    address = listening.getsockname()[1]
+    port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    clips = sum(len(one.searcher) for one in library.served.values())
-    log_to_stderr(f"http://{shown}:{address}  ({clips} clips; Ctrl-C ends)")
+    clips = sum(len(served.searcher) for served in registry.runs.values())
+    log_to_stderr(f"http://{shown}:{port}  ({clips} clips; stop with Ctrl-C)")
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False
     )
@@ -53,17 +53,17 @@ def run_server(
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket on an address. Raises StructAlignError when it cannot be had."""
+    """A listening socket. Raises StructAlignError when the address is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        found.bind((host, port))
-        found.listen(128)  # who comes before the server is ready waits
+        listening.bind((host, port))
+        listening.listen(128)  # clients that connect before the server is ready wait
     except OSError as error:
-        found.close()
+        listening.close()
         taken = "; give another --port" * (error.errno == errno.EADDRINUSE)
         raise StructAlignError(
             f"cannot listen on {host}:{port} ({error.strerror}){taken}"
         ) from error
-    return found
+    return listening

@@ -3,11 +3,11 @@
 
 const $ = (id) => document.getElementById(id);
 let runs = [];
-let asked = 0; // answers to older questions are dropped
+let latest = 0; // number of the latest search; responses to earlier ones are dropped
 let upload = null;
 
-function tell(words, isError = false) {
-  $("status").textContent = words;
+function report(message, isError = false) {
+  $("status").textContent = message;
   $("status").classList.toggle("error", isError);
 }
 
@@ -15,15 +15,15 @@ async function call(path, options) {
   const response = await fetch(path, options);
   if (response.status === 401) {
     $("login").hidden = false;
-    $("ask").hidden = true;
+    $("search").hidden = true;
     $("token").focus();
-    throw new Error("This server asks for its token.");
+    throw new Error("This server needs a token.");
   }
   if (response.status === 204) return null;
   const body = await response.json().catch(() => ({}));
   if (!response.ok) {
     const detail = body.detail;
-    throw new Error(Array.isArray(detail) ? detail.map((one) => one.msg).join("; ") : detail || response.statusText);
+    throw new Error(Array.isArray(detail) ? detail.map((error) => error.msg).join("; ") : detail || response.statusText);
   }
   return body;
 }
@@ -31,22 +31,22 @@ async function call(path, options) {
 function options(select, values, first) {
   const kept = select.value;
   select.replaceChildren(...first, ...values.map(([value, label]) => new Option(label, value)));
-  if ([...select.options].some((one) => one.value === kept)) select.value = kept;
+  if ([...select.options].some((option) => option.value === kept)) select.value = kept;
 }
 
 async function begin() {
   try {
     runs = await call("api/runs");
   } catch (error) {
-    return tell(error.message, true);
+    return report(error.message, true);
   }
   $("login").hidden = true;
-  $("ask").hidden = false;
-  const names = runs.map((one) => [one.name, one.name]);
+  $("search").hidden = false;
+  const names = runs.map((run) => [run.name, run.name]);
   options($("run"), names, []);
-  options($("beside"), names, [new Option("none", "")]);
+  options($("compare"), names, [new Option("none", "")]);
   filters();
-  tell(`${runs[0].clips} clips to search.`);
+  report(`${runs[0].clips} clips to search.`);
   const query = new URLSearchParams(location.hash.slice(1)).get("q");
   if (query) {
     $("query").value = query;
@@ -55,106 +55,107 @@ async function begin() {
 }
 
 function filters() {
-  const run = runs.find((one) => one.name === $("run").value) || runs[0];
+  const run = runs.find((served) => served.name === $("run").value) || runs[0];
   options($("task"), run.tasks.map((names, n) => [String(n + 1), `${n + 1}: ${names.join(", ")}`]), [new Option("any", "")]);
   options($("category"), run.categories.map((name) => [name, name]), [new Option("any", "")]);
-  options($("cache"), run.caches.map((one) => [one.fingerprint, `${one.dataset} (${one.fingerprint.slice(0, 8)})`]), [new Option("any", "")]);
+  options($("cache"), run.caches.map((cache) => [cache.fingerprint, `${cache.dataset} (${cache.fingerprint.slice(0, 8)})`]), [new Option("any", "")]);
 }
 
 async function search() {
   const query = $("query").value.trim();
-  if (!query && !upload) return tell("Say what the clip shows.", true);
-  const mine = ++asked;
-  tell("Searching…");
-  const chosen = [...new Set([$("run").value, $("beside").value].filter(Boolean))];
-  const ask = (run) => {
-    const given = new URLSearchParams({ run, top: $("top").value });
-    for (const name of ["task", "category", "cache"]) if ($(name).value) given.set(name, $(name).value);
-    if (!upload) given.set("q", query);
+  if (!query && !upload) return report("Describe what the clip shows.", true);
+  const number = ++latest;
+  report("Searching…");
+  const chosen = [...new Set([$("run").value, $("compare").value].filter(Boolean))];
+  const request = (run) => {
+    const parameters = new URLSearchParams({ run, top: $("top").value });
+    for (const name of ["task", "category", "cache"]) if ($(name).value) parameters.set(name, $(name).value);
+    if (!upload) parameters.set("q", query);
     const body = upload ? new FormData() : undefined;
     if (upload) body.append("file", upload);
-    return call(`api/search?${given}`, upload ? { method: "POST", body } : undefined);
+    return call(`api/search?${parameters}`, upload ? { method: "POST", body } : undefined);
   };
   try {
-    const answers = [];
-    for (const run of chosen) answers.push(await ask(run));
-    if (mine === asked) show(answers);
+    const responses = [];
+    for (const run of chosen) responses.push(await request(run));
+    if (number === latest) show(responses);
   } catch (error) {
-    if (mine === asked) tell(error.message, true);
+    if (number === latest) report(error.message, true);
   }
 }
 
-function show(answers) {
-  const [first] = answers;
+function show(responses) {
+  const [first] = responses;
   const cut = first.truncated ? " The query is longer than the model reads; its end was not used." : "";
-  tell(`${first.results.length} of ${first.clips} clips, the best first, for “${first.query}”.${cut}`);
+  report(`${first.results.length} of ${first.clips} clips, the best first, for “${first.query}”.${cut}`);
   if (!upload) history.replaceState(null, "", `#${new URLSearchParams({ q: first.query })}`);
-  $("columns").classList.toggle("two", answers.length > 1);
-  $("columns").replaceChildren(...answers.map((answer, n) => column(answer, answers[1 - n])));
+  $("columns").classList.toggle("two", responses.length > 1);
+  $("columns").replaceChildren(...responses.map((response, n) => column(response, responses[1 - n])));
 }
 
-function column(answer, other) {
+function column(response, other) {
   const section = document.createElement("section");
   const title = document.createElement("h2");
-  title.textContent = answer.run;
-  const hits = document.createElement("div");
-  hits.className = "hits";
-  const places = new Map((other ? other.results : []).map((one) => [`${one.cache}/${one.clip}`, one.rank]));
-  hits.append(...answer.results.map((one) => hit(one, other && (places.get(`${one.cache}/${one.clip}`) || null))));
-  section.append(title, hits);
+  title.textContent = response.run;
+  const list = document.createElement("div");
+  list.className = "results";
+  const key = (result) => `${result.cache}/${result.clip}`;
+  const ranks = new Map((other ? other.results : []).map((result) => [key(result), result.rank]));
+  list.append(...response.results.map((result) => card(result, other && (ranks.get(key(result)) || null))));
+  section.append(title, list);
   return section;
 }
 
-function hit(one, elsewhere) {
-  const node = $("hit").content.firstElementChild.cloneNode(true);
+function card(result, otherRank) {
+  const node = $("result").content.firstElementChild.cloneNode(true);
   const part = (name) => node.querySelector(name);
-  part(".rank").textContent = one.rank;
-  part(".name").textContent = one.clip;
-  node.setAttribute("aria-label", `Place ${one.rank}: ${one.clip}, ${one.category}`);
+  part(".rank").textContent = result.rank;
+  part(".name").textContent = result.clip;
+  node.setAttribute("aria-label", `Rank ${result.rank}: ${result.clip}, ${result.category}`);
   const cosine = (value) => value.toFixed(2).replace("-", "−");
-  const facts = [one.category, one.task ? `task ${one.task}` : "added", one.split];
-  if (one.word_frame !== null) facts.push(`words and frames ${cosine(one.word_frame)}`);
-  if (one.global !== null) facts.push(`whole clip ${cosine(one.global)}`);
-  if (elsewhere !== undefined) {
-    facts.push(elsewhere ? `place ${elsewhere} in the other run` : "not among the other run's");
-    node.classList.toggle("other", !elsewhere);
+  const facts = [result.category, result.task ? `task ${result.task}` : "added cache", result.split];
+  if (result.word_frame !== null) facts.push(`words and frames ${cosine(result.word_frame)}`);
+  if (result.global !== null) facts.push(`whole clip ${cosine(result.global)}`);
+  if (otherRank !== undefined) {
+    facts.push(otherRank ? `rank ${otherRank} in the other run` : "not shown by the other run");
+    node.classList.toggle("other", !otherRank);
   }
   part(".facts").textContent = facts.join(" · ");
-  part(".captions").textContent = one.captions.slice(0, 2).map((text) => `“${text}”`).join(" ");
+  part(".captions").textContent = result.captions.slice(0, 2).map((text) => `“${text}”`).join(" ");
   const video = part("video");
   const span = () => {
-    const start = one.start || 0;
-    const end = one.end === null ? video.duration || start : Math.min(one.end, video.duration || one.end);
+    const start = result.start || 0;
+    const end = result.end === null ? video.duration || start : Math.min(result.end, video.duration || result.end);
     return [start, end];
   };
   const seconds = (frame) => {
     const [start, end] = span();
-    return start + ((frame - 0.5) / one.frame_count) * (end - start);
+    return start + ((frame - 0.5) / result.frame_count) * (end - start);
   };
   const go = (frame, play) => {
     video.currentTime = seconds(frame);
     if (play) video.play().catch(() => {});
   };
-  video.setAttribute("aria-label", `${one.clip}, from its best frame`);
-  video.addEventListener("loadedmetadata", () => go(one.frame, false));
+  video.setAttribute("aria-label", `${result.clip}, from its best frame`);
+  video.addEventListener("loadedmetadata", () => go(result.frame, false));
   video.addEventListener("timeupdate", () => {
     const [start, end] = span();
-    if (one.end !== null && video.currentTime >= end) {
+    if (result.end !== null && video.currentTime >= end) {
       video.pause();
       video.currentTime = start;
     }
   });
-  video.addEventListener("error", () => gone(node, one));
-  video.src = one.video;
-  if (one.frames.length) {
-    const high = Math.max(...one.frames.map((match) => match.cosine));
-    const low = Math.min(...one.frames.map((match) => match.cosine));
-    part(".timeline").append(...one.frames.map((match) => {
+  video.addEventListener("error", () => gone(node, result));
+  video.src = result.video;
+  if (result.frame_words.length) {
+    const high = Math.max(...result.frame_words.map((match) => match.cosine));
+    const low = Math.min(...result.frame_words.map((match) => match.cosine));
+    part(".timeline").append(...result.frame_words.map((match) => {
       const button = document.createElement("button");
       button.type = "button";
       button.title = `frame ${match.frame}: ${match.word} (${cosine(match.cosine)})`;
       button.setAttribute("aria-label", button.title);
-      button.classList.toggle("best", match.frame === one.frame);
+      button.classList.toggle("best", match.frame === result.frame);
       const bar = document.createElement("i");
       bar.style.height = `${20 + (80 * (match.cosine - low)) / (high - low || 1)}%`;
       const word = document.createElement("b");
@@ -163,11 +164,11 @@ function hit(one, elsewhere) {
       button.addEventListener("click", () => go(match.frame, true));
       return button;
     }));
-    part(".words").append("Found: ", ...one.matches.map((match) => {
+    part(".words").append("Best frames: ", ...result.matches.map((match) => {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = `${match.word} → ${match.frame} (${cosine(match.cosine)})`;
-      button.title = `${match.word} fits frame ${match.frame} best`;
+      button.title = `Frame ${match.frame} fits ${match.word} best`;
       button.addEventListener("click", () => go(match.frame, true));
       return button;
     }));
@@ -175,26 +176,26 @@ function hit(one, elsewhere) {
   return node;
 }
 
-async function gone(node, one) {
-  const told = node.querySelector(".gone");
+async function gone(node, result) {
+  const message = node.querySelector(".gone");
   node.querySelector("video").hidden = true;
-  told.hidden = false;
-  told.textContent = "This browser cannot play this video.";
+  message.hidden = false;
+  message.textContent = "This browser cannot play this video.";
   try {
-    const response = await fetch(one.video, { headers: { Range: "bytes=0-0" } });
-    if (!response.ok) told.textContent = (await response.json()).detail;
+    const response = await fetch(result.video, { headers: { Range: "bytes=0-0" } });
+    if (!response.ok) message.textContent = (await response.json()).detail;
   } catch (error) {
-    told.textContent = "The server does not answer.";
+    message.textContent = "The server does not answer.";
   }
 }
 
-function take(file) {
+function searchWith(file) {
   upload = file;
   $("query").value = "";
   search();
 }
 
-$("ask").addEventListener("submit", (event) => {
+$("search").addEventListener("submit", (event) => {
   event.preventDefault();
   upload = null;
   search();
@@ -207,19 +208,19 @@ $("login").addEventListener("submit", async (event) => {
     });
     begin();
   } catch (error) {
-    tell(error.message, true);
+    report(error.message, true);
   }
 });
-$("file").addEventListener("change", () => $("file").files[0] && take($("file").files[0]));
+$("file").addEventListener("change", () => $("file").files[0] && searchWith($("file").files[0]));
 $("run").addEventListener("change", filters);
-for (const id of ["run", "beside", "task", "category", "cache", "top"]) {
+for (const id of ["run", "compare", "task", "category", "cache", "top"]) {
   $(id).addEventListener("change", () => ($("query").value.trim() || upload) && search());
 }
 for (const kind of ["dragover", "dragleave", "drop"]) {
   addEventListener(kind, (event) => {
     event.preventDefault();
     document.body.classList.toggle("drop", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    if (kind === "drop" && event.dataTransfer.files[0]) searchWith(event.dataTransfer.files[0]);
   });
 }
 addEventListener("keydown", (event) => {
@@ -229,15 +230,15 @@ addEventListener("keydown", (event) => {
     $("query").focus();
   }
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  const hits = [...document.querySelectorAll("article")];
-  const at = hits.indexOf(document.activeElement);
+  const results = [...document.querySelectorAll("article")];
+  const index = results.indexOf(document.activeElement);
   if (event.key === "j" || event.key === "k") {
-    const next = hits[Math.min(hits.length - 1, Math.max(0, at + (event.key === "j" ? 1 : -1)))];
+    const next = results[Math.min(results.length - 1, Math.max(0, index + (event.key === "j" ? 1 : -1)))];
     if (next) next.focus();
   }
-  if (event.key === " " && at >= 0) {
+  if (event.key === " " && index >= 0) {
     event.preventDefault();
-    const video = hits[at].querySelector("video");
+    const video = results[index].querySelector("video");
     video.paused ? video.play().catch(() => {}) : video.pause();
   }
 });

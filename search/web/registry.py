@@ -1,4 +1,4 @@
-"""What is served: runs ready to be searched, and the files of their clips."""
+"""The served runs, ready to be searched, and the files of their clips."""
 
 import threading
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from ..searcher import Searcher
 
 
 class NotServedError(StructAlignError):
-    """There is no such clip, or its file is not one that may be served."""
+    """No such clip, or its file may not be served."""
 
 
 @dataclass(frozen=True)
 class ServedRun:
-    """A run by the name that the page shows, ready to be searched."""
+    """A run ready to be searched, and the name that the page shows."""
 
     name: str
     run: Run
     searcher: Searcher
 
     def describe(self) -> dict[str, Any]:
-        """Plain values: what can be searched and filtered by."""
+        """Plain values: what can be searched, and the values of each filter."""
         parts = self.searcher.searched
         catalogs = {part.cache.fingerprint: part.cache.catalog for part in parts}
         names = {name for catalog in catalogs.values() for name in catalog.categories}
@@ -44,16 +44,16 @@ class ServedRun:
         }
 
 
-class Library:
-    """The runs that are served, and the clips of their caches.
+class RunRegistry:
+    """The served runs, and the clips of their caches.
 
     Args:
         runs: opened runs by name, in the page's order.
         added: another cache that every run searches too.
-        root: where the videos are now; by default where each cache's were.
+        root: where the videos are now; by default where they were at extraction.
 
     Raises:
-        StructAlignError: a run without a finished task, or ``added`` does not fit one of them.
+        StructAlignError: a run has no finished task, or ``added`` does not fit a run.
     """
 
     def __init__(
@@ -61,28 +61,27 @@ class Library:
         root: Path | None = None,
     ) -> None:  # fmt: skip
         self.root = root
-        self.served = {}
+        self.runs = {}
         for name, run in runs:
-            fits = added is None or added.fingerprint in [c.fingerprint for c in run.caches]
-            searcher = Searcher(run, None if fits else added)
-            self.served[name] = ServedRun(name, run, searcher)
+            has_it = added is None or added.fingerprint in [c.fingerprint for c in run.caches]
+            self.runs[name] = ServedRun(name, run, Searcher(run, None if has_it else added))
         self.caches = {
             part.cache.fingerprint: part.cache
-            for one in self.served.values()
-            for part in one.searcher.searched
+            for served in self.runs.values()
+            for part in served.searcher.searched
         }
-        self.encoding = threading.Lock()  # one upload at a time: it loads the whole backbone
+        self.encoding = threading.Lock()  # one upload at a time, as each loads the backbone
 
     def run(self, name: str | None) -> ServedRun:
-        """A run by name; the first without one. Raises StructAlignError when there is none."""
+        """A run by name, by default the first. Raises StructAlignError for an unknown name."""
         if name is None:
-            return next(iter(self.served.values()))
-        if name not in self.served:
-            raise unknown("run", name, list(self.served))
-        return self.served[name]
+            return next(iter(self.runs.values()))
+        if name not in self.runs:
+            raise unknown("run", name, list(self.runs))
+        return self.runs[name]
 
     def clip(self, name: str, fingerprint: str | None) -> tuple[FeatureCache, Clip]:
-        """A clip of a catalog. Raises NotServedError when no catalog has it."""
+        """A clip and its cache. Raises NotServedError when no served cache has it."""
         for cache in self.caches.values():
             if fingerprint in (None, cache.fingerprint) and name in cache.catalog:
                 return cache, cache.catalog[name]
@@ -92,14 +91,14 @@ class Library:
         """The file of a clip.
 
         Raises:
-            NotServedError: no such clip, its video is gone, or it does not lie below its root once
+            NotServedError: no such clip, its video is gone, or it lies outside its root once
                 links are followed.
         """
         cache, clip = self.clip(name, fingerprint)
-        known = self.root or cache.provenance.get("root")
-        if not known:
-            raise NotServedError(f"where the video of {name!r} is, is not known; give --root")
-        root = Path(known).resolve()
+        folder = self.root or cache.provenance.get("root")
+        if not folder:
+            raise NotServedError(f"the folder of the video of {name!r} is unknown; give --root")
+        root = Path(folder).resolve()
         path = (root / clip.path).resolve()
         if not path.is_relative_to(root):
             raise NotServedError(f"the video of {name!r} lies outside of its folder")

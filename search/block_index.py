@@ -1,0 +1,107 @@
+"""An index of one block's clips by whole-clip similarity, with faiss.
+
+Inverted lists of 8-bit vectors, one byte per dimension, built in one pass (a graph such as HNSW
+also stores links and is built clip by clip).
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core.errors import StructAlignError
+from ..train.gallery import Block
+from ..train.seeds import generator
+
+MIN_CLIPS_FOR_LISTS = 5_000  # fewer are scanned one by one
+MIN_CLIPS_PER_LIST = 40  # below, the centre of a list is learnt from too little
+MAX_TRAINING_CLIPS_PER_LIST = 64
+CHUNK = 4_096  # clips read at a time
+
+
+def whole_clips(embeddings: Tensor) -> Tensor:
+    """Unit mean frames [V, D] of stored frame embeddings [V, N, D]."""
+    return F.normalize(F.normalize(embeddings, dim=-1).mean(1), dim=-1)
+
+
+class BlockIndex:
+    """One block's clips by their whole-clip embedding."""
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    @classmethod
+    def build(cls, block: Block) -> "BlockIndex":
+        """Index a block; deterministic for the same embeddings."""
+        import faiss
+
+        clips, dim = len(block.clips), block.embeddings.shape[-1]
+        lists = max(1, min(int(4 * math.sqrt(clips)), clips // MIN_CLIPS_PER_LIST))
+        kind = "SQ8" if clips < MIN_CLIPS_FOR_LISTS else f"IVF{lists},SQ8"
+        index = faiss.index_factory(dim, kind, faiss.METRIC_INNER_PRODUCT)
+        chosen, most = torch.arange(clips), MAX_TRAINING_CLIPS_PER_LIST * lists
+        if clips > most >= MIN_CLIPS_FOR_LISTS:
+            chosen = torch.randperm(clips, generator=generator(0, "index"))[:most].sort().values
+        vectors = torch.cat([whole_clips(chunk) for chunk in block.chunks(CHUNK)])
+        index.train(vectors[chosen].numpy())
+        index.add(vectors.numpy())
+        return cls(index)
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return int(self.index.ntotal)
+
+    def search(
+        self, text: Tensor, count: int, share: float, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The clips most like a text.
+
+        Args:
+            text: a unit vector, float32 [D].
+            count: how many clips at most.
+            share: the share of the lists to look into, above 0 and at most 1.
+            allowed: bool [V], the clips to search; None for all.
+
+        Returns:
+            Approximate cosines float32 [C] and rows int64 [C], the best first.
+        """
+        import faiss
+
+        make: Any = faiss.SearchParameters
+        make_ivf: Any = faiss.SearchParametersIVF
+        selector = None if allowed is None else faiss.IDSelectorBatch(
+            np.flatnonzero(allowed.numpy())
+        )  # fmt: skip
+        if hasattr(self.index, "nlist"):
+            probes = max(1, math.ceil(share * self.index.nlist))
+            parameters: Any = make_ivf(sel=selector, nprobe=probes)
+        else:
+            parameters = make(sel=selector)
+        count = min(count, len(self))
+        cosines, rows = self.index.search(text[None].numpy(), count, params=parameters)
+        is_clip = rows[0] >= 0  # faiss fills up with -1
+        return torch.from_numpy(cosines[0][is_clip]), torch.from_numpy(rows[0][is_clip])
+
+    def save(self, file: Path) -> None:
+        """Write the index, whole or not at all."""
+        import faiss
+
+        unfinished = file.with_suffix(".tmp")
+        faiss.write_index(self.index, str(unfinished))
+        unfinished.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> "BlockIndex":
+        """Read an index. Raises StructAlignError when the file is damaged."""
+        import faiss
+
+        try:
+            return cls(faiss.read_index(str(file)))
+        except RuntimeError as error:
+            raise StructAlignError(
+                f"{file} is damaged; remove it, and it is built again"
+            ) from error

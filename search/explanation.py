@@ -1,0 +1,77 @@
+"""Why a clip was found: the frame that fits each word best, and the word that fits each frame."""
+
+from dataclasses import dataclass
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..train.model.towers import TextFeatures
+
+Words = list[tuple[str, slice]]  # each word of a query, and where its tokens are
+
+
+@dataclass(frozen=True)
+class WordMatch:
+    """A word of the query, a frame (from 1), and their cosine.
+
+    The cosine is the mean over the word's tokens, where the tokenizer splits it.
+    """
+
+    word: str
+    frame: int
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Word matches of one clip.
+
+    Attributes:
+        frame: the frame that fits the query best, from 1.
+        matches: for each word of the query, the frame that fits it best.
+        frame_words: for each frame, the word that fits it best.
+    """
+
+    frame: int = 1
+    matches: tuple[WordMatch, ...] = ()
+    frame_words: tuple[WordMatch, ...] = ()
+
+
+def query_words(tokenizer: SimpleTokenizer, token_ids: Tensor, end: int) -> Words:
+    """The words of a tokenized query.
+
+    Args:
+        token_ids: int64 [L], with the start token first.
+        end: the position of the end-of-text token.
+    """
+    tokens = token_ids[1:end].tolist()
+    words, begin = [], 0
+    for position, token in enumerate(tokens, 1):
+        if tokenizer.decoder[token].endswith("</w>") or position == len(tokens):
+            word = tokenizer.decode(tokens[begin:position]).strip()
+            words.append((word, slice(begin, position)))
+            begin = position
+    return words
+
+
+def explain(text: TextFeatures, words: Words, embeddings: Tensor) -> Explanation:
+    """The word matches of one query and one clip's stored embeddings, float32 [N, D]."""
+    frames = F.normalize(embeddings, dim=-1)
+    tokens = F.normalize(text.words[0, : int(text.lengths[0])], dim=-1).cpu()
+    cosines = frames @ tokens.T
+    by_word = torch.stack([cosines[:, where].mean(1) for _, where in words], 1)  # [N, words]
+    names = [word for word, _ in words]
+    best_frames, best_words = by_word.max(0), by_word.max(1)
+    matches = (
+        WordMatch(name, int(frame) + 1, float(cosine))
+        for name, frame, cosine in zip(names, best_frames.indices, best_frames.values, strict=True)
+    )
+    frame_words = (
+        WordMatch(names[int(word)], frame, float(cosine))
+        for frame, (word, cosine) in enumerate(
+            zip(best_words.indices, best_words.values, strict=True), 1
+        )
+    )
+    return Explanation(int(cosines.mean(1).argmax()) + 1, tuple(matches), tuple(frame_words))

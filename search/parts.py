@@ -1,0 +1,97 @@
+"""The clips that a search goes over: blocks of the gallery, each with its cache and its task."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cache.reader import FeatureCache
+from ..core.errors import StructAlignError
+from ..train.gallery import Block
+from ..train.runs.run import Run
+from ..train.seeds import generator
+
+
+@dataclass(frozen=True)
+class ClipFilter:
+    """The clips to search: of one task, category or cache (a fingerprint); None for any."""
+
+    task: int | None = None
+    category: str | None = None
+    cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A block of clips, the cache that holds them, and the task that learnt them (None: added)."""
+
+    block: Block
+    cache: FeatureCache
+    task: int | None
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return len(self.block.clips)
+
+    def select(self, rows: Tensor) -> "Part":
+        """The part with some of its clips, rows in ascending order; itself when all are named."""
+        if len(rows) == len(self):
+            return self
+        clips = tuple(self.block.clips[row] for row in rows.tolist())
+        return Part(Block(self.block.task, clips, self.block.rows(rows)), self.cache, self.task)
+
+    def matches(self, where: ClipFilter) -> Tensor:
+        """Whether each clip passes the filter, bool [V]."""
+        if where.task not in (None, self.task) or where.cache not in (None, self.cache.fingerprint):
+            return torch.zeros(len(self), dtype=torch.bool)
+        if where.category is None:
+            return torch.ones(len(self), dtype=torch.bool)
+        catalog = self.cache.catalog
+        return torch.tensor([catalog[clip].category == where.category for clip in self.block.clips])
+
+
+def evaluated_parts(run: Run) -> list[Part]:
+    """The clips that evaluation measures, one part per finished task."""
+    blocks = run.gallery(run.finished, is_mapped=True).blocks
+    return [Part(block, run.stream.caches[block.task - 1], block.task) for block in blocks]
+
+
+def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
+    """The training clips of every finished task, but for those that are evaluated too."""
+    parts = []
+    taken = {part.block.task: set(part.block.clips) for part in evaluated}
+    for block in run.gallery(run.finished, "train", is_mapped=True).blocks:
+        part = Part(block, run.stream.caches[block.task - 1], block.task)
+        others = taken.get(block.task, set())
+        rows = [row for row, clip in enumerate(block.clips) if clip not in others]
+        parts.append(part.select(torch.tensor(rows).long()))
+    return parts
+
+
+def added_part(run: Run, cache: FeatureCache) -> Part:
+    """Every usable clip of another cache, encoded by the path of the run's newest task.
+
+    Raises:
+        StructAlignError: made with other weights or another cut, or without a usable clip.
+    """
+    run.cache.check_same_tokens(cache)
+    clips = tuple(clip.id for clip in cache.available(list(cache.catalog)))
+    if not clips:
+        raise StructAlignError(f"cache {cache.fingerprint[:12]} has no usable clip to search")
+    embeddings = run.method.encode_videos(torch.from_numpy(cache.tokens(clips))).cpu()
+    return Part(Block(run.finished, clips, embeddings), cache, None)
+
+
+def sample_parts(parts: list[Part], count: int) -> list[Part]:
+    """At most ``count`` clips drawn from all parts alike; parts without a drawn clip are left out.
+
+    Deterministic for parts of the same sizes.
+    """
+    draw = torch.randperm(sum(map(len, parts)), generator=generator(0, "statistics"))[:count]
+    drawn, sampled, begin = draw.sort().values, [], 0
+    for part in parts:
+        rows = drawn[(drawn >= begin) & (drawn < begin + len(part))] - begin
+        begin += len(part)
+        if len(rows):
+            sampled.append(part.select(rows))
+    return sampled
