@@ -54,15 +54,15 @@ def browser() -> "Iterator[sync_api.Browser]":
 
 @pytest.fixture
 def page(browser: "sync_api.Browser", server: Server) -> "Iterator[sync_api.Page]":
-    """A page on which nothing may be said on the console, and nothing may overflow."""
+    """The page; no message may appear on the browser's console."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(server.url)
     until(page, "document.getElementById('status').textContent.includes('to search')")
     yield page
-    assert said == []
+    assert messages == []
     page.close()
 
 
@@ -94,9 +94,9 @@ def test_filter_compare_and_keyboard(page: "sync_api.Page") -> None:
     search(page, "a blue square")
     page.select_option("#task", "2")
     until(page, "document.getElementById('status').textContent.includes('of 16 clips')")
-    assert all("task 2" in one for one in page.locator(".facts").all_inner_texts())
+    assert all("task 2" in facts for facts in page.locator(".facts").all_inner_texts())
     page.select_option("#task", "")
-    page.select_option("#beside", "zeroshot")
+    page.select_option("#compare", "zeroshot")
     until(page, "document.querySelectorAll('section').length === 2")
     assert page.locator("section h2").all_inner_texts() == ["structalign", "zeroshot"]
     assert "the other run" in page.locator(".facts").first.inner_text()
@@ -115,7 +115,7 @@ def test_it_fits_a_phone_and_the_dark(page: "sync_api.Page", width: int, dark: b
     page.emulate_media(color_scheme="dark" if dark else "light")
     page.set_viewport_size({"width": width, "height": 800})
     search(page, "a striped ring")
-    page.select_option("#beside", "zeroshot")
+    page.select_option("#compare", "zeroshot")
     until(page, "document.querySelectorAll('section').length === 2")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -131,7 +131,7 @@ def test_it_fits_a_phone_and_the_dark(page: "sync_api.Page", width: int, dark: b
     assert unnamed == 0, "a screen reader could not say what this is"
 
 
-def test_a_video_of_ones_own_finds_itself(page: "sync_api.Page", videos: Path) -> None:
+def test_an_uploaded_video_finds_itself(page: "sync_api.Page", videos: Path) -> None:
     clip = sorted(videos.glob("*.mp4"))[0]
     page.set_input_files("#file", str(clip))
     until(page, FOUND)
@@ -139,7 +139,7 @@ def test_a_video_of_ones_own_finds_itself(page: "sync_api.Page", videos: Path) -
     assert "whole clip 1.00" in page.locator(".facts").first.inner_text()
 
 
-def test_the_token_is_asked_for_and_videos_play_after_it(
+def test_a_token_is_required_and_videos_play_after_the_login(
     browser: "sync_api.Browser", shared: Cli, tmp_path: Path
 ) -> None:
     shared.json("train", *QUICK, "--method", "zeroshot", "--out", tmp_path / "run")
