@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..cache.reader import FeatureCache
-from ..core.errors import StructAlignError
 from ..core.console import Log
+from ..core.errors import StructAlignError
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from .block_index import whole_clips
