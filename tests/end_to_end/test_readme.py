@@ -16,7 +16,6 @@ import pytest
 from helpers.cli import QUICK, ROOT, Cli
 
 PAGES = ("README.md", "docs/videos.md", "docs/cache.md", "docs/training.md")
-METHOD, VERBS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 SMALL = {  # added to a verb's command to make it fast; the rest of the command stays
     "extract": "--backbone demo --frames 4 --views 2 --engine inline --max-bad 1",
     "train": "--set epochs=1 --set rank=8 --set experts=2 --set batch=16",
@@ -24,10 +23,18 @@ SMALL = {  # added to a verb's command to make it fast; the rest of the command 
 }
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """The code blocks of a page."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+METHOD, VERBS = blocks("README.md", "python")
+(DATASET,) = blocks("docs/videos.md", "python")
+
+
 def commands(page: str) -> list[str]:
     """The lines of a page's bash blocks, without comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
     return [line.split("#")[0].strip() for line in lines if line.strip()]
 
 
@@ -63,7 +70,8 @@ def test_the_pages_use_every_verb() -> None:
 def test_every_other_command(page: str, shared: Cli, videos: Path, tmp_path: Path) -> None:
     """In the order of the page.
 
-    The demo's own videos under a manifest replace MSR-VTT; the method is saved as README says.
+    The demo's own videos under a manifest replace MSR-VTT; the method and the dataset in one file
+    are saved as the pages say.
     """
     cli = Cli(tmp_path)
     for name in ("MSRVTT", "VIDEOS"):
@@ -71,6 +79,7 @@ def test_every_other_command(page: str, shared: Cli, videos: Path, tmp_path: Pat
     manifest = tmp_path / "VIDEOS" / "manifest.csv"
     manifest.write_text("\n".join(manifest.read_text().splitlines()[:-1]) + "\n")
     (tmp_path / "smoothed.py").write_text(METHOD)
+    (tmp_path / "file_names.py").write_text(DATASET)
     for source in (shared.home / "cache" / "caches").iterdir():
         shutil.copytree(source, tmp_path / "cache" / "caches" / source.name)
     lines = [small(line) for line in commands(page) if not line.startswith("make ")]
