@@ -202,7 +202,8 @@ def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
     numbers, stream = range(1, len(recorded) + 1), run.stream
     clips = [clip for number in numbers for clip in stream.eval_clips(number)]
     own = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
-    told = [shared_captions(clips), *recorded[-1].get("warnings", ())]
+    last = recorded[-1]  # version 0.3 wrote "doubts"
+    told = [shared_captions(clips), *last.get("warnings", last.get("doubts", ()))]
     if own:
         which = ", ".join(map(str, own[:9])) + ", ..." * (len(own) > 9)
         told.append(
@@ -226,6 +227,7 @@ def read_results(run: Path) -> dict[str, Any]:
         results = dict(read_json(run / FILE))
         if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
             raise ValueError("keys are missing")
+        results.setdefault("warnings", results.pop("doubts", []))  # version 0.3's word
     except FileNotFoundError as error:
         raise StructAlignError(
             f"run {run} has no results yet; train it to its end ('train' goes on where it stopped)"
