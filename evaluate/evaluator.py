@@ -17,7 +17,7 @@ from ..core.errors import StructAlignError
 from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
 from ..train.loop import encode_clips
-from ..train.losses import pooled_unit
+from ..train.contrastive import pooled_unit
 from ..train.methods.base import Method
 from ..train.stream import Queries, TaskStream
 from .geometry import class_cosines, drift

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..train.gallery import Block, Gallery, compare, fuse
-from ..train.losses import pooled_unit
+from ..train.contrastive import pooled_unit
 from ..train.methods.base import Encoder
 from ..train.model.towers import TextFeatures
 from ..train.stream import Queries

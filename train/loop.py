@@ -17,7 +17,7 @@ from .runs.folder import acquire_lease
 from .runs.run import Run
 from .runs.session import log_session
 from .schedule import learning_rate_factor
-from .settings import EvalSplit
+from .method_config import EvalSplit
 from .stream import Task, TaskStream
 
 CHECKPOINT_EVERY = 60.0  # seconds

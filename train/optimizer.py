@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from .settings import TrainSettings
+from .method_config import TrainSettings
 
 BETAS = (0.9, 0.999)
 EPS = 1e-6

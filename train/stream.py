@@ -10,7 +10,7 @@ from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from .seeds import generator
-from .settings import EvalSplit, TrainSettings
+from .method_config import EvalSplit, TrainSettings
 
 Tokenize = Callable[[list[str]], Tensor]
 

@@ -19,7 +19,7 @@ from torchvision.transforms.v2 import functional as V
 
 from ...backbones.backbone import Backbone
 from ...backbones.identity import Preprocessing
-from ...train.losses import contrastive
+from ...train.contrastive import contrastive
 from ...train.methods.adapted import PairFeatures
 from ...train.methods.structalign.losses import relation_preserving
 from ...train.methods.structalign.method import StructAlign

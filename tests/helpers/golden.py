@@ -18,7 +18,7 @@ from structalign.evaluate.metrics import Ranks, recall
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.official import OfficialStructAlign
 from structalign.train.model.adapters import GeneratorNoise
-from structalign.train.settings import MethodConfig
+from structalign.train.method_config import MethodConfig
 from torch import Tensor
 
 SLOTS = ("q", "k", "v", "out")

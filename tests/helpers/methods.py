@@ -9,7 +9,7 @@ from structalign.train.methods.base import Method
 from structalign.train.methods.registry import build_method, make_config, method_names
 from structalign.train.model.adapters import FrameFusion, TextExperts
 from structalign.train.seeds import generator
-from structalign.train.settings import MethodConfig
+from structalign.train.method_config import MethodConfig
 
 # Names that differ from another in settings alone.
 SAME_CODE = {

@@ -2,7 +2,7 @@
 
 import torch
 from helpers.golden import Golden, close, close_gradient
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods.structalign.losses import CRP_TEMPERATURE, relation_preserving
 from structalign.train.model.similarity import word_frame_similarity
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from helpers.golden import Golden, close
-from structalign.train.losses import pooled_unit
+from structalign.train.contrastive import pooled_unit
 from structalign.train.methods.structalign.losses import prototype_replay
 from structalign.train.methods.structalign.prototypes import ClassPrototypes
 from torch import Tensor

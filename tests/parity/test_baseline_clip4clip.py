@@ -5,7 +5,7 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods.clip4clip import CLIP4Clip
 from structalign.train.model.similarity import global_similarity
 from structalign.train.stream import Batch

@@ -6,7 +6,7 @@ from helpers.baselines import arrays, backbone, needs_reference, reference_gradi
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from structalign.cache import StructAlignError
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods import clip_vip
 from structalign.train.methods.clip_vip import CLIPViP
 from structalign.train.model.adapters import attend

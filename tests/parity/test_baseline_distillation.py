@@ -8,7 +8,7 @@ from helpers.baselines import arrays, backbone, needs_reference, reference_gradi
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from structalign.backbones.family import Stem
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods import lwf
 from structalign.train.methods.clip4clip import CLIP4Clip
 from structalign.train.methods.lwf import distil_relations, distillation

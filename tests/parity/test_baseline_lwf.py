@@ -7,7 +7,7 @@ import torch
 from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods import lwf
 from structalign.train.methods.lwf import LwF, distillation
 from structalign.train.model.towers import Towers

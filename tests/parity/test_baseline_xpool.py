@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.baselines import arrays, needs_reference
 from helpers.golden import close, close_gradient
-from structalign.train.losses import contrastive
+from structalign.train.contrastive import contrastive
 from structalign.train.methods import xpool
 from structalign.train.methods.xpool import TextPooling, pooled_similarity
 from structalign.train.model.adapters import Noise

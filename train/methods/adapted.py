@@ -17,7 +17,7 @@ from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, cut_to_longest
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from .base import Method
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 
 if TYPE_CHECKING:
     from ..stream import Batch, Task

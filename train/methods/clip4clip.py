@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
-from ..losses import contrastive, pooled_unit
+from ..contrastive import contrastive, pooled_unit
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, Towers
 from ..optimizer import ParameterGroup
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from ..stream import Batch
 from .base import Method
 

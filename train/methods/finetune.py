@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ..losses import contrastive
+from ..contrastive import contrastive
 from ..stream import Batch
 from .adapted import AdaptedMethod
 

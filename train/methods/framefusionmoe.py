@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
-from ..losses import contrastive, pooled_unit
-from ..settings import MethodConfig
+from ..contrastive import contrastive, pooled_unit
+from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .adapted import AdaptedMethod, AdapterOptions
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
-from ..losses import contrastive
-from ..settings import MethodConfig
+from ..contrastive import contrastive
+from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .base import Method, Pretrained
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions

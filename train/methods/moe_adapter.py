@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
-from ..losses import contrastive, pooled_unit
+from ..contrastive import contrastive, pooled_unit
 from ..model.adapters import Noise, attend
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, autocast, query_key_value
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .base import Method, in_batches
 

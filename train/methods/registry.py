@@ -11,7 +11,7 @@ import yaml
 from ...core.configs import CONFIGS, plain_name, read_config, read_yaml
 from ...core.errors import StructAlignError, unknown
 from ...core.python_files import load_python_file, only_subclass, python_file_hash
-from ..settings import MethodConfig, TrainSettings, check_values, setting_names
+from ..method_config import MethodConfig, TrainSettings, check_values, setting_names
 
 if TYPE_CHECKING:
     from ...backbones.backbone import Backbone

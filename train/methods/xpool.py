@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
-from ..losses import contrastive, pooled_unit
+from ..contrastive import contrastive, pooled_unit
 from ..model.adapters import Noise
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures
 from ..optimizer import ParameterGroup
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from ..stream import Batch
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 

@@ -12,8 +12,8 @@ from ...backbones.backbone import Backbone
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
-from ..losses import contrastive
-from ..settings import MethodConfig
+from ..contrastive import contrastive
+from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 from .lwf import distil_relations

@@ -11,7 +11,7 @@ from ...cache.root import CacheRoot
 from ...core.errors import StructAlignError
 from ...core.files import is_plain_file
 from ..methods.registry import make_config
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from ..task_plan import Tasks, plan_tasks
 
 

@@ -24,7 +24,7 @@ from ...core.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import ZERO_SHOT, Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import build_method
-from ..settings import MethodConfig
+from ..method_config import MethodConfig
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
 from .config import describe_part, differences, find_cache, read_method_config

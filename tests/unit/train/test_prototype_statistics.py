@@ -6,7 +6,7 @@ from helpers.cli import Cli
 from helpers.methods import make_method
 from structalign.backbones.split_weights import load_frozen
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.train.losses import pooled_unit
+from structalign.train.contrastive import pooled_unit
 from structalign.train.methods.structalign.method import StructAlign
 from structalign.train.stream import StreamPart, Task, TaskStream
 from structalign.train.task_plan import plan_tasks

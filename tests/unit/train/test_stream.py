@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.cli import Cli
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
-from structalign.train.settings import TrainSettings
+from structalign.train.method_config import TrainSettings
 from structalign.train.stream import StreamPart, TaskStream
 from structalign.train.task_plan import plan_tasks
 

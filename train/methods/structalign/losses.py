@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...losses import contrastive
+from ...contrastive import contrastive
 
 CRP_TEMPERATURE = 2.0
 

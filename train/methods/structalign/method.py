@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ....backbones.backbone import Backbone
-from ...losses import contrastive, pooled_unit
+from ...contrastive import contrastive, pooled_unit
 from ...model.similarity import word_frame_similarity
 from ...optimizer import ParameterGroup
 from ...seeds import generator
-from ...settings import MethodConfig
+from ...method_config import MethodConfig
 from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
 from ..base import Method

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from ....backbones.backbone import Backbone
 from ....core.errors import StructAlignError
-from ...losses import pooled_unit
+from ...contrastive import pooled_unit
 from ...model.adapters import Noise, Route
 from ...model.towers import TextFeatures
 from ...optimizer import ParameterGroup
-from ...settings import MethodConfig
+from ...method_config import MethodConfig
 from ...stream import Task
 from .method import StructAlign
 
