@@ -43,7 +43,7 @@ def main() -> None:
     print_rows(
         [
             Row(
-                f"training step, compiled ({backbone}, batch {len(batch.ids)})",
+                f"training step, compiled ({backbone}, batch {len(batch.token_ids)})",
                 f"{1000 * taken['compiled']:.1f} ms, {first:.0f} s for the first",
                 f"eager, {1000 * taken['eager']:.1f} ms",
                 taken["eager"] / taken["compiled"],

@@ -53,7 +53,7 @@ def evaluation(run: Run, tasks: int) -> dict[str, float]:
     """Seconds of scoring all captions by all paths, and by one, and of a query."""
     method, gallery = run.method_after(tasks), run.gallery(tasks)
     queries = [run.stream.queries(task, method.tokenize) for task in range(1, tasks + 1)]
-    ids = torch.cat([q.ids for q in queries])
+    ids = torch.cat([q.token_ids for q in queries])
     embeddings = torch.cat([block.embeddings for block in gallery.blocks])
     joined = Gallery([Block(tasks, tuple(gallery.clips), embeddings)])
     searcher = Searcher(Run.open(run.path, run.cache, device="cpu"))

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..cache.catalog import Clip
 from ..core.errors import StructAlignError
+from ..train.contrastive import pooled_unit
 from ..train.epoch_selection import joined_targets
 from ..train.gallery import Block, Gallery
 from ..train.loop import encode_clips
-from ..train.contrastive import pooled_unit
 from ..train.methods.base import Method
 from ..train.stream import Queries, TaskStream
 from .geometry import class_cosines, drift
@@ -136,7 +136,7 @@ class Evaluator:
                     else None
                     for task in old
                 ],
-                **method.diagnostics([q.ids for q in self.queries]),
+                **method.diagnostics([q.token_ids for q in self.queries]),
             },
         }
 
@@ -144,9 +144,9 @@ class Evaluator:
         """The newest task's captions alone: what later forgetting is counted from."""
         queries, clips = self.queries[-1], len(gallery.blocks[-1].clips)
         zero_shot = self.zero_shot.newest()
-        scores = (
-            zero_shot if method.is_pretrained else gallery.score(method, queries.ids)[:, -clips:]
-        )
+        scores = zero_shot
+        if not method.is_pretrained:
+            scores = gallery.score(method, queries.token_ids)[:, -clips:]
         ranks = text_to_video_ranks(scores, queries.target)
         t2v, v2t = ranks.summary(), video_to_text_ranks(scores, queries.target).summary()
         unmeasured = [None] * (len(self.queries) - 1)
@@ -165,7 +165,7 @@ class Evaluator:
             },
             **dict.fromkeys(("t2v", "v2t", "ties", "geometry")),
             **dict.fromkeys(metric.name for metric in SCORE_METRICS),
-            "queries": sum(len(q.ids) for q in self.queries),
+            "queries": sum(len(q.token_ids) for q in self.queries),
             "clips": len(gallery.clips),
         }
 
@@ -239,12 +239,12 @@ class Evaluator:
 def _own_blocks(scores: Tensor, gallery: Gallery, queries: list[Queries]) -> list[Tensor]:
     """Each task's captions against its own clips: the diagonal blocks of [T, V]."""
     columns = scores.split([len(block.clips) for block in gallery.blocks], dim=1)
-    rows = [len(q.ids) for q in queries]
+    rows = [len(q.token_ids) for q in queries]
     return [column.split(rows)[index] for index, column in enumerate(columns)]
 
 
 def _seen(scores: Tensor, queries: list[Queries]) -> list[Ranks]:
     """Each task's captions among all clips seen."""
-    sizes = [len(q.ids) for q in queries]
+    sizes = [len(q.token_ids) for q in queries]
     pairs = zip(scores.split(sizes), joined_targets(queries).split(sizes), strict=True)
     return [text_to_video_ranks(rows, target) for rows, target in pairs]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..train.gallery import Block, Gallery, compare, fuse
 from ..train.contrastive import pooled_unit
+from ..train.gallery import Block, Gallery, compare, fuse
 from ..train.methods.base import Encoder
 from ..train.model.towers import TextFeatures
 from ..train.stream import Queries
@@ -43,11 +43,11 @@ def stage_scores(
             for that task's own captions, while all other columns stay, as the released code's
             final validation does.
     """
-    sizes = [len(q.ids) for q in queries]
+    sizes = [len(q.token_ids) for q in queries]
     rows = [part.tolist() for part in torch.arange(sum(sizes)).split(sizes)]
     own_texts: list[TextFeatures] = []
     columns: list[Mapping[str, Tensor]] = []
-    compared = gallery.compare(encoder, torch.cat([q.ids for q in queries]))
+    compared = gallery.compare(encoder, torch.cat([q.token_ids for q in queries]))
     for one, own in zip(compared, rows, strict=True):  # one path's captions at a time in memory
         own_texts.append(_rows_of(one.texts, own))
         columns.append(one.similarities)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from ..train.gallery import Block, compare, fuse
 from ..train.contrastive import pooled_unit
+from ..train.gallery import Block, compare, fuse
 from ..train.methods.base import Encoder
 from ..train.model.towers import TextFeatures
 from ..train.stream import Queries
@@ -28,7 +28,7 @@ class ZeroShotScores:
         self._weight = encoder.fusion_weight
         for row, earlier in zip(self._rows, self._texts, strict=True):
             row.append(_similarities(encoder, earlier, block))
-        texts = encoder.encode_texts(queries.ids, block.task)
+        texts = encoder.encode_texts(queries.token_ids, block.task)
         self._texts.append(texts)
         self._blocks.append(block)
         self.clips.append(len(block.clips))

@@ -61,7 +61,7 @@ def _choose_settings(run: Run, index: CandidateIndex, evaluated: list[Part]) -> 
     """
     number = max(range(len(evaluated)), key=lambda n: len(evaluated[n]))
     block, block_index, method = evaluated[number].block, index.indexes[number], run.method
-    ids = run.stream.queries(block.task, method.tokenize).ids
+    ids = run.stream.queries(block.task, method.tokenize).token_ids
     every = max(1, len(ids) // CHECK_QUERIES)
     texts = method.encode_texts(ids[::every][:CHECK_QUERIES], block.task)
     chunks = [compare(method, texts, chunk).similarities for chunk in block.chunks(CHUNK)]

@@ -64,7 +64,7 @@ class SelectionScore:
         names = tuple(clip.id for clip in self.clips)
         own = Block(self.number, names, self.method.encode_videos(self.tokens).cpu())
         gallery = Gallery([*self.old.blocks, own])
-        scores = gallery.score(self.method, torch.cat([q.ids for q in self.queries]))
+        scores = gallery.score(self.method, torch.cat([q.token_ids for q in self.queries]))
         target = joined_targets(self.queries)
         right = scores.gather(1, target[:, None])
         return float(((scores >= right).sum(1) == 1).double().mean() * 100)

@@ -53,14 +53,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Captions by the path of a block's task, and their similarities to the block [T, V]."""
+    """Captions by the route of a block's task, and their similarities to the block [T, V]."""
 
     texts: TextFeatures
     similarities: dict[str, Tensor]
 
 
 class Gallery:
-    """Blocks in task order. A caption is compared with each block by that task's own path."""
+    """Blocks in task order. A caption meets each block by the route of its task."""
 
     def __init__(self, blocks: Iterable[Block] = ()) -> None:
         self.blocks = list(blocks)
@@ -70,18 +70,18 @@ class Gallery:
         """The clips of all blocks, in the order of the score's columns."""
         return [clip for block in self.blocks for clip in block.clips]
 
-    def compare(self, encoder: Encoder, ids: Tensor) -> Iterator[Comparison]:
-        """Captions int64 [T, L] with each block, in turn. Paths that repeat are encoded once."""
+    def compare(self, encoder: Encoder, token_ids: Tensor) -> Iterator[Comparison]:
+        """Captions int64 [T, L] with each block, in turn. Captions are encoded once a route."""
         texts: dict[int, TextFeatures] = {}
         for block in self.blocks:
-            path = encoder.route_of(block.task)
-            if path not in texts:
-                texts = {path: encoder.encode_texts(ids, block.task)}
-            yield compare(encoder, texts[path], block.embeddings)
+            route = encoder.route_of(block.task)
+            if route not in texts:
+                texts = {route: encoder.encode_texts(token_ids, block.task)}
+            yield compare(encoder, texts[route], block.embeddings)
 
-    def score(self, encoder: Encoder, ids: Tensor) -> Tensor:
+    def score(self, encoder: Encoder, token_ids: Tensor) -> Tensor:
         """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""
-        compared = [one.similarities for one in self.compare(encoder, ids)]
+        compared = [one.similarities for one in self.compare(encoder, token_ids)]
         return fuse(compared, encoder.fusion_weight)
 
 

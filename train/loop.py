@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.errors import StructAlignError
 from .epoch_selection import BestEpoch, SelectionScore
 from .gallery import ZERO_SHOT, Block, Gallery
+from .method_config import EvalSplit
 from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients
 from .runs.checkpoint import EpochCheckpoints
@@ -17,7 +18,6 @@ from .runs.folder import acquire_lease
 from .runs.run import Run
 from .runs.session import log_session
 from .schedule import learning_rate_factor
-from .method_config import EvalSplit
 from .stream import Task, TaskStream
 
 CHECKPOINT_EVERY = 60.0  # seconds
@@ -155,12 +155,16 @@ def learn(
 
 
 def encode_clips(
-    stream: TaskStream, number: int, path: int, encoder: Encoder, split: EvalSplit | None = None
+    stream: TaskStream,
+    number: int,
+    route_task: int,
+    encoder: Encoder,
+    split: EvalSplit | None = None,
 ) -> Block:
-    """The evaluated clips of task ``number`` as ``encoder`` makes them, to be met by ``path``."""
+    """The evaluated clips of task ``number``, encoded by the route of task ``route_task``."""
     clips = stream.eval_clips(number, split)
-    embeddings = encoder.encode_videos(stream.tokens(number, clips), path).cpu()
-    return Block(path, tuple(clip.id for clip in clips), embeddings)
+    embeddings = encoder.encode_videos(stream.tokens(number, clips), route_task).cpu()
+    return Block(route_task, tuple(clip.id for clip in clips), embeddings)
 
 
 def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> dict[str, Block]:

@@ -63,10 +63,10 @@ class ExpertAdamW:
             p.grad = None
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Moments and step counts by the parameter's place among ``parameters``."""
-        places: dict[Tensor, int] = {p: index for index, p in enumerate(self.parameters())}
+        """Moments and step counts by the parameter's index in ``parameters``."""
+        indices: dict[Tensor, int] = {p: index for index, p in enumerate(self.parameters())}
         return {
-            f"{places[p]}.{name}": value
+            f"{indices[p]}.{name}": value
             for p, state in self.state.items()
             for name, value in zip("mvt", state, strict=True)
         }

@@ -9,8 +9,8 @@ from torch import Tensor
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
-from .seeds import generator
 from .method_config import EvalSplit, TrainSettings
+from .seeds import generator
 
 Tokenize = Callable[[list[str]], Tensor]
 
@@ -20,8 +20,8 @@ class Batch:
     """B pairs of a clip and one of its captions, and the distinct clips of them."""
 
     tokens: Tensor  # float16 [U, N, P, C], the distinct clips
-    place: Tensor  # int64 [B], which of them each pair has
-    ids: Tensor  # int64 [B, L]
+    index: Tensor  # int64 [B], the row of each pair's clip in ``tokens``
+    token_ids: Tensor  # int64 [B, L]
     labels: Tensor  # int64 [B], global class number
     clips: Tensor  # int64 [B], among the task's training clips
     captions: Tensor  # int64 [B], among the task's captions
@@ -33,7 +33,7 @@ class Queries:
     """Captions and the clips they are searched in: caption i belongs to clip ``target[i]``."""
 
     clips: tuple[str, ...]
-    ids: Tensor
+    token_ids: Tensor
     target: Tensor
 
 
@@ -45,9 +45,9 @@ class Task:
     categories: tuple[str, ...]
     tokens: Tensor  # float16 [views, M, N, P, C]
     clip_labels: Tensor  # int64 [M]
-    ids: Tensor  # int64 [Q, L]
+    token_ids: Tensor  # int64 [Q, L]
     caption_clip: Tensor  # int64 [Q], on the CPU
-    caption_lengths: Tensor  # int64 [Q], ids up to and with the end, on the CPU
+    caption_lengths: Tensor  # int64 [Q], token ids up to and including the end, on the CPU
     first_class: int  # global class number of its first category
     classes: int  # known by now, its own among them
     eval_tokens: Callable[[], Tensor]  # of the clips that it is evaluated on
@@ -66,24 +66,26 @@ class Task:
         """
         view = epoch % len(self.tokens)
         for order in self._order(epoch):
-            distinct, place = self.caption_clip[order].unique(return_inverse=True)
+            distinct, index = self.caption_clip[order].unique(return_inverse=True)
             longest = int(self.caption_lengths[order].max())
-            chosen = torch.cat([order, self.caption_clip[order], place, distinct])
-            captions, clips, place, distinct = chosen.to(self.tokens.device).split(
+            chosen = torch.cat([order, self.caption_clip[order], index, distinct])
+            captions, clips, index, distinct = chosen.to(self.tokens.device).split(
                 [len(order)] * 3 + [len(distinct)]
             )
-            ids, labels = self.ids[captions, :longest], self.clip_labels[clips]
-            yield Batch(self.tokens[view, distinct], place, ids, labels, clips, captions, view)
+            token_ids, labels = self.token_ids[captions, :longest], self.clip_labels[clips]
+            yield Batch(
+                self.tokens[view, distinct], index, token_ids, labels, clips, captions, view
+            )
 
     def _order(self, epoch: int) -> list[Tensor]:
         rng = generator(self.seed, f"batches/{epoch}", self.number)
-        shuffled = torch.randperm(len(self.ids), generator=rng)
+        shuffled = torch.randperm(len(self.token_ids), generator=rng)
         if self.settings.batches == "pairs":
             return list(shuffled.split(self.settings.batch))
-        return _distinct_batches(shuffled, self.caption_clip, self.settings.batch)
+        return _unique_clip_batches(shuffled, self.caption_clip, self.settings.batch)
 
 
-def _distinct_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Tensor]:
+def _unique_clip_batches(order: Tensor, caption_clip: Tensor, size: int) -> list[Tensor]:
     """Batches without two captions of one clip: round r holds each clip's r-th caption."""
     rounds: dict[int, list[int]] = {}
     seen: dict[int, int] = {}
@@ -159,15 +161,15 @@ class TaskStream:
         tokens = torch.from_numpy(self._cache(number).all_views([clip.id for clip in clips]))
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         labels = [self.class_number[clip.category] for clip in clips]
-        ids = tokenize([text for _, text in captions])
+        token_ids = tokenize([text for _, text in captions])
         return Task(
             number,
             self.categories[number - 1],
             tokens.to(self.device),
             torch.tensor(labels, device=self.device),
-            ids.to(self.device),
+            token_ids.to(self.device),
             torch.tensor([row for row, _ in captions]),
-            ids.argmax(-1) + 1,
+            token_ids.argmax(-1) + 1,
             self.class_number[self.categories[number - 1][0]],
             len({name for names in self.categories[:number] for name in names}),
             lambda: self.tokens(number, self.eval_clips(number)),
@@ -179,9 +181,9 @@ class TaskStream:
         """Captions and clips of task ``number`` in a split, by default the evaluated one."""
         clips = self.eval_clips(number, split)
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
-        ids = tokenize([text for _, text in captions])
+        token_ids = tokenize([text for _, text in captions])
         target = torch.tensor([row for row, _ in captions])
-        return Queries(tuple(clip.id for clip in clips), ids, target)
+        return Queries(tuple(clip.id for clip in clips), token_ids, target)
 
     def tokens(self, number: int, clips: Sequence[Clip]) -> Tensor:
         """Tokens of clips of task ``number``, view 0: float16 [V, N, P, C], on the CPU."""

@@ -59,8 +59,8 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
         seed = order.removeprefix(SHUFFLED)
         if not seed.isdigit():
             raise StructAlignError(f"--order {order}: give a whole number, such as shuffled:0")
-        places = torch.randperm(len(names), generator=generator(int(seed), "class order"))
-        return [names[place] for place in places.tolist()]
+        permutation = torch.randperm(len(names), generator=generator(int(seed), "class order"))
+        return [names[index] for index in permutation.tolist()]
     try:
         lines = Path(order).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -59,7 +59,7 @@ def ours(trainer: Trainer) -> tuple[float, float]:
     step = min(seconds(lambda: trainer.step(batch)) for _ in range(2))
     with torch.no_grad():
         view = seconds(lambda: method.frames(task.tokens[0]))
-    captions = seconds(lambda: method.encode_texts(task.ids, 1))
+    captions = seconds(lambda: method.encode_texts(task.token_ids, 1))
     return step, (VIEWS * view + captions) / (EPOCHS * task.steps)
 
 
@@ -88,7 +88,7 @@ def main() -> None:
 
         def official() -> None:
             losses = official_losses(
-                trainer.method, backbone, chosen, batch.ids, batch.labels, FRAMES, 2
+                trainer.method, backbone, chosen, batch.token_ids, batch.labels, FRAMES, 2
             )
             trainer.update(torch.stack(list(losses.values())).sum())
 

@@ -26,7 +26,7 @@ def main() -> None:
         task, tokenize = trainer.task, trainer.method.tokenize
         load = seconds(lambda: trainer.run.stream.task(2, tokenize))
         began = time.perf_counter()
-        batches = [len(batch.ids) for batch in chain(task.batches(0), task.batches(1))]
+        batches = [len(batch.token_ids) for batch in chain(task.batches(0), task.batches(1))]
         fetch = (time.perf_counter() - began) / len(batches)
         batch = next(iter(task.batches(0)))
         step = seconds(lambda: trainer.step(batch))
@@ -35,7 +35,7 @@ def main() -> None:
     print_rows(
         [
             Row(
-                f"training step from the cache (batch {len(batch.ids)})",
+                f"training step from the cache (batch {len(batch.token_ids)})",
                 rate,
                 "the same step in memory",
                 step / (step + data),

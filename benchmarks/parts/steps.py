@@ -62,9 +62,9 @@ def make_trainer(
     options, method.options = method.options, replace(method.options, crp_weight=0)
     method.begin_task(task)  # without its own teacher, which takes long
     method.options = options
-    lengths = task.ids.argmax(-1) - 1
+    lengths = task.token_ids.argmax(-1) - 1
     frames = (len(task.tokens), len(task.clip_labels), spec.frames, dim)
-    words = (len(task.ids), int(lengths.max()), dim)
+    words = (len(task.token_ids), int(lengths.max()), dim)
     method.teacher = Teacher(
         torch.randn(frames, generator=g).to(device),
         torch.randn(words, generator=g).to(device),

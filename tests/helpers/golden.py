@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from structalign.backbones.backbone import Backbone
 from structalign.backbones.identity import Preprocessing
 from structalign.evaluate.metrics import Ranks, recall
+from structalign.train.method_config import MethodConfig
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.official import OfficialStructAlign
 from structalign.train.model.adapters import GeneratorNoise
-from structalign.train.method_config import MethodConfig
 from torch import Tensor
 
 SLOTS = ("q", "k", "v", "out")

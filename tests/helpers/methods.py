@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import torch
 from structalign.backbones.backbone import Backbone
+from structalign.train.method_config import MethodConfig
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.base import Method
 from structalign.train.methods.registry import build_method, make_config, method_names
 from structalign.train.model.adapters import FrameFusion, TextExperts
 from structalign.train.seeds import generator
-from structalign.train.method_config import MethodConfig
 
 # Names that differ from another in settings alone.
 SAME_CODE = {

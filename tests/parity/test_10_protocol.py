@@ -85,7 +85,7 @@ def test_scores_of_every_stage(golden: Golden, two: TwoTasks) -> None:
 
 
 def test_word_frame_alone(golden: Golden, two: TwoTasks) -> None:
-    ids = torch.cat([q.ids for q in two.queries])
+    ids = torch.cat([q.token_ids for q in two.queries])
     columns = []
     for task, block in ((1, two.stored1), (2, two.fresh2)):
         text = two.new.encode_texts(ids, task)

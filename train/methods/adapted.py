@@ -12,19 +12,19 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
+from ..method_config import MethodConfig
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, cut_to_longest
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..method_config import MethodConfig
 from .base import Method
 
 if TYPE_CHECKING:
     from ..stream import Batch, Task
 
 PAPER_BATCH = 32
-QUERY_PATHS = 256  # of one caption, encoded at a time
+QUERY_ROUTES = 256  # of one caption, encoded at a time
 SAMPLE = 64  # captions a task that the experts' use is measured on
 
 
@@ -124,28 +124,28 @@ class AdaptedMethod(Method):
         return self.towers.video(tokens, self.frame_fusion)
 
     def text_features(
-        self, ids: Tensor, task: int | None, noise: Noise | None = None
+        self, token_ids: Tensor, task: int | None, noise: Noise | None = None
     ) -> TextFeatures:
-        """Captions by the path of ``task``: task 1 by expert 0, later ones routed."""
-        return self.by_route(ids, self.route(task, noise))
+        """Captions by the route of ``task``: task 1 by expert 0, later ones routed."""
+        return self.by_route(token_ids, self.route(task, noise))
 
-    def by_route(self, ids: Tensor, route: Route) -> TextFeatures:
+    def by_route(self, token_ids: Tensor, route: Route) -> TextFeatures:
         """Captions [B, L] through the experts as ``route`` says."""
-        return self.towers.text_features(ids, self.experts, route)
+        return self.towers.text_features(token_ids, self.experts, route)
 
     def route_of(self, task: int) -> int:
         """Every task has its own task prototype."""
         return task
 
     @torch.no_grad()
-    def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
-        """One caption by the paths of some tasks, the routed ones together in batches."""
-        found = {1: self.encode_texts(ids, 1)} if 1 in tasks else {}
-        ids = cut_to_longest(ids).to(self.device)
+    def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
+        """One caption by the routes of some tasks, the routed ones together in batches."""
+        found = {1: self.encode_texts(token_ids, 1)} if 1 in tasks else {}
+        token_ids = cut_to_longest(token_ids).to(self.device)
         routed = sorted({task for task in tasks if task > 1})
-        for some in (routed[n : n + QUERY_PATHS] for n in range(0, len(routed), QUERY_PATHS)):
+        for some in (routed[n : n + QUERY_ROUTES] for n in range(0, len(routed), QUERY_ROUTES)):
             prototypes = torch.stack([self.task_prototypes[task - 1] for task in some])
-            text = self.by_route(ids.expand(len(some), -1), Route(True, prototypes))
+            text = self.by_route(token_ids.expand(len(some), -1), Route(True, prototypes))
             found |= {
                 task: TextFeatures(text.words[n, None], text.lengths[n, None], text.text[n, None])
                 for n, task in enumerate(some)
@@ -153,14 +153,14 @@ class AdaptedMethod(Method):
         return found
 
     def route(self, task: int | None, noise: Noise | None = None) -> Route:
-        """The path of a task; None routes without a task prototype."""
+        """The route of a task; None routes without a task prototype."""
         prototype = self.task_prototypes[task - 1] if task is not None and task > 1 else None
         return Route(task != 1, prototype, noise)
 
     def pair_features(self, batch: "Batch") -> PairFeatures:
         """Encode a batch; each distinct clip goes through the tower once."""
-        frames = self.frames(batch.tokens).index_select(0, batch.place)
-        text = self.text_features(batch.ids, self.task, self.noise())
+        frames = self.frames(batch.tokens).index_select(0, batch.index)
+        text = self.text_features(batch.token_ids, self.task, self.noise())
         similarity = word_frame_similarity(frames, text.words, text.lengths)
         return PairFeatures(frames, text.words, text.lengths, similarity)
 
@@ -193,15 +193,15 @@ class AdaptedMethod(Method):
             block: float(cast(FrameFusion, adapter).alpha)
             for block, adapter in self.frame_fusion.items()
         }
-        experts = [self.expert_use(ids, task) for task, ids in enumerate(captions, 1)]
+        experts = [self.expert_use(token_ids, task) for task, token_ids in enumerate(captions, 1)]
         return {"experts": experts, "gates": gates}
 
-    def expert_use(self, ids: Tensor, task: int) -> list[float]:
+    def expert_use(self, token_ids: Tensor, task: int) -> list[float]:
         """Mean share of each expert in some captions, over blocks and slots; sums to 1."""
         if task == 1:
             return [1.0] + [0.0] * (self.options.experts - 1)
         with _recorded([cast(TextExperts, module) for module in self.experts]) as shares:
-            self.encode_texts(ids[:SAMPLE], task)
+            self.encode_texts(token_ids[:SAMPLE], task)
         return torch.cat(shares).mean(0).tolist()
 
     def _grow(self, tasks: int) -> None:

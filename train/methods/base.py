@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
+from ..method_config import MethodConfig
 from ..model.adapters import GeneratorNoise, Noise
 from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..method_config import MethodConfig
 
 if TYPE_CHECKING:
     from ..stream import Batch, Task
@@ -38,13 +38,13 @@ class Encoder(Protocol):
         """Where it computes."""
 
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips as the gallery stores them, by the path of a task."""
+        """Clips as the gallery stores them, by the route of a task."""
 
     def route_of(self, task: int) -> int:
         """Tasks with the same number here encode captions alike."""
 
-    def encode_texts(self, ids: Tensor, task: int) -> TextFeatures:
-        """Captions by the path of a task."""
+    def encode_texts(self, token_ids: Tensor, task: int) -> TextFeatures:
+        """Captions by the route of a task."""
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """Similarities [T, V] by name."""
@@ -110,7 +110,7 @@ class Method(nn.Module):
     # What is compared, in training, evaluation and search.
 
     def tokenize(self, texts: list[str]) -> Tensor:
-        """Captions to ids, int64 [n, L]."""
+        """Captions to token ids, int64 [n, L]."""
         return self.tokenizer(texts)
 
     def frames(self, tokens: Tensor) -> Tensor:
@@ -121,13 +121,13 @@ class Method(nn.Module):
         """Tasks with the same number here encode captions alike."""
         return 0
 
-    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [B, L] by the path of ``task``."""
-        return self.pretrained_text(ids)
+    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [B, L] by the route of ``task``."""
+        return self.pretrained_text(token_ids)
 
-    def pretrained_text(self, ids: Tensor) -> TextFeatures:
+    def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
         """Captions [B, L] by the pre-trained tower."""
-        return self.towers.text_features(ids)
+        return self.towers.text_features(token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """What the gallery stores of frame embeddings [V, N, D]: each of unit length."""
@@ -136,7 +136,7 @@ class Method(nn.Module):
     def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients.
 
-        ``task``: by its path, for a method whose vision tower has one a task; default the newest.
+        ``task``: whose route to take where the vision tower has several; by default the newest.
         """
         return in_batches(self.frames, tokens, self.device)
 
@@ -146,16 +146,16 @@ class Method(nn.Module):
         return self.gallery_embeddings(self.encode_frames(tokens, task))
 
     @torch.no_grad()
-    def encode_texts(self, ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [n, L] by the path of ``task``, in batches."""
+    def encode_texts(self, token_ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions [n, L] by the route of ``task``, in batches."""
         return encode_by_length(
-            lambda part: self.text_features(part, task), ids, self.device, self.pads_together
+            lambda part: self.text_features(part, task), token_ids, self.device, self.pads_together
         )
 
-    def encode_query(self, ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
-        """One caption [1, L] by the paths of some tasks: features by ``route_of`` each."""
-        one_each = {self.route_of(task): task for task in tasks}
-        return {path: self.encode_texts(ids, task) for path, task in one_each.items()}
+    def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
+        """One caption [1, L] by the routes of some tasks: features by ``route_of`` each."""
+        task_of_route = {self.route_of(task): task for task in tasks}
+        return {route: self.encode_texts(token_ids, task) for route, task in task_of_route.items()}
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """Similarities of T texts and V gallery embeddings by name, each [T, V].
@@ -177,7 +177,7 @@ class Method(nn.Module):
         return self.similarity(texts, videos)
 
     def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
-        """Figures about the method's inner state for the report; ``captions``: ids, by task."""
+        """Figures on the method's state, for the report; ``captions``: token ids by task."""
         return {}
 
     def warnings(self) -> list[str]:
@@ -272,14 +272,16 @@ class Pretrained:
         return self._method.gallery_embeddings(self.encode_frames(tokens))
 
     def route_of(self, task: int) -> int:
-        """One path for all tasks."""
+        """One route for all tasks."""
         return 0
 
     @torch.no_grad()
-    def encode_texts(self, ids: Tensor, task: int | None = None) -> TextFeatures:
+    def encode_texts(self, token_ids: Tensor, task: int | None = None) -> TextFeatures:
         """Captions by the pre-trained tower, whatever the task."""
         method = self._method
-        return encode_by_length(method.pretrained_text, ids, self.device, method.pads_together)
+        return encode_by_length(
+            method.pretrained_text, token_ids, self.device, method.pads_together
+        )
 
     @property
     def fusion_weight(self) -> float:

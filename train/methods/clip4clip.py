@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ..contrastive import contrastive, pooled_unit
+from ..method_config import MethodConfig
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, Towers
 from ..optimizer import ParameterGroup
-from ..method_config import MethodConfig
 from ..stream import Batch
 from .base import Method
 
@@ -43,8 +43,8 @@ class CLIP4Clip(Method):
 
     def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Unit videos and texts of a batch's pairs, both [B, D]."""
-        frames = self.frames(batch.tokens).index_select(0, batch.place)
-        text = self.text_features(batch.ids, self.task).text
+        frames = self.frames(batch.tokens).index_select(0, batch.index)
+        text = self.text_features(batch.token_ids, self.task).text
         return self.gallery_embeddings(frames).squeeze(1), F.normalize(text, dim=-1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -59,9 +59,9 @@ class CLIP4Clip(Method):
         """Frame embeddings [B, N, D] by the trained tower."""
         return self.student.video(tokens)
 
-    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
+    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions [B, L] by the trained tower, whatever the task."""
-        return self.student.text_features(ids)
+        return self.student.text_features(token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """The unit mean frame [V, 1, D]."""

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ..contrastive import contrastive
+from ..method_config import MethodConfig
 from ..model.adapters import attend
 from ..model.towers import autocast, query_key_value
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 

@@ -13,5 +13,5 @@ class Finetune(AdaptedMethod):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The contrastive loss."""
         pairs = self.pair_features(batch)
-        factor = self.logit_factor(self.towers.scale, len(batch.ids))
+        factor = self.logit_factor(self.towers.scale, len(batch.token_ids))
         return {"contrastive": contrastive(pairs.similarity * factor)}

@@ -40,8 +40,8 @@ class FrameFusionMoE(AdaptedMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The cross-task loss."""
-        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
-        text = self.text_features(batch.ids, self.task, self.noise()).text
+        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.index))
+        text = self.text_features(batch.token_ids, self.task, self.noise()).text
         stored = self.stored if len(self.stored) else None
         loss = cross_task_contrastive(video, F.normalize(text, dim=-1), stored, self.towers.scale)
         return {"cross_task": loss}

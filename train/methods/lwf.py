@@ -48,7 +48,7 @@ class LwF(CLIP4Clip):
 
     def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
         """The teacher's unit embeddings of the task's captions [Q, D]."""
-        return F.normalize(teacher.encode_texts(task.ids, task.number).text, dim=-1)
+        return F.normalize(teacher.encode_texts(task.token_ids, task.number).text, dim=-1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Contrast, and distillation of the videos' relations to the teacher's texts."""

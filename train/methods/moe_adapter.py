@@ -12,12 +12,12 @@ from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
 from ..contrastive import contrastive, pooled_unit
+from ..method_config import MethodConfig
 from ..model.adapters import Noise, attend
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, autocast, query_key_value
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..method_config import MethodConfig
 from ..stream import Batch, Task
 from .base import Method, in_batches
 
@@ -111,7 +111,7 @@ class MoEAdapter(Method):
     """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
 
     A video is routed by its class tokens' mean over frames, a caption by its start token, block by
-    block, by the router of its task's path. After a task the most chosen adapters of every block
+    block, by the router of its task's route. After a task the most chosen adapters of every block
     are fixed for good (Yu et al., CVPR 2024; towers as in CTVR).
     """
 
@@ -141,8 +141,8 @@ class MoEAdapter(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The contrastive loss."""
-        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.place))
-        text = F.normalize(self.text_features(batch.ids, self.task).text, dim=-1)
+        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.index))
+        text = F.normalize(self.text_features(batch.token_ids, self.task).text, dim=-1)
         return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
 
     def end_task(self, task: Task) -> None:
@@ -166,8 +166,8 @@ class MoEAdapter(Method):
 
     def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Frame embeddings by the routers of ``task``, by default the newest."""
-        path = task or max(1, self.task)
-        return in_batches(lambda part: self.routed_frames(part, path), tokens, self.device)
+        route = task or max(1, self.task)
+        return in_batches(lambda part: self.routed_frames(part, route), tokens, self.device)
 
     def routed_frames(self, tokens: Tensor, task: int) -> Tensor:
         """Tokens [B, N, P, C] to frame embeddings [B, N, D] by the routers of ``task``."""
@@ -191,11 +191,11 @@ class MoEAdapter(Method):
         """Every task has routers of its own."""
         return task
 
-    def text_features(self, ids: Tensor, task: int | None) -> TextFeatures:
+    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions [B, L] by the routers of ``task``."""
         tower, noise = self.towers.text, self.noise()
-        end = ids.argmax(-1)
-        x = tower.token_embedding(ids) + tower.positional_embedding[: ids.shape[1]]
+        end = token_ids.argmax(-1)
+        x = tower.token_embedding(token_ids) + tower.positional_embedding[: token_ids.shape[1]]
         with autocast(tower.compute, x):
             for index, module in enumerate(tower.blocks):
                 block = cast(ResidualAttentionBlock, module)
@@ -205,7 +205,7 @@ class MoEAdapter(Method):
                 x = y + block.mlp(block.ln_2(y)) + mixture(y, gates, noise)
         x = tower.ln_final(x) @ tower.projection
         text = x[torch.arange(len(x), device=x.device), end]
-        return TextFeatures(x[:, 1 : max(2, ids.shape[1] - 1)], end - 1, text)
+        return TextFeatures(x[:, 1 : max(2, token_ids.shape[1] - 1)], end - 1, text)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """The unit mean frame [V, 1, D]."""

@@ -34,11 +34,14 @@ class VRLwF(LwF):
 
     def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
         """The teacher's unit embeddings of the random sentences [R, D]."""
-        vocabulary, length = self.student.text.token_embedding.num_embeddings, task.ids.shape[1]
+        vocabulary, length = (
+            self.student.text.token_embedding.num_embeddings,
+            task.token_ids.shape[1],
+        )
         o = self.options
-        ids = random_sentences(o.sentences, min(o.words, length - 2), vocabulary, length,
+        token_ids = random_sentences(o.sentences, min(o.words, length - 2), vocabulary, length,
                                self.draws("sentences"))  # fmt: skip
-        return F.normalize(teacher.encode_texts(ids, task.number).text, dim=-1)
+        return F.normalize(teacher.encode_texts(token_ids, task.number).text, dim=-1)
 
     def texts_of(self, batch: Batch) -> Tensor:
         """All of them."""
@@ -52,7 +55,7 @@ def random_sentences(
 
     Start and end may be drawn as words too; the first end is where a sentence is read (ZSCL).
     """
-    ids = torch.zeros(count, length, dtype=torch.long)
-    ids[:, 0], ids[:, words + 1] = vocabulary - 2, vocabulary - 1
-    ids[:, 1 : words + 1] = torch.randint(vocabulary, (count, words), generator=generator)
-    return ids
+    token_ids = torch.zeros(count, length, dtype=torch.long)
+    token_ids[:, 0], token_ids[:, words + 1] = vocabulary - 2, vocabulary - 1
+    token_ids[:, 1 : words + 1] = torch.randint(vocabulary, (count, words), generator=generator)
+    return token_ids

@@ -11,11 +11,11 @@ from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
 from ..contrastive import contrastive, pooled_unit
+from ..method_config import MethodConfig
 from ..model.adapters import Noise
 from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures
 from ..optimizer import ParameterGroup
-from ..method_config import MethodConfig
 from ..stream import Batch
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
@@ -79,8 +79,8 @@ class XPool(CLIP4Clip):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Half the contrastive loss of all videos pooled by all texts."""
-        frames = self.frames(batch.tokens).index_select(0, batch.place)
-        text = self.text_features(batch.ids, self.task).text
+        frames = self.frames(batch.tokens).index_select(0, batch.index)
+        text = self.text_features(batch.token_ids, self.task).text
         pooled = self.pooling(text, frames, self.noise(), self.options.pool_dropout)
         similarity = pooled_similarity(text, pooled)
         return {"contrastive": contrastive(self.towers.scale * similarity) / 2}

@@ -63,10 +63,10 @@ class ZSCL(CLIP4Clip):
     def begin_task(self, task: Task) -> None:
         """Teach the reference data once, and remember where the weights start."""
         super().begin_task(task)
-        images, ids = self._reference(task)
+        images, token_ids = self._reference(task)
         self.images = images.to(self.device)
         self.taught_images = self.gallery_embeddings(self.pretrained.encode_frames(images))[:, 0]
-        self.taught_texts = F.normalize(self.pretrained.encode_texts(ids).text, dim=-1)
+        self.taught_texts = F.normalize(self.pretrained.encode_texts(token_ids).text, dim=-1)
         self.start = [p.detach().clone() for p in self.student.parameters()]
         self.ensemble.load_state_dict(self.student.state_dict())
         self.merged.zero_()
@@ -116,7 +116,7 @@ class ZSCL(CLIP4Clip):
     def _reference(self, task: Task) -> tuple[Tensor, Tensor]:
         """Images as clips of one frame [R, 1, P, C], and sentences [Q, L]."""
         if self.options.reference == STREAM:
-            return task.tokens[0][:, :1], task.ids
+            return task.tokens[0][:, :1], task.token_ids
         cache = FeatureCache.open(self.options.reference)
         if (cache.spec.weights, cache.spec.cut) != self.identity:
             raise StructAlignError(

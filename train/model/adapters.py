@@ -1,7 +1,7 @@
 """Adapters: frame fusion in the vision tower, mixtures of LoRA experts in the text tower.
 
-Shape letters: B batch, N frames, P tokens of a frame, C vision width, L ids, H text width, R rank,
-E experts, S adapter slots.
+Shape letters: B batch, N frames, P tokens of a frame, C vision width, L token ids, H text width,
+R rank, E experts, S adapter slots.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from ...core.errors import StructAlignError
 
 P = ParamSpec("P")
 
-# Variants of one block function: paths, frames, the last block, parity; sizes are symbols. Where
+# Variants of one block function: routes, frames, the last block, parity; sizes are symbols. Where
 # torch has no such option, its limit of 8 for each function is enough for a run.
 LIMITS = {"recompile_limit": 64, "isolate_recompiles": True}
 

@@ -95,8 +95,8 @@ def _packed(words: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tenso
 
     A text's last word is repeated up to the longest text, which changes no maximum.
     """
-    place = torch.arange(longest, device=words.device)[:, None]
-    inside = place < lengths
+    position = torch.arange(longest, device=words.device)[:, None]
+    inside = position < lengths
     last = words[torch.arange(len(words), device=words.device), (lengths - 1).clamp(min=0)]
     # Indexing with repeated indices would add up its gradient in any order of the threads.
     packed = torch.where(inside[..., None], words[:, :longest].transpose(0, 1), last)

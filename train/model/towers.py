@@ -1,8 +1,8 @@
 """CLIP's towers after the cut: vision blocks on cached tokens, and the text transformer.
 
-Frozen unless ``trainable``; adapters are handed in by whoever owns them. open_clip's own weights
-are never edited. Shape letters: B batch, N frames, P tokens of a frame, C vision width, L ids,
-H text width, D joint width.
+Frozen unless ``trainable``; methods pass their adapters in. open_clip's own weights are never
+edited. Shape letters: B batch, N frames, P tokens of a frame, C vision width, L token ids, H text
+width, D joint width.
 """
 
 import copy
@@ -84,7 +84,7 @@ class TextTower(nn.Module):
 
     def forward(
         self,
-        ids: Tensor,
+        token_ids: Tensor,
         experts: nn.ModuleList | None = None,
         route: Route | None = None,
         visible: Tensor | None = None,
@@ -92,14 +92,14 @@ class TextTower(nn.Module):
         """Every position in the joint space [B, L, D], and where the end of each caption is [B].
 
         Args:
-            ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
+            token_ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
             experts: the text experts of every block.
             route: how the captions go through the experts.
             visible: bool [B, L], the positions that may be attended to; only of interest where
                 positions after the end are read.
         """
-        end = ids.argmax(-1)
-        x = self.token_embedding(ids) + self.positional_embedding[: ids.shape[1]]
+        end = token_ids.argmax(-1)
+        x = self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
         mask = None if visible is None else _causal(visible)
         apply = self.learning_block if torch.is_grad_enabled() else text_block
         with autocast(self.compute, x):
@@ -144,14 +144,14 @@ class Towers(nn.Module):
         return self.logit_scale.exp()
 
     def text_features(
-        self, ids: Tensor, experts: nn.ModuleList | None = None, route: Route | None = None
+        self, token_ids: Tensor, experts: nn.ModuleList | None = None, route: Route | None = None
     ) -> TextFeatures:
         """Captions int64 [B, L] in the joint space; words lie between start and end.
 
         What L exceeds the longest caption by is computed for nothing: see ``cut_to_longest``.
         """
-        x, end = self.text(ids, experts, route)
-        words = x[:, 1 : max(2, ids.shape[1] - 1)]
+        x, end = self.text(token_ids, experts, route)
+        words = x[:, 1 : max(2, token_ids.shape[1] - 1)]
         return TextFeatures(words, end - 1, x[torch.arange(len(x), device=x.device), end])
 
 
@@ -246,7 +246,7 @@ def text_block(
 @torch.no_grad()
 def encode_by_length(
     encode: Callable[[Tensor], TextFeatures],
-    ids: Tensor,
+    token_ids: Tensor,
     device: torch.device,
     pad_together: bool = False,
     batch: int = 256,
@@ -256,14 +256,14 @@ def encode_by_length(
     Captions of one length are encoded together, so that nothing is computed for padding, unless
     ``pad_together``.
     """
-    ids = ids.cpu()
-    ends, order = ids.argmax(-1).sort(stable=True)
-    sizes = [len(ids)]
+    token_ids = token_ids.cpu()
+    ends, order = token_ids.argmax(-1).sort(stable=True)
+    sizes = [len(token_ids)]
     if not pad_together:
         sizes = ends.unique_consecutive(return_counts=True)[1].tolist()
     parts = [
         encode(cut_to_longest(part).to(device))
-        for group in ids[order].split(sizes)
+        for group in token_ids[order].split(sizes)
         for part in group.split(batch)
     ]
     longest = max(part.words.shape[1] for part in parts)
@@ -273,9 +273,9 @@ def encode_by_length(
     return TextFeatures(words[back], lengths[back], text[back])
 
 
-def cut_to_longest(ids: Tensor) -> Tensor:
+def cut_to_longest(token_ids: Tensor) -> Tensor:
     """Captions int64 [B, L] on the CPU, without the columns after the longest one's end."""
-    return ids[:, : int(ids.argmax(-1).max()) + 1]
+    return token_ids[:, : int(token_ids.argmax(-1).max()) + 1]
 
 
 def _causal(visible: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.errors import StructAlignError
 from ...core.files import is_plain_file
-from ..methods.registry import make_config
 from ..method_config import MethodConfig
+from ..methods.registry import make_config
 from ..task_plan import Tasks, plan_tasks
 
 

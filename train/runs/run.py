@@ -22,9 +22,9 @@ from ...core.errors import StructAlignError
 from ...core.files import write_text
 from ...core.tensors import load_tensors, map_tensor, save_tensors
 from ..gallery import ZERO_SHOT, Block, Gallery
+from ..method_config import MethodConfig
 from ..methods.base import Method
 from ..methods.registry import build_method
-from ..method_config import MethodConfig
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
 from .config import describe_part, differences, find_cache, read_method_config
@@ -298,7 +298,7 @@ class Run(RunFolder):
     @overload
     def encode_text(self, texts: Sequence[str], task: int | None = None) -> Tensor: ...
     def encode_text(self, texts: str | Sequence[str], task: int | None = None) -> Tensor:
-        """Unit embeddings of texts by the path of a task, by default the newest.
+        """Unit embeddings of texts by the route of a task, by default the newest.
 
         Returns:
             float32 [n, D], or [D] for a single text.
@@ -307,8 +307,8 @@ class Run(RunFolder):
             StructAlignError: no finished task.
         """
         several = [texts] if isinstance(texts, str) else list(texts)
-        ids = self.method.tokenize(several)
-        encoded = self.method.encode_texts(ids, task or self.finished).text
+        token_ids = self.method.tokenize(several)
+        encoded = self.method.encode_texts(token_ids, task or self.finished).text
         unit = F.normalize(encoded, dim=-1).cpu()
         return unit[0] if isinstance(texts, str) else unit
 

@@ -35,7 +35,9 @@ def test_pieces_equal_the_whole(learnt: AdaptedMethod, monkeypatch: pytest.Monke
 def test_each_block_is_compared_by_its_own_path(learnt: AdaptedMethod) -> None:
     """A column of task p comes from the captions encoded with prototype p, whoever's they are."""
     gallery, queries = three_tasks(learnt)
-    text = [learnt.encode_texts(torch.cat([q.ids for q in queries]), task) for task in (1, 2, 3)]
+    text = [
+        learnt.encode_texts(torch.cat([q.token_ids for q in queries]), task) for task in (1, 2, 3)
+    ]
     pairs = list(zip(gallery.blocks, text, strict=True))
     word_frame = torch.cat(
         [word_frame_similarity(b.embeddings, t.words, t.lengths).T for b, t in pairs], 1

@@ -26,7 +26,7 @@ def test_zero_shot_scores_that_grow_are_the_scores_of_each_stage(learnt: Adapted
         wanted = stage_scores(zero_shot, Gallery(gallery.blocks[:count]), queries[:count])
         assert torch.allclose(growing.all(), wanted.stored, atol=1e-5)
         assert torch.allclose(growing.texts(), wanted.text, atol=1e-5)
-        rows, columns = len(own.ids), len(block.clips)
+        rows, columns = len(own.token_ids), len(block.clips)
         assert torch.allclose(growing.newest(), wanted.stored[-rows:, -columns:], atol=1e-5)
         alone = stage_scores(zero_shot, Gallery([block]), [own]).stored
         assert torch.allclose(growing.alone(), alone, atol=1e-5)

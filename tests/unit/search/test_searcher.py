@@ -38,7 +38,7 @@ def test_the_first_clip_is_right_as_often_as_r1_says(
     """Among test clips, on a world of a seed that nothing was tuned on; whatever is fused."""
     run.method.settings = replace(run.settings, fusion_weight=weight)
     queries = [run.stream.queries(task, run.method.tokenize) for task in (1, 2)]
-    scores = run.gallery(2).score(run.method, torch.cat([q.ids for q in queries]))
+    scores = run.gallery(2).score(run.method, torch.cat([q.token_ids for q in queries]))
     recall = text_to_video_ranks(scores, joined_targets(queries)).summary()["R@1"]
     assert first_is_right(Searcher(run), cache) == pytest.approx(recall)
     results = json.loads((run.path / "results.json").read_text())

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from structalign.cache import StructAlignError
 from structalign.core.configs import CONFIGS
+from structalign.train.method_config import TrainSettings, setting_names
 from structalign.train.methods.registry import load_method, method_class, method_names
 from structalign.train.runs.create import unknown_rates
-from structalign.train.method_config import TrainSettings, setting_names
 
 DATASETS = sorted(file.stem for file in (CONFIGS / "datasets").glob("*.yaml"))
 

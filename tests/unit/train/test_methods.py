@@ -66,7 +66,7 @@ def test_a_query_by_all_paths_at_once_is_each_path_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In batches of a few paths too."""
-    monkeypatch.setattr(adapted_module, "QUERY_PATHS", 3)
+    monkeypatch.setattr(adapted_module, "QUERY_ROUTES", 3)
     sizes = {} if changes is None else {"rank": 4, "experts": 3, **changes}
     method = make_method(source, backbone, 9, **sizes)
     if isinstance(method, AdaptedMethod):

@@ -34,7 +34,7 @@ def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Ta
 
 def test_ours_are_means_over_every_pair_on_the_trained_path(cache: FeatureCache) -> None:
     method, task = second_task(cache)
-    text = method.encode_texts(task.ids, 2)
+    text = method.encode_texts(task.token_ids, 2)
     features = pooled_unit(text.words, text.lengths)
     labels = task.clip_labels[task.caption_clip]
     assert method.prototypes.labels.tolist() == sorted(set(labels.tolist())) == [2, 3]
@@ -48,12 +48,12 @@ def test_official_ones_are_routed_without_prototype_and_leave_the_incomplete_bat
     cache: FeatureCache,
 ) -> None:
     method, task = second_task(cache, prototypes="released", batch=5)
-    whole = [batch for batch in task.batches(1) if len(batch.ids) == 5]
-    left_out = len(task.ids) - sum(len(batch.ids) for batch in whole)
+    whole = [batch for batch in task.batches(1) if len(batch.token_ids) == 5]
+    left_out = len(task.token_ids) - sum(len(batch.token_ids) for batch in whole)
     assert left_out > 0
     captions = torch.cat([batch.captions for batch in whole])
     assert all(batch.view == 1 for batch in whole)
-    text = method.encode_texts(task.ids[captions], None)
+    text = method.encode_texts(task.token_ids[captions], None)
     features, labels = (
         pooled_unit(text.words, text.lengths),
         torch.cat([batch.labels for batch in whole]),

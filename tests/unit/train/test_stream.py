@@ -39,11 +39,11 @@ def test_every_caption_once_an_epoch(cache: FeatureCache, batches: str) -> None:
     task = stream(cache, batches=batches).task(1, ids)
     for epoch in range(3):
         seen = torch.cat([batch.captions for batch in task.batches(epoch)])
-        assert sorted(seen.tolist()) == list(range(len(task.ids)))
+        assert sorted(seen.tolist()) == list(range(len(task.token_ids)))
         for batch in task.batches(epoch):
             assert len(batch.captions) <= 5 and batch.view == epoch % 2
             assert torch.equal(task.caption_clip[batch.captions], batch.clips)
-            assert torch.equal(batch.tokens[batch.place], task.tokens[batch.view, batch.clips])
+            assert torch.equal(batch.tokens[batch.index], task.tokens[batch.view, batch.clips])
             assert torch.equal(batch.labels, task.clip_labels[batch.clips])
             if batches == "distinct":
                 assert len(batch.clips.unique()) == len(batch.clips)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from ....backbones.backbone import Backbone
 from ...contrastive import contrastive, pooled_unit
+from ...method_config import MethodConfig
 from ...model.similarity import word_frame_similarity
 from ...optimizer import ParameterGroup
 from ...seeds import generator
-from ...method_config import MethodConfig
 from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
 from ..base import Method
@@ -116,14 +116,14 @@ class StructAlign(AdaptedMethod):
         self.teacher = None
         if o.crp_weight and task.number > 1:
             model = self if o.teacher == "previous" else self.pretrained
-            text = model.encode_texts(task.ids, task.number - 1)
+            text = model.encode_texts(task.token_ids, task.number - 1)
             frames = torch.stack([model.encode_frames(view) for view in task.tokens])
             self.teacher = Teacher(frames, text.words, text.lengths, self.towers.scale.detach())
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of the loss."""
         pairs, o = self.pair_features(batch), self.options
-        size = len(batch.ids)
+        size = len(batch.token_ids)
         logits = pairs.similarity * self.logit_factor(self.towers.scale, size)
         terms = {"contrastive": contrastive(logits)}
         if self.teacher is not None:
@@ -173,8 +173,8 @@ class StructAlign(AdaptedMethod):
 
     @torch.no_grad()
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
-        """Class, unit text and unit video feature of every pair, by the trained path, view 0."""
-        text = self.encode_texts(task.ids, task.number)
+        """Class, unit text and unit video feature of every pair, by the trained route, view 0."""
+        text = self.encode_texts(task.token_ids, task.number)
         of_caption = task.caption_clip.to(self.device)
         video = pooled_unit(self.encode_frames(task.tokens[0]))[of_caption]
         labels = task.clip_labels[of_caption]

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from ....backbones.backbone import Backbone
 from ....core.errors import StructAlignError
 from ...contrastive import pooled_unit
+from ...method_config import MethodConfig
 from ...model.adapters import Noise, Route
 from ...model.towers import TextFeatures
 from ...optimizer import ParameterGroup
-from ...method_config import MethodConfig
 from ...stream import Task
 from .method import StructAlign
 
@@ -70,26 +70,26 @@ class OfficialStructAlign(StructAlign):
     def _unrouted_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Features routed without a task prototype, of the whole batches of one more epoch."""
         size = self.settings.batch
-        whole = [b for b in task.batches(self.settings.epochs) if len(b.ids) == size]
+        whole = [b for b in task.batches(self.settings.epochs) if len(b.token_ids) == size]
         if not whole:
             raise StructAlignError(
                 f"prototypes=released needs a whole batch of {size} pairs; "
                 f"task {task.number} has none"
             )
-        texts = [self.encode_texts(batch.ids, None) for batch in whole]
-        videos = [pooled_unit(self.frames(batch.tokens))[batch.place] for batch in whole]
+        texts = [self.encode_texts(batch.token_ids, None) for batch in whole]
+        videos = [pooled_unit(self.frames(batch.tokens))[batch.index] for batch in whole]
         labels = torch.cat([batch.labels for batch in whole])
         pooled = torch.cat([pooled_unit(text.words, text.lengths) for text in texts])
         return labels, pooled, torch.cat(videos)
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """Captions to token ids, int64 [n, L]; ``words=released`` pads with the end id."""
-        ids = super().tokenize(texts)
-        return official_padding(ids) if self.options.words == "released" else ids
+        token_ids = super().tokenize(texts)
+        return official_padding(token_ids) if self.options.words == "released" else token_ids
 
     def text_features(
         self,
-        ids: Tensor,
+        token_ids: Tensor,
         task: int | None,
         noise: Noise | None = None,
         visible: Tensor | None = None,
@@ -100,37 +100,37 @@ class OfficialStructAlign(StructAlign):
         positions that may be attended to; by default those up to the end of the caption.
         """
         if self.options.words == "real":
-            return super().text_features(ids, task, noise)
-        return self._padded_text(ids, self.experts, self.route(task, noise), visible)
+            return super().text_features(token_ids, task, noise)
+        return self._padded_text(token_ids, self.experts, self.route(task, noise), visible)
 
-    def by_route(self, ids: Tensor, route: Route) -> TextFeatures:
+    def by_route(self, token_ids: Tensor, route: Route) -> TextFeatures:
         """Captions by any route, with padding as ``words`` says."""
         if self.options.words == "real":
-            return super().by_route(ids, route)
-        return self._padded_text(ids, self.experts, route, None)
+            return super().by_route(token_ids, route)
+        return self._padded_text(token_ids, self.experts, route, None)
 
-    def pretrained_text(self, ids: Tensor) -> TextFeatures:
+    def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
         """Captions by the pre-trained tower, with padding as ``words`` says."""
         if self.options.words == "real":
-            return super().pretrained_text(ids)
-        return self._padded_text(ids, None, None, None)
+            return super().pretrained_text(token_ids)
+        return self._padded_text(token_ids, None, None, None)
 
     def _padded_text(
         self,
-        ids: Tensor,
+        token_ids: Tensor,
         experts: nn.ModuleList | None,
         route: Route | None,
         visible: Tensor | None,
     ) -> TextFeatures:
-        end = ids.argmax(-1)
+        end = token_ids.argmax(-1)
         if visible is None:
-            visible = torch.arange(ids.shape[1], device=ids.device) <= end[:, None]
-        x, end = self.towers.text(ids, experts, route, visible)
-        place = torch.arange(ids.shape[1], device=ids.device)
-        is_word = official_words(ids)
-        order = torch.where(is_word, place, ids.shape[1]).argsort(dim=1, stable=True)
+            visible = torch.arange(token_ids.shape[1], device=token_ids.device) <= end[:, None]
+        x, end = self.towers.text(token_ids, experts, route, visible)
+        position = torch.arange(token_ids.shape[1], device=token_ids.device)
+        is_word = official_words(token_ids)
+        order = torch.where(is_word, position, token_ids.shape[1]).argsort(dim=1, stable=True)
         lengths = is_word.sum(1)
-        words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, ids.shape[1] - 2)]
+        words = x.gather(1, order[..., None].expand_as(x))[:, : max(1, token_ids.shape[1] - 2)]
         return TextFeatures(words, lengths, x[torch.arange(len(x), device=x.device), end])
 
     def state(self) -> dict[str, Tensor]:
@@ -152,20 +152,26 @@ class OfficialStructAlign(StructAlign):
                 p.grad = None if gradient is None else gradient.to(p.device)
 
 
-def official_words(ids: Tensor) -> Tensor:
+def official_words(token_ids: Tensor) -> Tensor:
     """Which token ids count as words: none equal to the row's first or to 0, nor the first end.
 
     Args:
-        ids: int64 [B, L].
+        token_ids: int64 [B, L].
 
     Returns:
         bool [B, L].
     """
-    place = torch.arange(ids.shape[1], device=ids.device)
-    return (ids != ids[:, :1]) & (ids != 0) & (place != ids.argmax(-1)[:, None])
+    position = torch.arange(token_ids.shape[1], device=token_ids.device)
+    return (
+        (token_ids != token_ids[:, :1])
+        & (token_ids != 0)
+        & (position != token_ids.argmax(-1)[:, None])
+    )
 
 
-def official_padding(ids: Tensor) -> Tensor:
+def official_padding(token_ids: Tensor) -> Tensor:
     """Rows [B, L] padded with their end id, as the official code's tokenizer pads them."""
-    after = torch.arange(ids.shape[1], device=ids.device) > ids.argmax(-1)[:, None]
-    return torch.where(after, ids.amax(-1, keepdim=True), ids)
+    after = (
+        torch.arange(token_ids.shape[1], device=token_ids.device) > token_ids.argmax(-1)[:, None]
+    )
+    return torch.where(after, token_ids.amax(-1, keepdim=True), token_ids)
