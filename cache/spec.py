@@ -18,6 +18,20 @@ TOKEN_DTYPES = ("float16",)
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """The views of a training clip; view 0 is the test view.
+
+    The others are crops with an area in [scale, 1], flipped half the time if ``flip``, drawn from
+    generators keyed by ``seed``.
+    """
+
+    views: int
+    seed: int
+    scale: float
+    flip: bool
+
+
+@dataclass(frozen=True)
 class CacheSpec:
     """Everything that determines the content of a cache, and nothing else.
 
@@ -25,7 +39,7 @@ class CacheSpec:
     categories and splits, which travel with the tokens. ``weights`` hashes the digests of the
     backbone's tensors, configuration and tokenizer (``weights.json``).
     ``cut`` is the number of vision blocks in the stem. ``views`` counts a training clip's views;
-    test clips have view 0 alone.
+    test clips have only view 0.
     """
 
     dataset: str
@@ -45,6 +59,11 @@ class CacheSpec:
     compute_dtype: str = "float32"
     token_dtype: str = "float16"
     schema: int = SCHEMA
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """How a training clip's views are drawn."""
+        return Augmentation(self.views, self.view_seed, self.view_scale, self.view_flip)
 
     def fingerprint(self) -> str:
         """sha256 over canonical JSON of every field."""

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from ..backbones.backbone import load_backbone
 from ..backbones.family import Stem
+from ..cache.spec import Augmentation
 from ..extract.datasets.demo.scene import render
-from ..extract.settings import Augmentation
 from ..extract.video.views import make_views
 from ..train.methods.finetune import Finetune
 from ..train.methods.registry import make_config

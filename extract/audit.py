@@ -9,7 +9,6 @@ import torch
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from .new_video import load_cache_backbone
-from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError
 from .worker import encode
@@ -40,7 +39,6 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
             f"the videos of this cache are not under {root}; name their folder with --root"
         )
     stem = load_cache_backbone(cache).stem(spec.cut)
-    augmentation = Augmentation(spec.views, spec.view_seed, spec.view_scale, spec.view_flip)
     smallest, differing = 1.0, []
     with Decoder(timeout) as decoder:
         for clip in chosen:
@@ -50,7 +48,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
             except ClipError:
                 differing.append(clip.id)
                 continue
-            tokens = encode(stem, video.frames, clip.id, views, augmentation)
+            tokens = encode(stem, video.frames, clip.id, views, spec.augmentation)
             fresh = torch.from_numpy(tokens).float()
             stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
             cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from ..backbones.backbone import Backbone, load_backbone
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
-from .settings import Augmentation
 from .video.decoder import Decoder
 from .video.errors import ClipError
 from .worker import encode
@@ -31,8 +30,7 @@ def new_video_tokens(
             frames = decoder.decode(video, start, end, spec.frames).frames
         except ClipError as error:
             raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
-    augmentation = Augmentation(1, spec.view_seed, spec.view_scale, spec.view_flip)
-    return encode(stem, frames, video.stem, 1, augmentation)[0]
+    return encode(stem, frames, video.stem, 1, spec.augmentation)[0]
 
 
 def load_cache_backbone(cache: FeatureCache) -> Backbone:

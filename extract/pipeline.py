@@ -208,10 +208,7 @@ class Extraction:
         config = WorkerConfig(
             writer.path.resolve(),
             self.dataset.root.resolve(),
-            self.plan.spec.decoder,
-            self.plan.spec.cut,
-            self.settings.frames,
-            self.settings.views,
+            self.plan.spec,
             device,
             options.decode_timeout,
         )

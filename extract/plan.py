@@ -37,7 +37,7 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
     """
     backbone, loaded = _identity(settings, root)
-    catalog, views = dataset.catalog, settings.views
+    catalog, augmentation = dataset.catalog, settings.augmentation
     hashes = root.file_hashes(dataset.root).of(clip.path for clip in catalog)
     spec = CacheSpec(
         dataset=catalog.dataset,
@@ -47,10 +47,10 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         weights=backbone.weights,
         cut=_cut(backbone, settings),
         frames=settings.frames,
-        views=views.count,
-        view_seed=views.seed,
-        view_scale=views.scale,
-        view_flip=views.flip,
+        views=augmentation.views,
+        view_seed=augmentation.seed,
+        view_scale=augmentation.scale,
+        view_flip=augmentation.flip,
         preprocessing=backbone.preprocessing.as_json(),
         decoder=decoder_version(),
     )

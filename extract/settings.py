@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from ..cache.spec import Augmentation
 from ..core.configs import read_config
 from ..core.errors import StructAlignError, unknown
 from .datasets.dataset import DatasetReader
@@ -69,16 +70,6 @@ class ExtractOptions:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Training views: crops with an area in [scale, 1], flipped half the time if ``flip``."""
-
-    count: int
-    seed: int
-    scale: float
-    flip: bool
-
-
-@dataclass(frozen=True)
 class ExtractSettings:
     """What determines the tokens beside the dataset, resolved from options and configs."""
 
@@ -87,7 +78,7 @@ class ExtractSettings:
     cut: int | None
     adapted_blocks: int | None
     frames: int
-    views: Augmentation
+    augmentation: Augmentation
 
 
 def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetReader]:
@@ -130,14 +121,14 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
     defaults = _with_backbone(defaults, options.backbone)
     if options.cut is not None or options.adapted_blocks is not None:
         defaults |= {"cut": options.cut, "adapted_blocks": options.adapted_blocks}
-    views = options.views or defaults["views"]
+    views, scale, flip = (defaults[name] for name in ("views", "view_scale", "view_flip"))
     return ExtractSettings(
         backbone=defaults["backbone"],
         pretrained=options.pretrained or defaults["pretrained"],
         cut=defaults.get("cut"),
         adapted_blocks=defaults.get("adapted_blocks"),
         frames=options.frames or defaults["frames"],
-        views=Augmentation(views, options.seed, defaults["view_scale"], defaults["view_flip"]),
+        augmentation=Augmentation(options.views or views, options.seed, scale, flip),
     )
 
 

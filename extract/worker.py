@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..backbones.family import Stem
 from ..cache.catalog import Clip
+from ..cache.spec import Augmentation, CacheSpec
 from ..cache.tokens import SHARD_CLIPS, ViewTable, all_finite
 from ..cache.writer import CacheWriter, ClipOutcome
-from .settings import Augmentation
 from .video.decoder import Decoded, Decoder
 from .video.errors import ClipError
 from .video.views import make_views
@@ -30,10 +30,7 @@ class WorkerConfig:
 
     folder: Path
     root: Path
-    decoder: str
-    cut: int
-    frames: int
-    views: Augmentation
+    spec: CacheSpec
     device: str
     decode_timeout: float
 
@@ -91,7 +88,7 @@ class ClipWorker:
 
     def _submit(self, clip: Clip) -> None:
         path = self.config.root / clip.path
-        self.decoder.submit(path, clip.start, clip.end, self.config.frames)
+        self.decoder.submit(path, clip.start, clip.end, self.config.spec.frames)
 
     def _decoded(self) -> Decoded | ClipError:
         try:
@@ -106,7 +103,7 @@ class ClipWorker:
         try:
             if isinstance(decoded, ClipError):
                 raise decoded
-            tokens = encode(self.stem, decoded.frames, clip.id, views, config.views)
+            tokens = encode(self.stem, decoded.frames, clip.id, views, config.spec.augmentation)
             if not all_finite(tokens):
                 raise ClipError("nonfinite", "the stem's tokens do not fit float16")
         except ClipError as error:

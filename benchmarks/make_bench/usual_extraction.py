@@ -19,7 +19,6 @@ from ...cache.spec import CacheSpec
 from ...cache.store import Local
 from ...cache.tokens import ViewTable, create_tokens, open_tokens
 from ...core.device import prepare_cpu
-from ...extract.settings import Augmentation
 from ...extract.video.sampling import sample_frames
 from ...extract.worker import ClipWorker, WorkerConfig
 from ..parts.table import Row, in_turn, print_rows
@@ -56,16 +55,10 @@ def main() -> None:
         files = make_videos(folder, CLIPS)
         clips = [Clip(file.stem, file.name, "all", "test", ("x",)) for file in files]
         catalog = Catalog("bench", ("all",), tuple(clips))
-        create_tokens(
-            folder,
-            catalog,
-            CacheSpec("bench", "", "", "", "", CUT, FRAMES, 1, 0, 1.0, False, {}, ""),
-            (50, 768),
-        )
+        spec = CacheSpec("bench", "", "", "", "", CUT, FRAMES, 1, 0, 1.0, False, {}, "")
+        create_tokens(folder, catalog, spec, (50, 768))
         (folder / "png").mkdir()
-        work = WorkerConfig(
-            folder, folder, "", CUT, FRAMES, Augmentation(1, 0, 1.0, False), "cpu", 60
-        )
+        work = WorkerConfig(folder, folder, spec, "cpu", 60)
         runner = ClipWorker(work, backbone.stem(CUT), ViewTable(catalog, 1))
 
         def ours() -> None:

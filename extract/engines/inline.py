@@ -26,7 +26,7 @@ def inline_worker(config: WorkerConfig, stem: Stem, catalog: Catalog) -> Iterato
     prepare_cpu()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    worker = ClipWorker(config, stem, ViewTable(catalog, config.views.count))
+    worker = ClipWorker(config, stem, ViewTable(catalog, config.spec.views))
     try:
         yield worker
     finally:

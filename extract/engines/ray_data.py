@@ -41,13 +41,13 @@ class RayWorker:
                 "cache root"
             )
         open_to_group(config.folder)
-        if (decoder := decoder_version()) != config.decoder:
+        if (decoder := decoder_version()) != config.spec.decoder:
             raise StructAlignError(
-                f"{platform.node()} has {decoder}, this cache is made with {config.decoder}; "
+                f"{platform.node()} has {decoder}, this cache is made with {config.spec.decoder}; "
                 "install the same on all Ray nodes"
             )
         self.catalog = read_catalog(config.folder)
-        table = ViewTable(self.catalog, config.views.count)
+        table = ViewTable(self.catalog, config.spec.views)
         self.worker = ClipWorker(config, load_stem(config.folder, weights), table)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

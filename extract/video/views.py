@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.identity import Preprocessing
-from ..settings import Augmentation
+from ...cache.spec import Augmentation
 
 
 def make_views(
     frames: NDArray[np.uint8],
     clip_id: str,
     count: int,
-    rule: Augmentation,
+    augmentation: Augmentation,
     preprocessing: Preprocessing,
     device: str | torch.device = "cpu",
 ) -> Tensor:
@@ -31,7 +31,9 @@ def make_views(
     out = stack.new_empty(count, len(stack), 3, preprocessing.size, preprocessing.size)
     out[0] = _test_view(stack, preprocessing)
     for view in range(1, count):
-        out[view] = _train_view(stack, _generator(rule.seed, clip_id, view), rule, preprocessing)
+        out[view] = _train_view(
+            stack, _generator(augmentation.seed, clip_id, view), augmentation, preprocessing
+        )
     statistics = (preprocessing.mean, preprocessing.std)
     mean, std = (stack.new_tensor(values).view(3, 1, 1) for values in statistics)
     return out.sub_(mean).div_(std)
@@ -48,12 +50,15 @@ def _test_view(stack: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def _train_view(
-    stack: Tensor, rng: np.random.Generator, rule: Augmentation, preprocessing: Preprocessing
+    stack: Tensor,
+    rng: np.random.Generator,
+    augmentation: Augmentation,
+    preprocessing: Preprocessing,
 ) -> Tensor:
-    top, left, height, width = _crop(stack.shape[-2], stack.shape[-1], rng, rule.scale)
+    top, left, height, width = _crop(stack.shape[-2], stack.shape[-1], rng, augmentation.scale)
     size = preprocessing.size
     view = _resize(stack[..., top : top + height, left : left + width], size, size, "bilinear")
-    return view.flip(-1) if rule.flip and rng.random() < 0.5 else view
+    return view.flip(-1) if augmentation.flip and rng.random() < 0.5 else view
 
 
 def _resize(stack: Tensor, height: int, width: int, interpolation: str) -> Tensor:

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from structalign.backbones.backbone import load_backbone
 from structalign.backbones.pretrained import DEMO_FOLDER
 from structalign.cache import StructAlignError
+from structalign.cache.spec import Augmentation
 from structalign.extract.datasets.demo.language import vocabulary
-from structalign.extract.settings import Augmentation
 from structalign.extract.video.views import make_views
 from torchvision.transforms.v2 import functional as V
 

@@ -27,12 +27,12 @@ def test_nothing_given() -> None:
         None,
         10,
     )
-    assert (settings.frames, settings.views.count, settings.views.scale, settings.views.flip) == (
-        12,
-        4,
-        0.5,
-        True,
-    )
+    assert (
+        settings.frames,
+        settings.augmentation.views,
+        settings.augmentation.scale,
+        settings.augmentation.flip,
+    ) == (12, 4, 0.5, True)
 
 
 @pytest.mark.parametrize(

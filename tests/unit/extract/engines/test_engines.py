@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from helpers.cli import INLINE, RAY, Cli, digest
 from structalign.cache import FeatureCache, StructAlignError
+from structalign.cache.spec import CacheSpec
 from structalign.extract import extract
 from structalign.extract.engines import auto
 from structalign.extract.engines.auto import RAY_START, seconds_saved
 from structalign.extract.engines.ray_data import RayWorker, WorkerPool, worker_pool
-from structalign.extract.settings import Augmentation
 from structalign.extract.worker import Work, WorkerConfig
 
 
@@ -185,8 +185,8 @@ def test_workers_take_every_core_and_share_the_gpus(
 
 def test_a_node_that_does_not_share_the_cache_root_says_so(tmp_path: Path) -> None:
     """Its tokens would lie on its own disk, where nobody finds them."""
-    views = Augmentation(1, 0, 1.0, False)
-    config = WorkerConfig(tmp_path / "elsewhere", tmp_path, "", 4, 4, views, "cpu", 60)
+    spec = CacheSpec("", "", "", "", "", 4, 4, 1, 0, 1.0, False, {}, "")
+    config = WorkerConfig(tmp_path / "elsewhere", tmp_path, spec, "cpu", 60)
     with pytest.raises(StructAlignError, match="all Ray nodes must share the cache root"):
         RayWorker(config, "")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from structalign.backbones.identity import Preprocessing
-from structalign.extract.settings import Augmentation
+from structalign.cache.spec import Augmentation
 from structalign.extract.video.views import make_views
 from torchvision.transforms import v2
 
