@@ -1,58 +1,31 @@
 """StructAlign: continual text-to-video retrieval from cached CLIP tokens.
 
+The verbs whose names are folders of the package are imported from there, the others from here:
+
 from structalign.extract import extract
 from structalign.train import train
-from structalign.evaluate import evaluate, search
+from structalign.evaluate import evaluate
+from structalign.search import search
+from structalign import append, report, sweep, open_cache, open_run
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cache.reader import FeatureCache
-    from .train.runs.run import Run
+    from .verbs import append as append
+    from .verbs import open_cache as open_cache
+    from .verbs import open_run as open_run
+    from .verbs import report as report
+    from .verbs import sweep as sweep
 
 __version__ = "0.3.0"
-__all__ = ["__version__", "open_cache", "open_run"]
+__all__ = ["__version__", "append", "open_cache", "open_run", "report", "sweep"]
 
 
-def open_cache(
-    reference: str | Path | None = None, cache_root: str | Path | None = None
-) -> "FeatureCache":
-    """A published cache.
+def __getattr__(name: str) -> Any:
+    """Names are loaded on demand: importing one room must not import them all."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import verbs
 
-    Args:
-        reference: its folder or URL, (the beginning of) its fingerprint, or its dataset's name; by
-            default the newest.
-        cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
-
-    Raises:
-        StructAlignError: no such cache, or it is damaged.
-    """
-    from .cache.root import CacheRoot
-
-    return CacheRoot(cache_root).find(None if reference is None else str(reference))
-
-
-def open_run(
-    path: str | Path | None = None,
-    cache: "FeatureCache | str | None" = None,
-    cache_root: str | Path | None = None,
-    device: str = "auto",
-) -> "Run":
-    """A run, to be evaluated, searched, or used to encode texts and videos.
-
-    Args:
-        path: its folder; by default the newest under STRUCTALIGN_RUNS, else ./runs.
-        cache: its cache, if it is no longer where the cache root has it.
-        cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
-        device: auto, cpu or cuda.
-
-    Raises:
-        StructAlignError: no run, or its cache is missing.
-    """
-    from .train.runs.folder import newest_run, runs_folder
-    from .train.runs.run import Run
-    from .verbs import with_decoder
-
-    return with_decoder(Run.open(path or newest_run(runs_folder()), cache, cache_root, device))
+    return getattr(verbs, name)

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..core.defaults import CHECKPOINT_EVERY
 from ..experiments.driver import train_and_measure
 from ..train.runs.create import create_run
 from .parts.machine import peak_rate
@@ -88,7 +89,7 @@ def measure(name: str, device: torch.device, compute: str, share: float, backbon
         run = create_run(
             cache, "structalign", TASKS, out=out, device=device.type, settings=overrides, log=quiet
         )
-        results = train_and_measure(run, None, 60.0, quiet, quiet)
+        results = train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet)
         whole = time.perf_counter() - began
         learning = sum(
             json.loads(line).get("seconds", 0)

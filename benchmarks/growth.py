@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from ..backbones.backbone import load_backbone
+from ..core.defaults import CHECKPOINT_EVERY
 from ..core.files import read_json
 from ..evaluate.report.charts import line_chart, standalone
 from ..experiments.driver import train_and_measure
@@ -79,7 +80,7 @@ def learn(clips: int, views: int, frames: int) -> float:
         run = create_run(
             cache, "structalign", 2, out=root / "run", device="cpu", settings=settings, log=quiet
         )
-        train_and_measure(run, None, 60.0, quiet, quiet)
+        train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet)
         return time.perf_counter() - began
 
 

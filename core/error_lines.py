@@ -8,7 +8,7 @@ import click
 
 from .console import ProgressLine, log_to_stderr
 from .errors import StructAlignError
-from .processes import interrupt_on_sigterm
+from .processes import INTERRUPTED, interrupt_on_sigterm
 
 PROGRESS = "structalign.progress"
 
@@ -35,8 +35,8 @@ class ErrorLines(click.Group):
             at = f" at {progress.line}" if progress and progress.line else ""
             again = shlex.join(["structalign", *sys.argv[1:]])
             log_to_stderr(f"interrupted{at}")
-            log_to_stderr(f"nothing is lost; the same command goes on: {again}")
-            context.exit(130)
+            log_to_stderr(f"nothing is lost; the same command continues: {again}")
+            context.exit(INTERRUPTED)
 
 
 def start_progress(verb: str, unit: str, quiet: bool) -> ProgressLine:

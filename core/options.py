@@ -1,15 +1,14 @@
 """Options of the command line that several commands share."""
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from .console import printable
+from .defaults import DEVICE
+from .ranges import bounds_of
 
 Decorator = Callable[[Any], Any]
 PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)
@@ -96,39 +95,36 @@ root = opt("--cache-root", type=PATH, help="Where caches and generated videos li
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
 runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")
 json = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
-device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
-                    help="Where to compute.")  # fmt: skip
+device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default=DEVICE,
+             help="Where to compute.")  # fmt: skip
 changes = opt("--set", "pairs", type=SETTING, multiple=True, help="Change a setting; repeats.")
 order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 
 def options_of(*kinds: type[Any], **types: Any) -> Decorator:
-    """An option for every field of some dataclasses: its name, type, default and help.
+    """An option for every field of some dataclasses that has a help text in its metadata.
+
+    Name, type and default are the field's, and its range where the metadata gives bounds (the
+    keywords of ``check_range``). Where several dataclasses have a field of one name, the first
+    describes it.
 
     Args:
-        kinds: dataclasses whose fields have a ``help`` in their metadata, and ``range``, the least
-            and the greatest number, where there are such; or whose docstrings have an ``Args``
-            section with one line per field. Where several have a field of one name, the first
-            describes it.
+        kinds: dataclasses with fields such as ``field(default=4, metadata={"help": "...", ...})``.
         types: click types by field name, where the annotation does not say enough.
     """
     decorators: dict[str, Decorator] = {}
     for kind in kinds:
-        helps = dict(re.findall(r"^ +(\w+): (.+)$", kind.__doc__ or "", re.MULTILINE))
         hints = get_type_hints(kind)
         for field in fields(kind):
-            bounds = field.metadata.get("range")
-            help_text = field.metadata.get("help") or helps[field.name]
-            option = opt(
-                f"--{field.name.replace('_', '-')}",
-                type=types.get(field.name)
-                or (click.FloatRange(*bounds) if bounds else _click_type(hints[field.name])),
-                default=field.default,
-                is_flag=hints[field.name] is bool,
-                help=help_text[:1].upper() + help_text[1:],
-            )
-            decorators.setdefault(field.name, option)
+            if "help" in field.metadata and field.name not in decorators:
+                decorators[field.name] = opt(
+                    f"--{field.name.replace('_', '-')}",
+                    type=types.get(field.name) or _click_type(hints[field.name], bounds_of(field)),
+                    default=field.default,
+                    is_flag=hints[field.name] is bool,
+                    help=field.metadata["help"],
+                )
 
     def decorate(command: Any) -> Any:
         for decorator in reversed(decorators.values()):
@@ -138,15 +134,17 @@ def options_of(*kinds: type[Any], **types: Any) -> Decorator:
     return decorate
 
 
-def _click_type(hint: Any) -> Any:
-    options = [kind for kind in get_args(hint) if kind is not type(None)]
+def _click_type(hint: Any, bounds: dict[str, float]) -> Any:
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     if get_origin(hint) is Literal:
-        return click.Choice(options)
-    if Path in options:
+        return click.Choice(kinds)
+    if Path in kinds:
         return PATH
-    return options[0] if options else hint
-
-
-def print_result(body: dict[str, Any], text: str, as_json: bool) -> None:
-    """One JSON object, or text for a person."""
-    click.echo(dumps(body) if as_json else printable(text))
+    kind = kinds[0] if kinds else hint
+    if not bounds:
+        return kind
+    interval: Any = click.IntRange if kind is int else click.FloatRange
+    return interval(
+        min=bounds.get("at_least", bounds.get("above")), min_open="above" in bounds,
+        max=bounds.get("at_most", bounds.get("below")), max_open="below" in bounds,
+    )  # fmt: skip

@@ -1,6 +1,11 @@
-"""Range checks of settings and options: one error line for all of them."""
+"""Range checks of settings and options, and the dataclass fields that declare options."""
+
+from dataclasses import Field, field, fields
+from typing import Any
 
 from .errors import StructAlignError
+
+BOUNDS = ("above", "at_least", "below", "at_most")
 
 
 def check_range(
@@ -35,3 +40,20 @@ def check_settings(settings: object, *names: str, **bounds: float) -> None:
     """``check_range`` of some attributes of a settings object, named as settings."""
     for name in names:
         check_range(f"setting {name}", getattr(settings, name), **bounds)
+
+
+def option(default: Any, text: str, **bounds: float) -> Any:
+    """A dataclass field that is an option: its default, help text, and bounds by keyword."""
+    return field(default=default, metadata={"help": text, **bounds})
+
+
+def bounds_of(declared: Field[Any]) -> dict[str, float]:
+    """The bounds of an option field, as keywords of ``check_range``."""
+    return {name: declared.metadata[name] for name in BOUNDS if name in declared.metadata}
+
+
+def check_options(options: Any) -> None:
+    """``check_range`` of every field of a dataclass that has bounds, named as an option."""
+    for declared in fields(options):
+        name = f"--{declared.name.replace('_', '-')}"
+        check_range(name, getattr(options, declared.name), **bounds_of(declared))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ..core.console import Log, Progress
+from ..core.defaults import CHECKPOINT_EVERY
 from ..evaluate.evaluator import Evaluator, Record
 from ..evaluate.records import add_earlier_tasks, is_whole_stage, missing_stages
 from ..evaluate.results import Results, save_results
@@ -14,7 +15,7 @@ NOTHING = 0.01  # a loss that is as good as 0: a single clip has no other to be 
 
 
 def measure_training(
-    run: Run, until: int | None = None, checkpoint_every: float = 60.0
+    run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
 ) -> Iterator[EpochDone | Record]:
     """Train a run and measure it: yields epochs, and what is known of each finished stage."""
     evaluator, last = Evaluator(run.stream), min(until or len(run.stream), len(run.stream))

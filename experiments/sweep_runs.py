@@ -13,11 +13,11 @@ import torch
 
 from ..cache.reader import FeatureCache
 from ..core.console import Progress
+from ..core.defaults import CHECKPOINT_EVERY
 from ..core.errors import StructAlignError
 from ..core.ray_session import ray_session
 from ..evaluate.metrics import METRICS, SCORE_METRICS, ScoreMetric
 from ..evaluate.results import Results, StageResults, is_up_to_date, make_results
-from ..train.loop import CHECKPOINT_EVERY
 from ..train.runs.create import create_run
 from ..train.runs.run import Run
 from ..train.task_plan import Tasks

@@ -18,7 +18,7 @@ SAMPLE, SEED = 16, 0
 COSINE = 0.999
 
 
-def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[str, Any]:
+def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
     """Extract a seeded sample of clips again, all views, and compare every token by cosine.
 
     Returns ``clips`` compared, ``min_cosine`` over all tokens, and ``differing``: clips with a
@@ -40,7 +40,7 @@ def audit(path: str | Path, root: Path | None, timeout: float = 60.0) -> dict[st
         )
     stem = load_cache_backbone(cache).stem(spec.cut)
     smallest, differing = 1.0, []
-    with Decoder(timeout) as decoder:
+    with Decoder() as decoder:
         for clip in chosen:
             views = cache.views.views(clip.id)
             try:

@@ -12,8 +12,6 @@ from .video.decoder import Decoder
 from .video.errors import ClipError
 from .worker import encode
 
-TIMEOUT = 60.0  # seconds
-
 
 def new_video_tokens(
     cache: FeatureCache, video: Path, start: float | None, end: float | None
@@ -25,7 +23,7 @@ def new_video_tokens(
     """
     spec = cache.spec
     stem = load_cache_backbone(cache).stem(spec.cut)
-    with Decoder(TIMEOUT) as decoder:
+    with Decoder() as decoder:
         try:
             frames = decoder.decode(video, start, end, spec.frames).frames
         except ClipError as error:

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from ..cache.spec import Augmentation
 from ..core.configs import read_config
+from ..core.defaults import DECODE_TIMEOUT, DEVICE, SEED
 from ..core.errors import StructAlignError, unknown
+from ..core.ranges import check_options, option
 from .datasets.dataset import DatasetReader
 from .datasets.registry import dataset_class, datasets_with, extract_defaults
 
@@ -17,51 +19,61 @@ from .datasets.registry import dataset_class, datasets_with, extract_defaults
 class ExtractOptions:
     """What a user may choose for every dataset; None is the dataset's or the backbone's default.
 
-    Args:
-        dataset: a dataset's name, or your own .py file.
-        root: the folder with the videos (and the annotation files).
-        allow_overlap: allow a part of a video in both train and test.
-        splits: a second folder to look for annotation files in; a manifest that does not lie with
-            its videos, or its folder.
-        seed: seed of the demo world and of the training views.
-        frames: frames a clip.
-        views: views of a training clip, the test view included.
-        cut: vision blocks in the stem; wins over adapted_blocks.
-        adapted_blocks: vision blocks after the cut.
-        backbone: the name of an open_clip ViT, or demo.
-        pretrained: an open_clip tag, a weights file, or random:SEED.
-        device: where to compute.
-        workers: Ray workers; one a core by default.
-        ray_address: join this Ray cluster instead of starting one.
-        engine: Ray, this process alone, or (auto) this process as long as that is faster; with
-            ``workers`` or a Ray address, auto is Ray.
-        limit: at most so many clips, dealt over categories and splits.
-        max_bad: share of bad clips above which nothing is published.
-        retry_bad: try quarantined clips again.
-        decode_timeout: seconds one clip may take to decode.
-        cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
+    The command line takes its options, their help texts and ranges from these fields. The plain
+    ones are options of several commands: ``device`` (auto, cpu or cuda), ``ray_address`` (a
+    cluster to join) and ``cache_root`` (by default STRUCTALIGN_CACHE, else ~/.cache/structalign).
+
+    Raises:
+        StructAlignError: a value outside its range.
     """
 
-    dataset: str = "demo"
-    root: str | Path | None = None
-    allow_overlap: bool = False
-    splits: str | Path | None = None
-    seed: int = 0
-    frames: int | None = None
-    views: int | None = None
-    cut: int | None = None
-    adapted_blocks: int | None = None
-    backbone: str | None = None
-    pretrained: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int | None = None
+    dataset: str = option("demo", "The dataset's name, or your own .py file.")
+    root: str | Path | None = option(  # noqa: RUF009
+        None, "Folder with the videos, and with a benchmark's annotation files."
+    )
+    allow_overlap: bool = option(False, "Allow a part of a video in both train and test.")
+    splits: str | Path | None = option(  # noqa: RUF009
+        None,
+        "Second folder with annotation files; or a manifest, or its folder, that does not lie "
+        "with its videos.",
+    )
+    seed: int = option(SEED, "Seed of the demo world and of the training views.")
+    frames: int | None = option(None, "Frames per clip.", at_least=1)
+    views: int | None = option(
+        None, "Views of each training clip, the test view included.", at_least=1
+    )
+    cut: int | None = option(
+        None,
+        "Number of frozen vision blocks, which run once per clip; overrides --adapted-blocks.",
+        at_least=0,
+    )
+    adapted_blocks: int | None = option(None, "Number of vision blocks after the cut.", at_least=1)
+    backbone: str | None = option(None, "Name of an open_clip ViT, or demo.")
+    pretrained: str | None = option(None, "An open_clip tag, a file of weights, or random:SEED.")
+    device: str = DEVICE
+    workers: int | None = option(
+        None, "Number of Ray workers.  [default: one per core]", at_least=1
+    )
     ray_address: str | None = None
-    engine: Literal["auto", "ray", "inline"] = "auto"
-    limit: int | None = None
-    max_bad: float = 0.01
-    retry_bad: bool = False
-    decode_timeout: float = 60.0
+    engine: Literal["auto", "ray", "inline"] = option(
+        "auto",
+        "Ray, this process alone (inline), or auto: inline where that is faster, Ray if "
+        "--workers or --ray-address is given.",
+    )
+    limit: int | None = option(
+        None, "At most this many clips, spread over categories and splits.", at_least=1
+    )
+    max_bad: float = option(
+        0.01, "Share of bad clips above which nothing is published.", at_least=0, at_most=1
+    )
+    retry_bad: bool = option(False, "Try quarantined clips again.")
+    decode_timeout: float = option(
+        DECODE_TIMEOUT, "Seconds that decoding one clip may take.", above=0
+    )
     cache_root: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     @property
     def is_for_ray(self) -> bool:

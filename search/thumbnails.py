@@ -13,7 +13,6 @@ from ..extract.video.decoder import Decoder
 from ..extract.video.errors import ClipError
 from .results import SearchResult
 
-DECODE_TIMEOUT = 60  # seconds
 MAX_HEIGHT = 144  # pixels of a small picture
 
 
@@ -29,7 +28,7 @@ def write_thumbnails(
         log: gets one line for each clip that does not decode.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with Decoder(DECODE_TIMEOUT) as decoder:
+    with Decoder() as decoder:
         for rank, result in enumerate(results, 1):
             clip, cache = result.clip, result.cache
             path = (root or Path(cache.provenance.get("root", ""))) / clip.path
@@ -45,7 +44,7 @@ def write_thumbnails(
 def middle_frames(clips: Sequence[tuple[FeatureCache, Clip]]) -> list[bytes | None]:
     """The middle frame of each clip as JPEG, at most ``MAX_HEIGHT`` tall; None if undecodable."""
     pictures: list[bytes | None] = []
-    with Decoder(DECODE_TIMEOUT) as decoder:
+    with Decoder() as decoder:
         for cache, clip in clips:
             path = Path(cache.provenance.get("root", "")) / clip.path
             try:

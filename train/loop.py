@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core.defaults import CHECKPOINT_EVERY
 from ..core.errors import StructAlignError
 from .epoch_selection import BestEpoch, SelectionScore
 from .gallery import ZERO_SHOT, Block, Gallery
@@ -19,8 +20,6 @@ from .runs.run import Run
 from .runs.session import log_session
 from .schedule import learning_rate_factor
 from .stream import Task, TaskStream
-
-CHECKPOINT_EVERY = 60.0  # seconds
 
 
 @dataclass(frozen=True)

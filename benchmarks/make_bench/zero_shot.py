@@ -11,6 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from ...core.defaults import CHECKPOINT_EVERY
 from ...evaluate.protocol import stage_scores
 from ...experiments.driver import train_and_measure
 from ...train.gallery import Gallery
@@ -40,7 +41,7 @@ def main() -> None:
         cache = make_cache(Path(folder), cut, TRAIN, TEST, 1, CAPTIONS, TASKS)
         quiet = lambda *_: None  # noqa: E731
         run = create_run(cache, "zeroshot", TASKS, out=Path(folder) / "run", log=quiet)
-        whole = seconds(lambda: train_and_measure(run, None, 60.0, quiet, quiet))
+        whole = seconds(lambda: train_and_measure(run, None, CHECKPOINT_EVERY, quiet, quiet))
         alone = seconds(lambda: one_stage(run))
     limit = f"one stage alone, {alone:.0f} s"
     print_rows(

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ...cache.catalog import Catalog
 from ...core.errors import StructAlignError
+from ...core.ranges import check_options
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,15 @@ class Inputs:
 class DatasetReader(ABC):
     """A dataset: a frozen dataclass in a file of its own, whose fields are its options.
 
-    A field has a default, and metadata with its ``help``. A YAML file of the same name has the
+    Its fields are declared with ``core.ranges.option``. A YAML file of the same name has the
     defaults of extraction. ``has_fixed_splits`` says that the dataset's publisher chose train and
     test clips; in all other datasets a video in both is refused.
     """
 
     has_fixed_splits: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     @abstractmethod
     def read(self, inputs: Inputs) -> Dataset:

@@ -4,12 +4,13 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from ...cache.catalog import Catalog, Clip, Split
 from ...core.errors import StructAlignError
+from ...core.ranges import option
 from .dataset import Dataset, DatasetReader, Inputs
 from .registry import dataset_names
 
@@ -27,9 +28,8 @@ class Manifest(DatasetReader):
     lie with the videos.
     """
 
-    name: str | None = field(
-        default=None,
-        metadata={"help": "Name of a manifest's cache.  [default: that of the manifest's folder]"},
+    name: str | None = option(
+        None, "Name of a manifest's cache.  [default: that of the manifest's folder]"
     )
 
     def read(self, inputs: Inputs) -> Dataset:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.defaults import DECODE_TIMEOUT
 from ...core.errors import StructAlignError
 from ...core.processes import child_python_path
 from .errors import ClipError
@@ -42,7 +43,7 @@ class Decoder:
     Between ``submit`` and ``result`` the caller is free for other work.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float = DECODE_TIMEOUT) -> None:
         self.timeout = timeout
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None

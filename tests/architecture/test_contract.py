@@ -59,8 +59,21 @@ def test_every_verb_is_frozen() -> None:
     assert set(commands()) == set(FROZEN)
 
 
-def test_every_option_has_help() -> None:
+def test_every_command_and_option_has_a_whole_sentence_of_help() -> None:
+    """Two texts once ended in the middle of their sentence."""
+    texts: dict[tuple[str, ...], str | None] = {}
     for verb, command in commands().items():
-        assert command.help, verb
+        texts[(verb,)] = command.help
         for parameter in command.params:
-            assert not isinstance(parameter, click.Option) or parameter.help, (verb, parameter.name)
+            if isinstance(parameter, click.Option):
+                texts[(verb, str(parameter.name))] = parameter.help
+    assert len(texts) > 80
+    unfinished = {name: text for name, text in texts.items() if not is_whole(text or "")}
+    assert not unfinished
+
+
+def is_whole(text: str) -> bool:
+    """Whether a help text is a sentence to its end: a default in brackets may follow it."""
+    sentence = text.partition("  [default: ")[0]
+    balanced = all(text.count(left) == text.count(right) for left, right in ("()", "[]"))
+    return sentence[:1].isupper() and sentence.endswith(".") and balanced

@@ -48,7 +48,7 @@ def test_training(shared: Cli, tmp_path: Path) -> None:
         and "loss" in err
     )
     assert (
-        f"the same command goes on: structalign train {' '.join(QUICK)} --set epochs=300 --out "
+        f"the same command continues: structalign train {' '.join(QUICK)} --set epochs=300 --out "
         f"{run}" in err
     )
 
@@ -76,7 +76,7 @@ def test_extraction(cli: Cli, videos: Path) -> None:
         code == 130
         and "Traceback" not in err
         and "interrupted" in err
-        and "the same command goes on: structalign extract" in err
+        and "the same command continues: structalign extract" in err
     )
     assert cli.json(*arguments, *backbone)["ok"] == 32
 
@@ -121,7 +121,7 @@ def test_no_process_outlives_an_extraction(
     _, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 10
     if sent == signal.SIGTERM:
-        assert process.returncode == 130 and "the same command goes on" in err, err
+        assert process.returncode == 130 and "the same command continues" in err, err
     # On a busy machine Ray's own two agents take longer than that to miss their killed node.
     left = gone_within(5, mark)
     assert [one for one in left if sent == signal.SIGTERM or "Agent" not in one] == []

@@ -1,9 +1,9 @@
 """The demo world: procedural clips as real video files, with captions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-from ....core.ranges import check_range
+from ....core.ranges import option
 from ..dataset import Dataset, DatasetReader, Inputs
 
 
@@ -13,17 +13,12 @@ class Demo(DatasetReader):
 
     has_fixed_splits: ClassVar[bool] = True
 
-    conflict: float = field(
-        default=0.0,
-        metadata={
-            "help": "Share of the demo world's shared words that change meaning every two "
-            "categories.",
-            "range": (0, 1),
-        },
+    conflict: float = option(
+        0.0,
+        "Share of the demo world's shared words that change meaning every two categories.",
+        at_least=0,
+        at_most=1,
     )
-
-    def __post_init__(self) -> None:
-        check_range("--conflict", self.conflict, at_least=0, at_most=1)
 
     def read(self, inputs: Inputs) -> Dataset:
         """Generate the videos of the world of ``inputs.seed``, unless they are there."""

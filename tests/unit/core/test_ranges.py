@@ -1,11 +1,12 @@
 """A value outside its range is refused with the setting's name, its value and the bounds."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from structalign.core.errors import StructAlignError
-from structalign.core.ranges import check_range
+from structalign.core.ranges import check_options, check_range, option
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,15 @@ def test_bounds(
 
 def test_what_is_not_given_passes() -> None:
     check_range("share", None, above=0)
+
+
+@dataclass(frozen=True)
+class Options:
+    frames: int | None = option(None, "Frames per clip.", at_least=1)
+    share: float = option(0.5, "A share.", at_least=0, at_most=1)
+
+
+def test_options_are_checked_by_the_bounds_of_their_fields() -> None:
+    check_options(Options())
+    with pytest.raises(StructAlignError, match="--frames=0 must be at least 1"):
+        check_options(Options(frames=0))
