@@ -5,6 +5,7 @@ Every figure is a sum over queries of what each contributes, so a resampled figu
 within each cache; methods that are compared share both draws.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +14,23 @@ import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
+from .metrics import METRICS
 from .query_results import QueryResult, read_query_results
 
 DRAWS, LEVEL = 2000, 0.95
 COUNTS = 40_000_000  # draws times queries that are kept at once: 320 MB
-FIGURES = ("R@1", "R@10", "BWF")
+BWF = "BWF"
+AVERAGES = [metric for metric in METRICS if metric.summarise is torch.mean]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each query of a finished run contributes to a figure, float64 [Q], by figure.
+    """What each query of a finished run contributes to each figure.
 
-    ``queries`` names them (clip, number of the caption), ``categories`` says where each belongs.
+    Attributes:
+        queries: clip and number of the caption within it, Q of them.
+        categories: each query's category.
+        figures: contributions by figure, float64 [Q]; their sum is the figure.
     """
 
     queries: tuple[tuple[str, int], ...]
@@ -42,58 +48,65 @@ class Interval:
 
 
 def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
-    """The outcomes of a run's last task; ``tasks`` are the categories of each of its tasks.
+    """The outcomes at the end of a run: every metric that is a mean over queries, and BWF.
 
     BWF counts a task by its number of categories, as the benchmark does: query q of task i < T adds
     100 n_i / N_i (hit just after task i - hit after task T) / sum of all old n.
 
+    Args:
+        run: its folder.
+        tasks: the categories of each of its tasks.
+
     Raises:
-        StructAlignError: the run has no answers, since an older version measured it.
+        StructAlignError: the run has no query results, or they are damaged.
     """
     last = len(tasks)
     now = read_query_results(run, last)
     if not now:
         raise StructAlignError(
-            f"run {run} does not say what each caption found; 'eval --again {run}' adds it"
+            f"run {run} has no rank of each caption; 'eval --again {run}' adds them"
         )
-    then = {task: _of_task(read_query_results(run, task), task) for task in range(1, last)}
-    old = sum(len(names) for names in tasks[:-1])
-    count, found = len(now), dict[str, list[float]]()
-    for k in (1, 10):
-        found[f"R@{k}"] = [
-            100 * float(answer.rank_seen is not None and answer.rank_seen <= k) / count
-            for answer in now
-        ]
-    lost: list[float] = []
-    for task, names in enumerate(tasks, 1):
-        mine = _of_task(now, task)
-        if task == last or not old:
-            lost += [0.0] * len(mine)
-            continue
-        if [a.clip for a in mine] != [a.clip for a in then[task]]:
-            raise StructAlignError(f"run {run}: task {task} was measured over other clips at first")
-        weight = 100 * len(names) / (len(mine) * old)
-        pairs = zip(then[task], mine, strict=True)
-        lost += [weight * (float(a.rank <= 1) - float(b.rank <= 1)) for a, b in pairs]
-    figures = {**found, "BWF": lost}
-    seen: dict[str, int] = {}
-    names_of = []
-    for answer in now:
-        seen[answer.clip] = seen.get(answer.clip, -1) + 1
-        names_of.append((answer.clip, seen[answer.clip]))
-    order = sorted(range(count), key=lambda index: names_of[index])
+    ranks = torch.tensor(
+        [math.inf if result.rank_seen is None else result.rank_seen for result in now],
+        dtype=torch.float64,
+    )
+    figures = {m.name: m.scale * m.score(ranks) / len(now) for m in AVERAGES}
+    figures[BWF] = torch.tensor(_forgotten(run, tasks, now), dtype=torch.float64)
+    captions: dict[str, int] = {}
+    queries = []
+    for result in now:
+        captions[result.clip] = captions.get(result.clip, -1) + 1
+        queries.append((result.clip, captions[result.clip]))
+    order = sorted(range(len(now)), key=lambda index: queries[index])
     return Outcomes(
-        tuple(names_of[index] for index in order),
+        tuple(queries[index] for index in order),
         tuple(now[index].category for index in order),
-        {
-            name: torch.tensor([values[index] for index in order], dtype=torch.float64)
-            for name, values in figures.items()
-        },
+        {name: values[order] for name, values in figures.items()},
     )
 
 
-def _of_task(answers: Sequence[QueryResult], task: int) -> list[QueryResult]:
-    return [answer for answer in answers if answer.task == task]
+def _forgotten(
+    run: Path, tasks: Sequence[Sequence[str]], now: Sequence[QueryResult]
+) -> list[float]:
+    """What each query at the end contributes to BWF, task by task."""
+    old = sum(len(names) for names in tasks[:-1])
+    lost: list[float] = []
+    for task, names in enumerate(tasks, 1):
+        after = _of_task(now, task)
+        if task == len(tasks) or not old:
+            lost += [0.0] * len(after)
+            continue
+        before = _of_task(read_query_results(run, task), task)
+        if [result.clip for result in after] != [result.clip for result in before]:
+            raise StructAlignError(f"run {run}: task {task} was measured over other clips at first")
+        weight = 100 * len(names) / (len(after) * old)
+        pairs = zip(before, after, strict=True)
+        lost += [weight * (float(b.rank <= 1) - float(a.rank <= 1)) for b, a in pairs]
+    return lost
+
+
+def _of_task(results: Sequence[QueryResult], task: int) -> list[QueryResult]:
+    return [result for result in results if result.task == task]
 
 
 class PairedBootstrap:
@@ -102,7 +115,7 @@ class PairedBootstrap:
     Args:
         runs: outcomes by method, cache and seed; every method has the same caches, seeds, queries.
         generator: draws the samples.
-        draws: how many samples; fewer, but 200, where there are very many queries.
+        draws: how many samples; with very many queries fewer, at least 200.
 
     Raises:
         StructAlignError: methods were not run on the same caches, seeds and queries.
@@ -115,11 +128,13 @@ class PairedBootstrap:
         draws: int = DRAWS,
     ) -> None:
         first = next(iter(runs.values()))
-        for method, found in runs.items():
-            if {k: v.queries for k, v in found.items()} != {k: v.queries for k, v in first.items()}:
+        for method, outcomes in runs.items():
+            if {k: v.queries for k, v in outcomes.items()} != {
+                k: v.queries for k, v in first.items()
+            }:
                 raise StructAlignError(
-                    f"{method} has not the runs and queries of {next(iter(runs))}: "
-                    "paired intervals compare the same ones"
+                    f"{method} and {next(iter(runs))} have different runs or queries; a paired "
+                    "bootstrap needs the same ones"
                 )
         queries = max(len(outcomes.queries) for outcomes in first.values())
         draws = min(draws, max(200, COUNTS // queries))
@@ -137,7 +152,7 @@ class PairedBootstrap:
             self.chosen[cache] = shares.scatter_add_(1, runs_drawn, ones) / len(seeds)
 
     def interval(self, figure: str, method: str, against: str | None = None) -> Interval:
-        """A method's figure, or its difference to another method's: mean over caches and runs."""
+        """A method's figure, minus that of ``against`` if given: the mean over caches and runs."""
         value, drawn = self._drawn(figure, method)
         if against is not None:
             other, other_drawn = self._drawn(figure, against)
@@ -156,7 +171,7 @@ class PairedBootstrap:
 
 
 def _resample(categories: Sequence[str], draws: int, generator: torch.Generator) -> Tensor:
-    """How often each query is drawn in each sample, float64 [draws, Q]; categories keep sizes."""
+    """How often each sample draws each query, float64 [draws, Q]; categories keep their sizes."""
     counts = torch.zeros(draws, len(categories), dtype=torch.float64)
     for name in dict.fromkeys(categories):
         own = torch.tensor([i for i, other in enumerate(categories) if other == name])

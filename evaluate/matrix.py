@@ -15,8 +15,9 @@ Matrix = Sequence[Sequence[float | None]]
 def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Matrix]]:
     """R[stage, task, metric] by figure (direction/gallery/scope), from the stages' records.
 
-    A metric that a stage of an older version does not have is None there.
-    Row 0 has each task zero-shot among the clips seen by then, and for ``seen`` by the last task.
+    A metric that an older version did not measure is None.
+    Row 0 has each task zero-shot: among the clips seen when it came, for ``seen`` among those seen
+    at the last stage.
     ``t2v/ahead/task`` has in row t the task after t, where that has arrived, and in row 0 each
     task zero-shot, all among a task's own clips alone.
     """
@@ -32,7 +33,7 @@ def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Ma
         for name, first in zero_shot.items()
     }
     ahead = [[None] * task + [arrivals[task]["ahead"]] for task in range(1, count)]
-    rows["t2v/ahead/task"] = [[one["zero_shot"] for one in arrivals], *ahead, []]
+    rows["t2v/ahead/task"] = [[arrival["zero_shot"] for arrival in arrivals], *ahead, []]
     return {
         figure: {
             metric.name: [
@@ -49,9 +50,12 @@ def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Ma
 def backward_forgetting(matrix: Matrix, classes: Sequence[int], stage: int) -> float | None:
     """BWF(t) = sum_{i<t} n_i (R[i, i] - R[t, i]) / sum_{i<t} n_i.
 
-    None before task 2, and where a part of it was not measured. Positive means forgetting.
+    Positive means forgetting. None before task 2, and where a cell of it was not measured.
 
-    ``classes`` holds n_i, the number of categories of each task.
+    Args:
+        matrix: R, of R@1 in percent.
+        classes: n_i, the number of categories of each task.
+        stage: t.
     """
     if stage < 2:
         return None
@@ -76,8 +80,11 @@ def backward_transfer(matrix: Matrix, stage: int) -> float | None:
 def forward_transfer(ahead: Matrix, stage: int) -> float | None:
     """FWT(t) = mean over 1 < i <= t of A[i-1, i] - A[0, i] (GEM); None before task 2.
 
-    What a task gained over zero-shot before it was learnt. ``ahead`` holds A: row 0 each task
-    zero-shot, row t the task after t, measured among its own clips alone.
+    What a task gained over zero-shot before it was learnt.
+
+    Args:
+        ahead: A; row 0 has each task zero-shot, row t the task after t, among its own clips alone.
+        stage: t.
     """
     if stage < 2:
         return None
@@ -86,14 +93,14 @@ def forward_transfer(ahead: Matrix, stage: int) -> float | None:
 
 
 def task_average(matrix: Matrix, stage: int) -> float | None:
-    """Mean over tasks 1..t of R[t, i]; for stage 0 over all tasks; None where one is missing."""
+    """Mean over tasks 1..t of R[t, i], for stage 0 over all tasks; None if a cell is missing."""
     row = matrix[stage][: stage or None]
     known = [value for value in row if value is not None]
     return sum(known) / len(known) if len(known) == len(row) else None
 
 
 def _differences(pairs: Iterable[tuple[float | None, float | None]]) -> list[float] | None:
-    """First minus second of every pair; None where one was not measured."""
-    found = [None if a is None or b is None else a - b for a, b in pairs]
-    known = [value for value in found if value is not None]
-    return known if len(known) == len(found) else None
+    """First minus second of every pair; None if any value was not measured."""
+    differences = [None if a is None or b is None else a - b for a, b in pairs]
+    known = [value for value in differences if value is not None]
+    return known if len(known) == len(differences) else None

@@ -15,11 +15,13 @@ from ..train.stream import Queries
 
 @dataclass(frozen=True)
 class StageScores:
-    """Similarities of one stage.
+    """Fused similarities of one stage, float32, higher is more alike.
 
-    ``stored`` [T, V], tasks in order on both sides. ``reencoded`` maps a task whose clips were
-    encoded again to the scores of its captions within its own block [T_i, V_i]. ``text`` has each
-    caption's unit mean word by its own task's path [T, D].
+    Attributes:
+        stored: all captions and all stored clips [T, V], both in task order.
+        reencoded: by task whose clips were encoded again, its captions and its own clips
+            [T_i, V_i].
+        text: each caption's unit mean word by its own task's route [T, D].
     """
 
     stored: Tensor
@@ -39,31 +41,31 @@ def stage_scores(
         encoder: the method in the state of the stage.
         gallery: one block a task.
         queries: the captions of each of these tasks.
-        reencoded: blocks encoded again, by task (1-based): such a block replaces the stored one
-            for that task's own captions, while all other columns stay, as the released code's
-            final validation does.
+        reencoded: blocks encoded again, by task (1-based): each replaces the stored block for that
+            task's own captions, with all other columns as stored, as in the final validation of
+            the official code.
     """
     sizes = [len(q.token_ids) for q in queries]
     rows = [part.tolist() for part in torch.arange(sum(sizes)).split(sizes)]
     own_texts: list[TextFeatures] = []
     columns: list[Mapping[str, Tensor]] = []
-    compared = gallery.compare(encoder, torch.cat([q.token_ids for q in queries]))
-    for one, own in zip(compared, rows, strict=True):  # one path's captions at a time in memory
-        own_texts.append(_rows_of(one.texts, own))
-        columns.append(one.similarities)
-    fresh: dict[int, Tensor] = {}
+    comparisons = gallery.compare(encoder, torch.cat([q.token_ids for q in queries]))
+    for compared, own in zip(comparisons, rows, strict=True):  # one route's captions in memory
+        own_texts.append(_rows_of(compared.texts, own))
+        columns.append(compared.similarities)
+    fused_again: dict[int, Tensor] = {}
     for number, block in (reencoded or {}).items():
         own = rows[number - 1]
-        with_fresh = [
+        replaced = [
             compare(encoder, own_texts[number - 1], block.embeddings).similarities
             if task == number
             else {name: scores[own] for name, scores in column.items()}
             for task, column in enumerate(columns, 1)
         ]
-        fused = fuse(with_fresh, encoder.fusion_weight)
-        fresh[number] = fused.split([len(b.clips) for b in gallery.blocks], 1)[number - 1]
-    text = torch.cat([pooled_unit(one.words, one.lengths).cpu() for one in own_texts])
-    return StageScores(fuse(columns, encoder.fusion_weight), fresh, text)
+        fused = fuse(replaced, encoder.fusion_weight)
+        fused_again[number] = fused.split([len(b.clips) for b in gallery.blocks], 1)[number - 1]
+    text = torch.cat([pooled_unit(texts.words, texts.lengths).cpu() for texts in own_texts])
+    return StageScores(fuse(columns, encoder.fusion_weight), fused_again, text)
 
 
 def _rows_of(texts: TextFeatures, rows: list[int]) -> TextFeatures:

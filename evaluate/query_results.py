@@ -1,4 +1,4 @@
-"""What each caption found: the rank of its clip, and the clips that came before all others."""
+"""Query results: each caption's rank of its clip, and the clips that came first."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +19,10 @@ SHOWN = 3  # clips
 class QueryResult:
     """One evaluated caption at one stage.
 
-    ``rank`` of its ``clip`` within its task's clips and ``rank_seen`` among all clips seen, both
-    expected 1-based ranks; ``found`` are the first three clips seen. At a stage that ``eval_every``
-    leaves out, the last two are None and empty.
+    Attributes:
+        rank: of its ``clip`` among its task's clips, 1-based, expected where scores tie.
+        rank_seen: among all clips seen; None at a stage that ``eval_every`` leaves out.
+        found: the first three of all clips seen; empty at such a stage.
     """
 
     task: int
@@ -38,13 +39,13 @@ class QueryResult:
 
 
 def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:
-    """The names of the best clips of every row of scores [T, V]."""
+    """The ids of the three best of ``clips`` (V ids) for every row of scores [T, V]."""
     best = torch.topk(scores, min(SHOWN, len(clips)), dim=1).indices
     return [tuple(clips[column] for column in row) for row in best.tolist()]
 
 
 def read_query_results(run: Path, stage: int) -> list[QueryResult]:
-    """The answers of a stage; none where an older version measured it.
+    """The query results of a stage; empty where the stage has none.
 
     Raises:
         StructAlignError: the file is damaged.
@@ -54,7 +55,7 @@ def read_query_results(run: Path, stage: int) -> list[QueryResult]:
         return list(_parsed(file.read_text())) if file.exists() else []
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StructAlignError(
-            f"{file} is damaged ({error}); 'eval --again {run}' makes it again"
+            f"{file} is damaged ({error}); 'eval --again {run}' computes it again"
         ) from error
 
 

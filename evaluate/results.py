@@ -29,12 +29,14 @@ COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 
 @dataclass(frozen=True)
 class StageResults:
-    """Figures after a task over all tasks seen, under the contract's names; stage 0 is zero-shot.
+    """Figures over all tasks seen after a task, under the contract's names; stage 0 is zero-shot.
 
-    ``t2v`` and ``v2t``: every metric of the registry; None, as all that is over old tasks, at a
-    stage that ``eval_every`` leaves out. ``zero_shot``: ``t2v`` of the
-    pre-trained model over the same clips. ``BWF``, ``BWT`` and ``FWT``: points, None before task 2.
-    ``of_scores``: the metrics that a dataset brings, None where no clip has what they need.
+    Attributes:
+        t2v, v2t: every metric of the registry by name. Like every figure over old tasks they are
+            None at a stage that ``eval_every`` leaves out.
+        zero_shot: ``t2v`` of the pre-trained model over the same clips.
+        BWF, BWT, FWT: in points of R@1; None before task 2.
+        of_scores: the metrics that a dataset brings; None where no clip has what they need.
     """
 
     stage: int
@@ -55,7 +57,7 @@ class StageResults:
     of_scores: dict[str, dict[str, float] | None]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; each metric of the scores under its own name."""
+        """Plain values; each of ``of_scores`` under its own name."""
         values = asdict(self)
         of_scores = values.pop("of_scores")
         return {**values, **of_scores}
@@ -65,10 +67,12 @@ class StageResults:
 class Results:
     """What ``results.json`` holds; percentages are 0 to 100.
 
-    ``figures`` is the whole state, R[stage, task, metric] by direction/gallery/scope; ``matrix``
-    has each text-to-video metric within each task, old clips as ``gallery`` says; the rest follows
-    from it. ``tasks`` counts the tasks learnt so far; ``parts`` are the caches that
-    they came from, each with its task numbers.
+    Attributes:
+        figures: all that was measured, R[stage, task, metric] by direction/gallery/scope.
+        matrix: of it, each text-to-video metric within each task, with old clips as ``gallery``
+            says; the summaries follow from it.
+        tasks: how many were learnt so far.
+        parts: the caches that the tasks came from, each with its task numbers.
     """
 
     method: str
@@ -112,7 +116,11 @@ class Results:
 
 
 def make_results(run: "Run") -> Results:
-    """The results of the stages that are recorded. Raises StructAlignError when there is none."""
+    """The results of a run's recorded stages.
+
+    Raises:
+        StructAlignError: no stage is recorded.
+    """
     recorded = list(run.stages().values())
     if not recorded:
         raise StructAlignError(f"run {run.path} has no finished task yet; train it first")
@@ -179,42 +187,49 @@ def make_results(run: "Run") -> Results:
 
 
 def _parts(run: "Run", tasks: int) -> list[dict[str, Any]]:
-    found, begun = [], 1
+    parts, first = [], 1
     for part in run.parts:
-        numbers = [n for n in range(begun, begun + len(part.tasks)) if n <= tasks]
-        begun += len(part.tasks)
+        numbers = [n for n in range(first, first + len(part.tasks)) if n <= tasks]
+        first += len(part.tasks)
         if numbers:
-            named = {"fingerprint": part.cache.fingerprint, "dataset": part.cache.catalog.dataset}
-            found.append({**named, "tasks": numbers})
-    return found
+            cache = part.cache
+            parts.append({
+                "fingerprint": cache.fingerprint, "dataset": cache.catalog.dataset,
+                "tasks": numbers,
+            })  # fmt: skip
+    return parts
 
 
 def _evaluated_on(run: "Run", tasks: int) -> str:
     if run.settings.eval_split == "heldout":
         return "held-out training clips"
-    own = [run.stream.is_evaluated_on_training_clips(number) for number in range(1, tasks + 1)]
-    learnt = "clips that were learnt" if all(own) else "test, and clips that were learnt"
-    return learnt if any(own) else "test"
+    is_learnt = [run.stream.is_evaluated_on_training_clips(n) for n in range(1, tasks + 1)]
+    learnt = "clips that were learnt" if all(is_learnt) else "test, and clips that were learnt"
+    return learnt if any(is_learnt) else "test"
 
 
 def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a reader of the figures should know of the clips that they are over."""
+    """What a reader of the figures should know about the clips behind them."""
     numbers, stream = range(1, len(recorded) + 1), run.stream
     clips = [clip for number in numbers for clip in stream.eval_clips(number)]
-    own = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
+    untested = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
     last = recorded[-1]  # version 0.3 wrote "doubts"
-    told = [shared_captions(clips), *last.get("warnings", last.get("doubts", ()))]
-    if own:
-        which = ", ".join(map(str, own[:9])) + ", ..." * (len(own) > 9)
-        told.append(
+    warnings = [shared_captions(clips), *last.get("warnings", last.get("doubts", ()))]
+    if untested:
+        which = ", ".join(map(str, untested[:9])) + ", ..." * (len(untested) > 9)
+        warnings.append(
             f"tasks without test clips ({which}): their figures are over the clips that were "
             "learnt, and say nothing about new ones"
         )
-    return [line for line in told if line]
+    return [line for line in warnings if line]
 
 
 def save_results(run: "Run") -> Results:
-    """Leave ``results.json`` in the run, and what it was computed from beside it."""
+    """Write ``results.json`` into the run, and ``evaluated.json``: the state it was computed from.
+
+    Raises:
+        StructAlignError: no stage is recorded.
+    """
     results = make_results(run)
     write_text(run.path / FILE, json.dumps(results.to_json(), indent=1) + "\n")
     write_text(run.path / STATE, json.dumps(_state(run.path), indent=1) + "\n")
@@ -222,7 +237,11 @@ def save_results(run: "Run") -> Results:
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """A run's ``results.json``. Raises StructAlignError when it is missing or damaged."""
+    """A run's ``results.json``.
+
+    Raises:
+        StructAlignError: it is missing or damaged.
+    """
     try:
         results = dict(read_json(run / FILE))
         if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
@@ -230,7 +249,7 @@ def read_results(run: Path) -> dict[str, Any]:
         results.setdefault("warnings", results.pop("doubts", []))  # version 0.3's word
     except FileNotFoundError as error:
         raise StructAlignError(
-            f"run {run} has no results yet; train it to its end ('train' goes on where it stopped)"
+            f"run {run} has no results yet; train it to its end ('train' resumes it)"
         ) from error
     except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(
@@ -240,7 +259,7 @@ def read_results(run: Path) -> dict[str, Any]:
 
 
 def is_up_to_date(run: Path) -> bool:
-    """Whether a run's files are as they were when its results were computed, by this version."""
+    """Whether this version computed a run's results and none of its files has changed since."""
     try:
         return bool(read_json(run / STATE) == _state(run))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Zero-shot scores of a growing stream: what never changes is computed once."""
+"""Zero-shot scores of a growing stream: each pair of a caption and a clip is compared once."""
 
 import torch
 from torch import Tensor
@@ -11,9 +11,10 @@ from ..train.stream import Queries
 
 
 class ZeroShotScores:
-    """Similarities by the pre-trained towers of all captions and clips that have arrived.
+    """Similarities of all captions and clips that have arrived, by the pre-trained towers.
 
-    A new task adds its captions' rows and its clips' columns; the rest is as it was.
+    A new task adds the rows of its captions and the columns of its clips. T counts captions, V
+    clips; scores are float32 on the CPU.
     """
 
     def __init__(self) -> None:
@@ -24,33 +25,33 @@ class ZeroShotScores:
         self._weight = 0.5
 
     def add(self, encoder: Encoder, queries: Queries, block: Block) -> None:
-        """A task's captions, and its clips as the pre-trained towers make them."""
+        """Add a task: its captions, and its clips encoded by the pre-trained towers."""
         self._weight = encoder.fusion_weight
-        for row, earlier in zip(self._rows, self._texts, strict=True):
-            row.append(_similarities(encoder, earlier, block))
+        for row, earlier_texts in zip(self._rows, self._texts, strict=True):
+            row.append(_similarities(encoder, earlier_texts, block))
         texts = encoder.encode_texts(queries.token_ids, block.task)
         self._texts.append(texts)
         self._blocks.append(block)
         self.clips.append(len(block.clips))
-        self._rows.append([_similarities(encoder, texts, one) for one in self._blocks])
+        self._rows.append([_similarities(encoder, texts, earlier) for earlier in self._blocks])
 
     def all(self) -> Tensor:
         """Fused scores [T, V] of all captions and clips."""
         return torch.cat([fuse(row, self._weight) for row in self._rows])
 
     def newest(self) -> Tensor:
-        """The newest task's captions and its own clips [T, V], fused over all clips."""
+        """The newest task's captions and its own clips [T, V], standardised over all clips."""
         return fuse(self._rows[-1], self._weight)[:, -self.clips[-1] :]
 
     def alone(self) -> Tensor:
-        """The newest task's captions and clips [T, V], as if there were no others."""
+        """The newest task's captions and its own clips [T, V], standardised over these alone."""
         return fuse(self._rows[-1][-1:], self._weight)
 
     def texts(self) -> Tensor:
         """Each caption's unit mean word [T, D]."""
-        return torch.cat([pooled_unit(one.words, one.lengths).cpu() for one in self._texts])
+        return torch.cat([pooled_unit(texts.words, texts.lengths).cpu() for texts in self._texts])
 
 
 def _similarities(encoder: Encoder, texts: TextFeatures, block: Block) -> dict[str, Tensor]:
-    found = compare(encoder, texts, block.embeddings).similarities
-    return {name: scores.cpu() for name, scores in found.items()}
+    similarities = compare(encoder, texts, block.embeddings).similarities
+    return {name: scores.cpu() for name, scores in similarities.items()}

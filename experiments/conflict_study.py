@@ -24,12 +24,12 @@ import torch
 
 from ..cache.reader import FeatureCache
 from ..core.files import read_json, write_text
-from ..evaluate.bootstrap import FIGURES, Interval, Outcomes, PairedBootstrap, read_outcomes
+from ..evaluate.bootstrap import Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.charts import line_chart, standalone
 from ..evaluate.results import read_results
 from ..extract import extract
 from ..train.methods.registry import load_method
-from .study_outcomes import Measured, read_measured, write_measured
+from .study_outcomes import FIGURES, Measured, read_measured, write_measured
 from .sweep import sweep
 
 METHODS = (

@@ -17,9 +17,10 @@ import torch
 
 from ..core.errors import StructAlignError
 from ..core.files import write_bytes
-from ..evaluate.bootstrap import FIGURES, Outcomes
+from ..evaluate.bootstrap import BWF, Outcomes
 
 FACTS = b"structalign"
+FIGURES = ("R@1", "R@10", BWF)  # a study's columns
 KEYS = ("conflict", "world", "cache", "seed", "method")
 PARTS = ("clip", "caption", "category", *FIGURES)
 

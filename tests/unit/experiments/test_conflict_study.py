@@ -9,9 +9,9 @@ from helpers.cli import ROOT, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.core.errors import StructAlignError
 from structalign.core.files import read_json
-from structalign.evaluate.bootstrap import FIGURES, Outcomes
+from structalign.evaluate.bootstrap import Outcomes
 from structalign.experiments import conflict_study, sweep_runs
-from structalign.experiments.study_outcomes import Measured, read_measured, write_measured
+from structalign.experiments.study_outcomes import FIGURES, Measured, read_measured, write_measured
 
 CATEGORIES = ("birds", "cars", "cats", "dogs")
 
