@@ -1,4 +1,4 @@
-"""From videos to a cache: decode each video once and keep the frozen part's tokens."""
+"""From videos to a cache: decode each video once and cache the frozen stem's tokens."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ def extract(
         dataset: a name from ``configs/datasets``, or the path of a .py file with one
             ``DatasetReader``.
         progress: called with (done, total, detail); a line on stderr by default.
-        note: called with what a person should know, a line at a time; stderr by default.
+        note: called with one line of text at a time, such as a warning; stderr by default.
         options: fields of ``extract.settings.ExtractOptions``, such as ``root``, and options of
             the dataset, such as a manifest's ``name``.
 
     Raises:
-        StructAlignError: whatever the user can mend; nothing is published then.
+        StructAlignError: bad options or files, or more bad clips than ``max_bad`` allows; nothing
+            is published then.
     """
     from .pipeline import run_extraction
 

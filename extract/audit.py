@@ -1,4 +1,4 @@
-"""Audit of a published cache: extract a sample of clips again and compare their tokens."""
+"""The audit of a published cache: extract a sample of clips again and compare their tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,20 @@ from .video.errors import ClipError
 from .worker import encode
 
 SAMPLE, SEED = 16, 0
-# float16 and another machine's rounding stay far above; another frame or weight far below.
+# float16 and rounding on other machines stay far above; another frame or weight falls far below.
 COSINE = 0.999
 
 
 def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
-    """Extract a seeded sample of clips again, all views, and compare every token by cosine.
+    """Extract all views of a seeded sample of clips again and compare every token by cosine.
 
-    Returns ``clips`` compared, ``min_cosine`` over all tokens, and ``differing``: clips with a
-    token below 0.999, or that no longer decode.
+    Args:
+        path: the cache.
+        root: the folder with the videos; by default the one they were extracted from.
+
+    Returns:
+        ``clips``, how many were compared; ``min_cosine`` over all tokens; ``differing``, ids of
+        clips that have a token below 0.999 or no longer decode.
 
     Raises:
         StructAlignError: the videos or the weights are missing.
@@ -36,7 +41,7 @@ def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
     ]
     if not any((root / clip.path).exists() for clip in chosen):
         raise StructAlignError(
-            f"the videos of this cache are not under {root}; name their folder with --root"
+            f"the videos of this cache are not under {root}; give their folder with --root"
         )
     stem = load_cache_backbone(cache).stem(spec.cut)
     smallest, differing = 1.0, []

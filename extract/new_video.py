@@ -1,4 +1,4 @@
-"""Tokens of a video that is not in a cache, made as the cache's own."""
+"""Tokens of a video that is not in a cache, made the same way as the cache's tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from .worker import encode
 def new_video_tokens(
     cache: FeatureCache, video: Path, start: float | None, end: float | None
 ) -> NDArray[Any]:
-    """Decode and encode a video file: float16 [frames, 1 + patches, width], the test view.
+    """Decode and encode the test view of a video file.
+
+    Args:
+        cache: its specification says how.
+        video: the file.
+        start: seconds, None for the beginning.
+        end: seconds, None for the end.
+
+    Returns:
+        float16 [frames, 1 + patches, width].
 
     Raises:
         StructAlignError: it does not decode, or the weights are not those of the cache.
@@ -32,10 +41,10 @@ def new_video_tokens(
 
 
 def load_cache_backbone(cache: FeatureCache) -> Backbone:
-    """The whole backbone that a cache was made with: the stem is not in the cache.
+    """Load the whole backbone that a cache was made with, since a cache does not hold the stem.
 
     Raises:
-        StructAlignError: the weights are missing here, or differ.
+        StructAlignError: its weights are not on this machine, or differ.
     """
     pretrained = str(cache.provenance["pretrained"])
     backbone = load_backbone(cache.spec.backbone, pretrained)

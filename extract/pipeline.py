@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExtractReport:
-    """The published cache, whether it was there already, and how many seconds it took."""
+    """The published cache, whether it existed before, and the seconds that extraction took."""
 
     cache: FeatureCache
     reused: bool
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values under the contract's names."""
+        """Plain values under the names of the command line's JSON."""
         cache, clips = self.cache, len(self.cache.catalog)
         return {
             "fingerprint": cache.fingerprint,
@@ -50,15 +50,16 @@ class ExtractReport:
         }
 
     def summary(self) -> str:
-        """A line for a person."""
+        """One line of text about the cache."""
         cache, clips = self.cache, len(self.cache.catalog)
         rate = f"{self.seconds:.1f} s, {clips / self.seconds:.1f} clips/s"
         how = "already there" if self.reused else rate
-        of_all = f"{len(cache)} of {clips} clips ({how})"
-        return f"cache {cache.fingerprint[:12]}: {of_all}, {cache.path}"
+        return (
+            f"cache {cache.fingerprint[:12]}: {len(cache)} of {clips} clips ({how}), {cache.path}"
+        )
 
     def quarantined(self) -> list[str]:
-        """A line a clip without tokens, for a person."""
+        """One line of text about each clip in quarantine."""
         line = "  quarantined {clip} ({path}): {reason}, {message}"
         return [line.format(**row) for row in self.cache.quarantined()]
 
@@ -75,7 +76,7 @@ def run_extraction(
 
     Raises:
         StructAlignError: bad options or files, more bad clips than allowed, or files or weights
-            that changed meanwhile.
+            that changed during the extraction.
     """
     options, reader = parse_options(given)
     progress = progress or ProgressLine("extract", "clips", quiet=False)
@@ -105,7 +106,7 @@ def run_extraction(
 
 @dataclass(frozen=True)
 class Extraction:
-    """One cache being made, under a lease."""
+    """The making of one cache, by one process at a time."""
 
     dataset: Dataset
     plan: Plan
@@ -116,7 +117,7 @@ class Extraction:
     log: Log
 
     def run(self) -> tuple[Path, bool]:
-        """The published folder, and whether somebody else published it."""
+        """Return the published folder, and whether another process published it."""
         fingerprint = self.plan.spec.fingerprint()
         published = self.root.folder(fingerprint)
         while True:
@@ -150,7 +151,7 @@ class Extraction:
             )
         stem = backbone.stem(spec.cut)
         writer = self.root.writer(spec.fingerprint())
-        if writer.is_finalized:  # interrupted between the last check and the rename
+        if writer.is_finalized:  # an earlier run was interrupted just before publishing
             return self.root.publish(writer, spec.fingerprint())
         writer.prepare(
             spec, catalog, self.plan.sources, backbone.token_shape,
@@ -158,7 +159,7 @@ class Extraction:
         )  # fmt: skip
         outcomes = self._write_tokens(writer, stem, device)
         self._refuse_too_many(outcomes)
-        self._tell_ends(outcomes)
+        self._report_late_ends(outcomes)
         if self.root.file_hashes(self.dataset.root).of(self.plan.sources) != self.plan.sources:
             raise StructAlignError(
                 f"files under {self.dataset.root} changed while they were being extracted; "
@@ -170,12 +171,12 @@ class Extraction:
         return self.root.publish(writer, spec.fingerprint())
 
     def _write_tokens(self, writer: CacheWriter, stem: "Stem", device: str) -> list[ClipOutcome]:
-        """Run every batch that is not finished; how each clip ended."""
+        """Extract the clips that have no outcome yet; return the outcomes of all clips."""
         catalog, retry_bad = self.dataset.catalog, self.options.retry_bad
         batches = _batches(catalog)
         published = self.root.folder(self.plan.spec.fingerprint())
         if self.root.is_published(published.name):
-            _take_over(writer, FeatureCache.open(published), batches)
+            _begin_with(writer, FeatureCache.open(published), batches)
         records = {
             number: {outcome.clip: outcome for outcome in writer.batch_record(number) or ()}
             for number, _ in batches
@@ -219,38 +220,38 @@ class Extraction:
         return run_auto(config, stem, self.dataset.catalog, batches, self.log)
 
     def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
-        bad, max_bad = [one for one in outcomes if one.reason], self.options.max_bad
-        # A share never rounds below one clip; 0 means none.
+        bad, max_bad = [outcome for outcome in outcomes if outcome.reason], self.options.max_bad
+        # A share allows at least one clip; 0 allows none.
         allowed = max(1, max_bad * len(outcomes)) if max_bad else 0
         if len(bad) <= allowed and len(bad) < len(outcomes):
             return
-        for one in bad:
-            path = self.dataset.catalog[one.clip].path
-            self.log(f"  bad: {one.clip} ({path}): {one.reason}, {one.message}")
+        for outcome in bad:
+            path = self.dataset.catalog[outcome.clip].path
+            self.log(f"  bad: {outcome.clip} ({path}): {outcome.reason}, {outcome.message}")
         listing = ", ".join(f"{o.clip}: {o.reason}" for o in bad[:3])
         raise StructAlignError(
             f"{len(bad)} of {len(outcomes)} clips are bad ({listing}"
             f"{', ...' if len(bad) > 3 else ''}), more than --max-bad {max_bad:g} allows, so "
-            "nothing is published. Mend them and run again with --retry-bad, or raise --max-bad"
+            "nothing is published. Fix them and run again with --retry-bad, or raise --max-bad"
         )
 
-    def _tell_ends(self, outcomes: list[ClipOutcome]) -> None:
-        """Tell how many clips end after their video, and the furthest of them."""
+    def _report_late_ends(self, outcomes: list[ClipOutcome]) -> None:
+        """Log how many clips end after their video, and which of them ends latest."""
         past = {
-            one.clip: (float(self.dataset.catalog[one.clip].end or 0), one.video_ends)
-            for one in outcomes
-            if one.video_ends is not None
+            outcome.clip: (float(self.dataset.catalog[outcome.clip].end or 0), outcome.video_ends)
+            for outcome in outcomes
+            if outcome.video_ends is not None
         }
         if not past:
             return
         clip, (end, video) = max(past.items(), key=lambda item: item[1][0] - item[1][1])
         self.log(
-            f"{len(past)} of {len(outcomes)} clips end after their video; taken to its end (the "
-            f"furthest: {clip}, to {end:g} s of {video:.2f} s)"
+            f"{len(past)} of {len(outcomes)} clips end after their video and are clamped to its "
+            f"end (the latest: {clip}, at {end:g} s of {video:.2f} s)"
         )
 
     def _provenance(self, backbone: "Backbone", device: str) -> dict[str, Any]:
-        """Recorded beside the specification, not part of the fingerprint."""
+        """How the cache was made; not part of the fingerprint."""
         packages = ("torch", "open_clip_torch", "decord2", "av", "zarr", "numpy", "ray")
         return {
             "root": str(self.dataset.root.resolve()),
@@ -270,8 +271,8 @@ def _batches(catalog: Catalog) -> "list[Batch]":
     return [(start // SHARD_CLIPS, clips[start : start + SHARD_CLIPS]) for start in starts]
 
 
-def _take_over(writer: CacheWriter, published: FeatureCache, batches: "list[Batch]") -> None:
-    """Begin where a published cache is: its tokens, and its quarantine as batch records."""
+def _begin_with(writer: CacheWriter, published: FeatureCache, batches: "list[Batch]") -> None:
+    """Begin with the tokens of a published cache, and its outcomes as batch records."""
     writer.take_tokens(published)
     for number, clips in batches:
         outcomes = [ClipOutcome.published(published, clip.id) for clip in clips]

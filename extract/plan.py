@@ -1,4 +1,4 @@
-"""Which cache is asked for, found without decoding and, where files are known, without reading."""
+"""The plan of an extraction: the specification of its cache, from hashes instead of decoding."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ LoadBackbone = Callable[[], "Backbone"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The specification that is asked for, every source file's hash, the backbone if loaded."""
+    """The cache's specification, the sha256 of every source file, the backbone if it is loaded."""
 
     spec: CacheSpec
     sources: dict[str, str]
@@ -31,7 +31,7 @@ class Plan:
 
 
 def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> Plan:
-    """Hash the files and put the specification together.
+    """Hash the files and assemble the specification.
 
     Raises:
         StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
@@ -58,9 +58,9 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
 
 
 def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
-    """What changed since a published cache of the same name and root, if little did.
+    """Say why a published cache that differs little does not fit; None where there is none.
 
-    Its files or captions, or the rule by which its frames are found.
+    It differs in its files or captions alone, or in the decoder version alone.
     """
     wanted = asdict(plan.spec)
     for folder in root.published():
@@ -71,8 +71,9 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
         if differs == {"decoder"}:
             return (
-                f"cache {cache.fingerprint[:12]} holds the same, decoded by '{cache.spec.decoder}' "
-                f"instead of '{plan.spec.decoder}'. This is another cache; that one still opens"
+                f"cache {cache.fingerprint[:12]} holds the same clips, decoded by "
+                f"'{cache.spec.decoder}' instead of '{plan.spec.decoder}'; it still opens, and "
+                "this extraction makes another one"
             )
         same_root = cache.provenance.get("root") == str(dataset_root.resolve())
         if not differs or differs - {"sources", "catalog"} or not same_root:
@@ -87,7 +88,7 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         parts += ["other captions, categories or splits"] if "catalog" in differs else []
         return (
             f"since cache {cache.fingerprint[:12]} was made: "
-            f"{'; '.join(parts or ['other times of clips'])}. This is another cache"
+            f"{'; '.join(parts or ['other times of clips'])}; this extraction makes another one"
         )
     return None
 
@@ -100,18 +101,18 @@ def _listing(kind: str, paths: list[str]) -> str:
 def _identity(
     settings: ExtractSettings, root: CacheRoot
 ) -> "tuple[BackboneIdentity, Backbone | None]":
-    known = root.backbone_identities()
+    identities = root.backbone_identities()
     file = Path(settings.pretrained).expanduser()
     weights = str(file.resolve()) if file.is_file() else settings.pretrained
     versions = (f"{package} {version(package)}" for package in ("torch", "open_clip_torch"))
     # The schema says how weights are hashed: what an older version remembered is another hash.
     key = " ".join((settings.backbone, weights, f"schema {SCHEMA}", *versions))
-    if found := known.find(key):
-        return found, None
+    if identity := identities.find(key):
+        return identity, None
     from ..backbones.backbone import load_backbone  # slow: torch, open_clip, the weights
 
     backbone = load_backbone(settings.backbone, settings.pretrained)
-    known.remember(key, backbone.identity, backbone.file)
+    identities.remember(key, backbone.identity, backbone.file)
     return backbone.identity, backbone
 
 

@@ -1,4 +1,4 @@
-"""What an extraction is asked to do: the user's options over the dataset's and the backbone's."""
+"""Settings of an extraction: the user's options over the dataset's and the backbone's."""
 
 import os
 from collections.abc import Mapping
@@ -77,13 +77,13 @@ class ExtractOptions:
 
     @property
     def is_for_ray(self) -> bool:
-        """Whether workers or a cluster are named."""
+        """Whether the user gave a number of workers or a cluster."""
         return bool(self.workers or self.ray_address or os.environ.get("RAY_ADDRESS"))
 
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """What determines the tokens beside the dataset, resolved from options and configs."""
+    """What determines the tokens of a dataset, resolved from options and configs."""
 
     backbone: str
     pretrained: str
@@ -94,7 +94,7 @@ class ExtractSettings:
 
 
 def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetReader]:
-    """Part options by name into those of every dataset and those of the one that is chosen.
+    """Divide options into those that every dataset has and those of the chosen dataset.
 
     Raises:
         StructAlignError: an unknown dataset, an option that it does not have, or a bad value.

@@ -1,4 +1,4 @@
-"""Clips in turn: decode, make views, run the stem, write. All that an engine runs."""
+"""The work of every engine: decode clips, make views, run the stem, write the tokens."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ Extracted = tuple[ClipOutcome, NDArray[np.float16] | None]
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What every worker needs to know; small, and the same for all of them."""
+    """What all workers of an extraction share; small, since Ray sends it to each of them."""
 
     folder: Path
     root: Path
@@ -37,7 +37,7 @@ class WorkerConfig:
 
 @dataclass
 class Work:
-    """What was done so far: clips, and the seconds that decoding and the rest took."""
+    """The clips so far, and the seconds spent on decoding them and on encoding them."""
 
     clips: int = 0
     decoding: float = 0.0
@@ -45,10 +45,7 @@ class Work:
 
 
 class ClipWorker:
-    """Extracts clips with one stem and one decoder process.
-
-    The next clip is decoded while this one is encoded.
-    """
+    """Extracts clips with one stem and one decoder process, which decodes a clip ahead."""
 
     def __init__(self, config: WorkerConfig, stem: Stem, table: ViewTable) -> None:
         self.config = config

@@ -68,8 +68,8 @@ def _find(given: Path) -> Path:
     file = next((path for path in candidates if path.is_file()), None)
     if file is None:
         raise StructAlignError(
-            f"no manifest under {given}; looked for {' and '.join(NAMES)}: name the file as "
-            "--root, or, where the videos are in another folder, as --splits"
+            f"no manifest under {given}; looked for {' and '.join(NAMES)}: give the file with "
+            "--root, or with --splits if the videos are in another folder"
         )
     return file
 
@@ -77,7 +77,7 @@ def _find(given: Path) -> Path:
 def _labelled(
     rows: list[tuple[int, dict[str, str]]], file: Path, dataset: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Rows with a category and a split, which the whole manifest may lack."""
+    """Give every row a category and a split, also if no row of the manifest has one."""
     given = {label for label in LABELS if any(row.get(label, "").strip() for _, row in rows)}
     defaults = {"category": dataset, "split": "train"}
     for line, row in rows:
@@ -141,7 +141,7 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 if key in COLUMNS and not plain:
                     raise StructAlignError(
                         f"{file}, line {number}: '{key}' is {json.dumps(value)[:40]}; it must be a "
-                        "text or a number, one row a caption"
+                        "text or a number, one row per caption"
                     )
             yield number, {k: "" if value is None else str(value) for k, value in body.items()}
 
@@ -158,9 +158,8 @@ def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
         path = path.relative_to(folder)
     if path.is_absolute() or ".." in path.parts or not row["path"].strip():
         raise StructAlignError(
-            f"{where}: path '{row['path']}' must be relative and stay below {root}, or lie in it; "
-            "where the videos are elsewhere, name their folder as --root and the manifest as "
-            "--splits"
+            f"{where}: path '{row['path']}' must lie below {root}; if the videos are elsewhere, "
+            "give their folder with --root and the manifest with --splits"
         )
     if split not in ("train", "test"):
         raise StructAlignError(f"{where}: split is '{split}'; it must be train or test")

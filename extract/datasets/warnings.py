@@ -1,4 +1,4 @@
-"""What makes a dataset's figures doubtful: leaks from train to test, captions of several clips."""
+"""Warnings about a dataset: leaks from train to test, and what limits the metrics."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -9,11 +9,14 @@ from ...core.hashing import MISSING
 
 
 def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:
-    """Raise StructAlignError where a part of a video is learnt and tested on.
+    """Refuse a dataset in which train and test share a part of a video.
 
     Args:
         catalog: the clips.
-        sources: hash of every file by its path: copies under another name count too.
+        sources: sha256 of every file by its path, which finds copies under other names.
+
+    Raises:
+        StructAlignError: some clips do.
     """
     by_content = defaultdict(list)
     for clip in catalog:
@@ -29,35 +32,35 @@ def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:
     if pairs:
         train, test = pairs[0]
         raise StructAlignError(
-            f"{len(pairs)} test clips show what is trained on (test clip '{test.id}' of "
-            f"{test.path} and training clip '{train.id}' of {train.path}); take one out, or give "
-            "--allow-overlap"
+            f"train and test share parts of videos in {len(pairs)} pairs of clips (test clip "
+            f"'{test.id}' of {test.path} and training clip '{train.id}' of {train.path}); remove "
+            "one of each, or give --allow-overlap"
         )
 
 
 def dataset_warnings(catalog: Catalog) -> Iterator[str]:
-    """A line for each thing that a person should know before believing a figure."""
-    sides: dict[str, set[str]] = defaultdict(set)
+    """One line for everything that makes the metrics of this dataset doubtful."""
+    categories: dict[str, set[str]] = defaultdict(set)
     for clip in catalog:
-        sides[clip.split].add(clip.category)
-    if not any(clip.split == "test" for clip in catalog):
+        categories[clip.split].add(clip.category)
+    if not categories["test"]:
         yield (
-            "no clip is for testing: all are learnt and searched, and figures of a run on them are "
-            "over what it has learnt"
+            "there are no test clips: a run trains on all clips and its metrics are those of "
+            "training clips"
         )
         return
     for split, other in (("test", "train"), ("train", "test")):
-        if lacking := sorted(sides[other] - sides[split]):
+        if lacking := sorted(categories[other] - categories[split]):
             kind = "test" if split == "test" else "training"
             listing = ", ".join(lacking[:5]) + ", ..." * (len(lacking) > 5)
             yield (
                 f"{len(lacking)} of {len(catalog.categories)} categories have no {kind} clip: "
                 f"{listing}; train needs both"
             )
-    if told := shared_captions([clip for clip in catalog if clip.split == "test"]):
-        yield told
+    if warning := shared_captions([clip for clip in catalog if clip.split == "test"]):
+        yield warning
 
 
-def _overlap(one: Clip, other: Clip) -> bool:
-    ends = (one.end or float("inf"), other.end or float("inf"))
-    return (one.start or 0) < ends[1] and (other.start or 0) < ends[0]
+def _overlap(a: Clip, b: Clip) -> bool:
+    ends = (a.end or float("inf"), b.end or float("inf"))
+    return (a.start or 0) < ends[1] and (b.start or 0) < ends[0]

@@ -1,1 +1,1 @@
-"""Ways to run the same batches: in this process, through Ray Data, or whichever is faster."""
+"""Engines run batches: in this process, through Ray Data, or whichever is faster."""

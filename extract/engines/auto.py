@@ -1,4 +1,4 @@
-"""The faster engine: begin in this process, go on through Ray where that pays for its start."""
+"""The faster engine: begin in this process, continue through Ray if that pays for its start."""
 
 import os
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from ..worker import Batch, BatchOutcomes, Work, WorkerConfig
 from .inline import inline_worker
 from .ray_data import run_ray
 
-RAY_START = 12.0  # seconds that Ray takes longer until its first clip, by `make bench`
+RAY_START = 12.0  # seconds that Ray adds before its first clip, by `make bench`
 PART = 4  # clips between two decisions
-MEASURED = 2.0  # seconds of work before the first; the first part, which warms up, does not count
+MEASURED = 2.0  # seconds of work before the first decision, without the first part, which warms up
 
 
 def run_auto(
@@ -37,7 +37,7 @@ def run_auto(
         else:
             return
     log(
-        f"going on through Ray, {workers} workers: about {saved:.0f} s less for the {left} clips "
+        f"continuing through Ray, {workers} workers: about {saved:.0f} s less for the {left} clips "
         "that are left"
     )
     rest: dict[int, list[Clip]] = {}
@@ -47,13 +47,13 @@ def run_auto(
 
 
 def seconds_saved(work: Work, left: int, workers: int) -> float:
-    """What Ray would save on ``left`` clips, its start included, by what was measured here.
+    """The seconds that Ray would save on ``left`` clips, its start included; 0 before MEASURED.
 
-    In this process the slower of decoding and encoding counts, since they overlap; a Ray worker
-    is promised one core for both. 0 until enough was measured.
+    Decoding and encoding overlap in this process, so the slower of them counts; a Ray worker has
+    one core for both.
     """
     if work.decoding + work.encoding < MEASURED:
         return 0
-    here = max(work.decoding, work.encoding) / work.clips
-    there = (work.decoding + work.encoding) / work.clips / workers
-    return left * (here - there) - RAY_START
+    inline = max(work.decoding, work.encoding) / work.clips
+    through_ray = (work.decoding + work.encoding) / work.clips / workers
+    return left * (inline - through_ray) - RAY_START

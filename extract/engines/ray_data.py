@@ -1,4 +1,4 @@
-"""Batches streamed through Ray Data: a worker for every core of a machine or a cluster."""
+"""Batches streamed through Ray Data, with one worker per core of a machine or a cluster."""
 
 import logging
 import math
@@ -24,9 +24,9 @@ from ...core.ray_session import ray_session
 from ..video.decoder_version import decoder_version
 from ..worker import Batch, BatchOutcomes, ClipWorker, WorkerConfig
 
-ATTEMPTS = 3  # tries of a batch whose worker died, and starts of Ray Data when that does not help
+ATTEMPTS = 3  # of a batch whose worker died, and of Ray Data when these do not help
 GPU_WORKERS = 16  # workers that share a GPU by default: each takes some hundred MB of it
-GPU_PARTS = 10_000  # Ray counts shares of a GPU in so many parts
+GPU_PARTS = 10_000  # the resolution of Ray's shares of a GPU
 
 
 class RayWorker:
@@ -44,7 +44,7 @@ class RayWorker:
         if (decoder := decoder_version()) != config.spec.decoder:
             raise StructAlignError(
                 f"{platform.node()} has {decoder}, this cache is made with {config.spec.decoder}; "
-                "install the same on all Ray nodes"
+                "install the same versions on all Ray nodes"
             )
         self.catalog = read_catalog(config.folder)
         table = ViewTable(self.catalog, config.spec.views)
@@ -62,9 +62,9 @@ def run_ray(
 ) -> Iterator[BatchOutcomes]:
     """Extract batches through Ray Data; yield each one's number and its clips' outcomes.
 
-    Tokens go from a worker to the cache, never through Ray. The stem travels through the cache's
-    folder: no node needs the weights, or a download. When workers or whole nodes are lost, the
-    rest is started again; a batch done twice has the same bytes.
+    Workers write tokens to the cache themselves and read the stem from the cache's folder, so
+    no node needs the weights, or a download. When workers or whole nodes are lost, the rest
+    starts again; a batch that is extracted twice has the same bytes.
 
     Raises:
         StructAlignError: no such cluster, no GPU in it, an error in a worker, or workers lost
@@ -84,20 +84,20 @@ def run_ray(
                 return
             except RayTaskError as error:
                 raise StructAlignError(
-                    f"a Ray worker failed: {_reason(error)}; what is done is kept, run extract "
-                    "again"
+                    f"a Ray worker failed: {_reason(error)}; finished batches are kept, run "
+                    "extract again"
                 ) from error
             except RayError as error:
                 if attempt == ATTEMPTS:
                     raise StructAlignError(
                         f"Ray lost workers {ATTEMPTS} times: {_reason(error)}; "
-                        "what is done is kept, run again"
+                        "finished batches are kept, run extract again"
                     ) from error
 
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """How many workers, and the share of a GPU that each is promised."""
+    """The number of workers, and the share of a GPU that each gets."""
 
     workers: int
     gpus: float
@@ -106,9 +106,12 @@ class WorkerPool:
 def worker_pool(
     device: str, workers: int | None, batches: int, resources: Mapping[str, float]
 ) -> WorkerPool:
-    """A worker for every core of the machine or cluster by default, never more than batches.
+    """Size the pool: by default one worker per core, at most one per batch.
 
-    Decoding keeps a core busy far longer than the stem keeps a GPU, so workers share GPUs.
+    Decoding keeps a core busy far longer than the stem keeps a GPU busy, so workers share GPUs.
+
+    Raises:
+        StructAlignError: ``device`` is cuda and the resources have no GPU.
     """
     count = min(workers or max(1, int(resources.get("CPU", 1))), batches)
     if device != "cuda":
@@ -150,8 +153,8 @@ def _stream(
 
 
 def _reason(error: Exception) -> str:
-    """The message of our own error, which Ray embeds in its text; else the last error it names."""
+    """The last StructAlignError in Ray's text, else the last error in it."""
     text = str(error).strip()
-    ours = re.findall(r"^structalign\.\S+\.StructAlignError: (.+)$", text, re.MULTILINE)
-    named = ours or re.findall(r"^\S*Error: .+$", text, re.MULTILINE)
+    expected = re.findall(r"^structalign\.\S+\.StructAlignError: (.+)$", text, re.MULTILINE)
+    named = expected or re.findall(r"^\S*Error: .+$", text, re.MULTILINE)
     return str((named or text.splitlines())[-1])

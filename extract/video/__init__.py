@@ -1,1 +1,1 @@
-"""Video files: which frames they show, how they are decoded, and what is wrong with them."""
+"""Video files: which frames they show, how to decode them, and why some fail."""

@@ -1,4 +1,4 @@
-"""Truncation check: a video container's declared length against the file's."""
+"""The truncation check: a container's declared length against the length of its file."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def missing_bytes(path: Path) -> int:
-    """Bytes that an MP4/MOV, Matroska/WebM or AVI file declares beyond its end.
+    """The number of bytes that an MP4/MOV, Matroska/WebM or AVI file declares beyond its end.
 
-    A truncated file opens without an error and gives fewer frames. 0 for a whole file, and for
-    other formats.
+    0 for a whole file and for other formats. Decoders open truncated files without an error and
+    return fewer frames.
     """
     size = os.path.getsize(path)
     with path.open("rb") as file:
@@ -29,9 +29,10 @@ def missing_bytes(path: Path) -> int:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
-    """End of the last top-level ISO box.
+    """The byte where the last top-level ISO box ends.
 
-    A box has a 32-bit size and a type; size 1 means a 64-bit size follows, 0 the end of the file.
+    A box has a 32-bit size and a type. Size 1 means that a 64-bit size follows, size 0 that the
+    box ends with the file.
     """
     at = 0
     while at < size:
@@ -43,28 +44,28 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
         if length == 0:
             return size
         if length < 8 or not head[4:8].isascii():
-            return at  # no box: appended data, which players ignore
+            return at  # not a box: appended data, which players ignore
         at += length
     return at
 
 
 def _matroska_end(file: BinaryIO, size: int) -> int:
-    """End of the segment, where its size is known; a live recording leaves it open."""
+    """The byte where the segment ends; the file's end if its size is unknown (live recordings)."""
     at = 0
     while at < size:
         file.seek(at)
-        name = file.read(4)
+        element = file.read(4)
         length, width = _vint(file.read(8))
         if length is None:
             return size
         at += 4 + width + length
-        if name == SEGMENT:
+        if element == SEGMENT:
             return at
     return at
 
 
 def _vint(data: bytes) -> tuple[int | None, int]:
-    """(value, bytes used) of an EBML size; None where it is unknown (all ones) or not a size."""
+    """Parse an EBML size: (value, bytes used); None if it is unknown (all ones) or not a size."""
     if not data or not data[0]:
         return None, 0
     width = 9 - data[0].bit_length()

@@ -1,4 +1,4 @@
-"""Video decoding in a child process: frames or a reason, always within a time limit."""
+"""Video decoding in a child process: frames or a quarantine reason, within a time limit."""
 
 import os
 import socket
@@ -20,9 +20,9 @@ from ...core.processes import child_python_path
 from .errors import ClipError
 
 DECODER_PROCESS = "structalign.extract.video.decoder_process"
-RECYCLE_AFTER = 300  # clips; decoders leak memory
+RECYCLE_AFTER = 300  # clips per process, since decoders leak memory
 START_WITHIN = 600  # seconds; importing from a cold network disk is slow
-STARTS = 3  # tries; a machine short of memory may kill any process
+STARTS = 3  # attempts; a machine short of memory may kill any process
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes clips one at a time in a child process that is replaced when it hangs or dies.
+    """Decodes clips one at a time in a child process, and replaces it when it hangs or dies.
 
-    Between ``submit`` and ``result`` the caller is free for other work.
+    ``timeout`` is in seconds per clip. Between ``submit`` and ``result`` the caller may do other
+    work.
     """
 
     def __init__(self, timeout: float = DECODE_TIMEOUT) -> None:
@@ -57,24 +58,25 @@ class Decoder:
         self.close()
 
     def decode(self, path: Path, start: float | None, end: float | None, count: int) -> Decoded:
-        """``count`` frames of a clip.
+        """Decode ``count`` frames between ``start`` and ``end`` in seconds, None for the whole.
 
         Raises:
-            ClipError: with the reason, ``timeout`` and ``worker_crash`` among them.
-            StructAlignError: the decoder does not start at all.
+            ClipError: the clip does not decode, hangs (``timeout``) or crashes the decoder
+                (``worker_crash``).
+            StructAlignError: the decoder does not start.
         """
         self.submit(path, start, end, count)
         return self.result()
 
     def submit(self, path: Path, start: float | None, end: float | None, count: int) -> None:
-        """Begin to decode ``count`` frames of a clip; its time limit begins too.
+        """Begin to decode ``count`` frames of a clip, and begin its time limit.
 
         Raises:
-            StructAlignError: the decoder does not start at all.
+            StructAlignError: the decoder does not start.
         """
         connection = self._ready()
         self._deadline = time.monotonic() + self.timeout
-        with suppress(ConnectionError):  # it died: ``result`` says so
+        with suppress(ConnectionError):  # the decoder died: ``result`` raises
             connection.send((str(path), start, end, count))
 
     def result(self) -> Decoded:
@@ -110,18 +112,18 @@ class Decoder:
         return self._connection
 
     def _start(self) -> Connection:
-        """A new child that has finished importing: a clip's time limit does not include that."""
+        """Start a child and wait for its imports, which no clip's time limit includes."""
         environment = {**os.environ, "PYTHONPATH": child_python_path()}
         for _ in range(STARTS):
             ours, theirs = socket.socketpair()
-            with tempfile.TemporaryFile("w+", errors="replace") as said:
+            with tempfile.TemporaryFile("w+", errors="replace") as stderr:
                 with theirs:
                     self._child = subprocess.Popen(
                         [sys.executable, "-P", "-m", DECODER_PROCESS, str(theirs.fileno())],
                         pass_fds=[theirs.fileno()],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
-                        stderr=said,
+                        stderr=stderr,
                         env=environment,
                     )
                 connection = Connection(ours.detach())
@@ -132,14 +134,14 @@ class Decoder:
                     reason = f"not ready after {START_WITHIN} s"
                 except (EOFError, ConnectionError):
                     code = self._child.wait()
-                    said.seek(0)
-                    reason = (said.read().strip().splitlines() or [f"exit {code}"])[-1]
+                    stderr.seek(0)
+                    reason = (stderr.read().strip().splitlines() or [f"exit {code}"])[-1]
                 connection.close()
                 self.close()
         raise StructAlignError(f"the decoder does not start ({STARTS} tries): {reason}")
 
     def close(self) -> None:
-        """End the child, at once."""
+        """Kill the child."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -1,6 +1,6 @@
-"""The decoder process: reads requests from its parent's socket, answers frames or a reason.
+"""The decoder process: reads requests from its parent's socket and sends frames or a reason.
 
-decord may hang or crash on a bad file; a process of its own can be killed. Run with ``-m``.
+decord may hang or crash on a bad file, and a separate process can be killed. Run with ``-m``.
 """
 
 import resource
@@ -21,7 +21,7 @@ from .frame_index import LARGEST_FRAME, FrameIndex, read_index
 from .pyav_frames import LARGEST_SIDE, frames_by_seeking, frames_from_start
 from .sampling import frame_range, sample_frames
 
-MEMORY = 8 * 2**30  # address space: a huge file ends this process, not the machine
+MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
 Request = tuple[str, float | None, float | None, int]
 Frames = tuple[NDArray[np.uint8], float]  # [count, height, width, 3] RGB, seconds of the video
@@ -30,10 +30,13 @@ Frames = tuple[NDArray[np.uint8], float]  # [count, height, width, 3] RGB, secon
 def decode(
     path: str, start: float | None, end: float | None, count: int, log: DecoderLog
 ) -> Frames:
-    """``count`` frames of a clip, and for how many seconds its video shows. Raises ClipError.
+    """Decode ``count`` frames of a clip, and measure the length of its video in seconds.
 
-    The frame index decides who decodes: decord where the index proves its numbering right, PyAV
-    from the key frame before where the packets give display order, else PyAV from the start.
+    The frame index chooses the decoder: decord if the index proves its numbering right, else PyAV
+    from the preceding key frame if packets give the display order, else PyAV from the start.
+
+    Raises:
+        ClipError: with a quarantine reason.
     """
     file = Path(path)
     _refuse_unfit(file)
@@ -53,7 +56,7 @@ def decode(
 
 
 def _refuse_unfit(file: Path) -> None:
-    """Raise ClipError for a file that is not there, empty, or shorter than its container says."""
+    """Raise ClipError for a file that is missing, empty, or shorter than its container says."""
     if not file.exists():
         raise ClipError("missing", "no such file")
     if file.is_file():
@@ -66,26 +69,26 @@ def _refuse_unfit(file: Path) -> None:
 def _from_start(
     file: Path, index: FrameIndex, start: float | None, end: float | None, count: int
 ) -> Frames:
-    """The wanted frames out of all: by the index, and again where the decoder shows others."""
+    """Decode all frames and keep those wanted; once more if the index had wrong display times."""
     times, last = (index.times, index.last) if index.pts else ([0.0], index.last)
     while True:
         try:
             wanted = sample_frames(*frame_range(times, last, start, end), count)
         except ClipError:
-            wanted = []  # by the index; the decoder knows
-        found, shown, last = frames_from_start(file, wanted)
+            wanted = []  # the index shows no such frame; the decoder may
+        frames, shown, last = frames_from_start(file, wanted)
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if sample_frames(*frame_range(shown, last, start, end), count) == wanted:
-            return np.stack([found[number] for number in wanted]), shown[-1] + last
+            return np.stack([frames[number] for number in wanted]), shown[-1] + last
         times = shown
 
 
 def serve(connection: Connection, log: DecoderLog) -> None:
-    """Report readiness, then answer requests until the parent closes the connection.
+    """Send "ready", then serve requests until the parent closes the connection.
 
-    An answer is ("frames", shape, seconds of the video, seconds of decoding) followed by the bytes,
-    or ("error", reason, message).
+    A reply is ("error", reason, message), or ("frames", shape, seconds of the video, seconds of
+    decoding) and then the frames' bytes.
     """
     connection.send("ready")
     while True:
@@ -109,7 +112,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
 
 
 def limit_memory() -> None:
-    """Bound this process's address space, within what the system allows it."""
+    """Limit this process's address space to MEMORY, or to the system's limit if that is less."""
     allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = MEMORY if allowed == resource.RLIM_INFINITY else min(MEMORY, allowed)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,11 +1,11 @@
-"""Frames by decord, and the log in which FFmpeg tells of damage that it conceals."""
+"""Frames by decord, and the log in which FFmpeg reports damage that it conceals."""
 
 import os
 import re
 import tempfile
 from pathlib import Path
 
-import av  # noqa: F401  (first: after decord it would take decord's FFmpeg for its own)
+import av  # noqa: F401  (first: imported after decord it would bind decord's FFmpeg)
 import decord
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .errors import ClipError
 from .pyav_frames import first_complaint
 
-ANY_SUBSTITUTED = 1e-9  # of the frames: decord's fault_tol is a share
+ANY_SUBSTITUTED = 1e-9  # decord's fault_tol, a share of the frames
 decord.logging.set_level(decord.logging.ERROR)
 
 
@@ -25,7 +25,7 @@ class DecoderLog:
         os.dup2(self._file.fileno(), 2)
 
     def clear(self) -> None:
-        """Drop all messages."""
+        """Delete all messages."""
         os.ftruncate(2, 0)
         os.lseek(2, 0, os.SEEK_SET)
 
@@ -39,10 +39,13 @@ class DecoderLog:
 def frames_by_decord(
     path: Path, frame_count: int, wanted: list[int], log: DecoderLog
 ) -> NDArray[np.uint8] | None:
-    """The wanted frames; None where decord counts other frames or cannot copy their width.
+    """Decode frames by their display numbers: uint8 [len(wanted), height, width, 3], RGB.
 
-    decord takes the padded length of a line for its width, and refuses where the two differ:
-    which widths those are depends on the processor (96 with AVX-512).
+    None if decord counts another number of frames, or if the width of a frame is not that of its
+    padded lines, which decord cannot copy (on which widths depends on the processor).
+
+    Raises:
+        ClipError: ``decode_error``, or ``substituted_frames`` if the decoder concealed damage.
     """
     log.clear()
     try:

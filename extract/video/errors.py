@@ -1,4 +1,4 @@
-"""Why a clip has no tokens."""
+"""The reasons why a clip has no tokens."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ Reason = Literal[
 
 
 class ClipError(Exception):
-    """One clip failed; it goes to quarantine with this reason and the others go on."""
+    """One clip failed: it goes to quarantine with ``reason`` and ``message``."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""Frame index of a video: which frames it shows, when, and where decoding can begin.
+"""The frame index of a video: which frames it shows, when, and where decoding can begin.
 
-Made from the packets alone, without decoding: display order is the order of their pts, not the
+It comes from the packets, without decoding: display order is the order of their pts, not the
 order in which they are stored.
 """
 
@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from .errors import ClipError
 
-# What people have. Not in it: playlists (hls, dash, concat), which open other files, and texts.
+# Common formats. Excluded: playlists (hls, dash, concat), which open other files, and texts.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mpegvideo,h264,hevc,"
     "jpeg_pipe,png_pipe,webp_pipe"  # a picture is a video of one frame
@@ -22,7 +22,7 @@ FORMATS = (
 SEEKABLE = ("mov", "matroska", "mpegts")  # whose packets all carry a pts to seek to
 INDEXED_BY_DECORD = ("mov", "matroska")
 ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9", "av1", "mjpeg")
-# decord misreads or refuses the others in some container.
+# decord misreads or refuses all other codecs in some container.
 READ_BY_DECORD = ("h264", "mpeg4", "vp9", "av1", "mjpeg")
 JPEG = b"\xff\xd8\xff"
 LARGEST_FRAME = 8192 * 4320  # pixels: 8K
@@ -30,16 +30,16 @@ LARGEST_FRAME = 8192 * 4320  # pixels: 8K
 
 @dataclass(frozen=True)
 class FrameIndex:
-    """Shown frames in display order.
+    """The frames that a video shows, in display order.
 
     Args:
         pts: presentation timestamp of every shown frame, ascending.
-        keys: (pts, dts) of every key frame, ascending: decoding may begin there.
-        time_base: seconds a unit of pts.
+        keys: (pts, dts) of every key frame, ascending; decoding may begin there.
+        time_base: seconds per unit of pts.
         last: seconds for which the last frame is shown.
-        seekable: every shown frame has a packet of its own with a pts; else decode from the start.
-        decord: decord's numbering, by stored order from key frame to key frame, is this one.
-        size: width and height of the coded pictures.
+        seekable: every shown frame has its own packet with a pts; else decode from the start.
+        decord: decord, which numbers frames as stored between key frames, numbers them this way.
+        size: width and height of the coded pictures in pixels.
     """
 
     pts: list[int]
@@ -52,28 +52,28 @@ class FrameIndex:
 
     @property
     def times(self) -> list[float]:
-        """Seconds of display time of every frame, from 0 at the first one shown."""
+        """Display times of all frames in seconds, from 0 at the first one."""
         return [float((pts - self.pts[0]) * self.time_base) for pts in self.pts]
 
     @property
     def seconds(self) -> float:
-        """For how long the video shows; there must be a frame."""
+        """The length of the video in seconds; it must have a frame."""
         return self.times[-1] + self.last
 
     def key_before(self, pts: int) -> tuple[int, int]:
-        """The last key frame that is shown at or before ``pts``."""
+        """(pts, dts) of the last key frame that is shown at or before ``pts``."""
         return max((key for key in self.keys if key[0] <= pts), default=self.keys[0])
 
 
 def open_video(path: Path) -> av.container.InputContainer:
-    """Open a local video file, and nothing that it names.
+    """Open a local video file, but no other file that it names.
 
     Raises:
-        ClipError: ``unreadable``, or ``no_video`` where it holds no pictures.
+        ClipError: ``unreadable``, or ``no_video`` if it has no video stream.
     """
     allowed = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        # By its name a JPEG would be opened as a series of pictures, which reads other files.
+        # By its name FFmpeg would open a JPEG as a series of pictures, which reads other files.
         form = "jpeg_pipe" if _begins(path, JPEG) else None
         container = av.open(f"file:{path}", format=form, options=allowed)
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -93,7 +93,11 @@ def _begins(path: Path, magic: bytes) -> bool:
 
 
 def read_index(path: Path) -> FrameIndex:
-    """Read every packet of the first video stream. Raises ClipError as ``open_video`` does."""
+    """Index the first video stream of a file from its packets.
+
+    Raises:
+        ClipError: as ``open_video`` does.
+    """
     with open_video(path) as container:
         stream = container.streams.video[0]
         stored: list[tuple[int | None, int, bool, bool, int]] = []
@@ -119,9 +123,9 @@ def read_index(path: Path) -> FrameIndex:
             and family in SEEKABLE
             and codec.codec.canonical_name in ONE_PACKET_A_FRAME
         )
-        place = {value: rank for rank, value in enumerate(pts)}
+        rank_of = {value: rank for rank, value in enumerate(pts)}
         in_stored_order = len(stored) == len(pts) and all(
-            place[value] == rank
+            rank_of[value] == rank
             for rank, (value, _, key, _, _) in enumerate(stored)
             if key and value is not None
         )
@@ -140,7 +144,7 @@ def read_index(path: Path) -> FrameIndex:
 def _last_duration(
     pts: list[int], durations: dict[int | None, int], base: Fraction, stream: VideoStream
 ) -> float:
-    """Seconds of the last frame: its packet's duration, else the gap before it, else the rate's."""
+    """Seconds of the last frame: its packet's duration, the gap before it, or 1 / frame rate."""
     if pts and durations[pts[-1]]:
         return float(durations[pts[-1]] * base)
     if len(pts) > 1:

@@ -1,4 +1,4 @@
-"""Frames by PyAV: from the key frame before each, or from the start of the file where needed."""
+"""Frames by PyAV: from the key frame before each, or from the start of the file."""
 
 import re
 from bisect import bisect_left
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .errors import ClipError
 from .frame_index import FrameIndex, open_video
 
-LARGEST_SIDE = 1080  # pixels of the shorter side; larger frames are scaled down to it
+LARGEST_SIDE = 1080  # pixels of the shorter side; larger frames are scaled down
 
 HARMLESS = re.compile(
     r"mmco: unref short|co located POCs|number of reference frames|SEI type|ATTENTION|time_scale"
@@ -29,20 +29,20 @@ Picture = NDArray[np.uint8]
 
 
 def frames_by_seeking(path: Path, index: FrameIndex, wanted: Sequence[int]) -> list[Picture] | None:
-    """The wanted frames, by display number; None where the decoder does not show what was indexed.
+    """Decode frames by their display numbers, seeking to the key frames before them.
 
-    Between a key frame and the last frame wanted after it, the decoded frames must be those of
-    the index, one by one.
+    None if the decoder shows other frames than the index between a key frame and the last frame
+    wanted after it.
     """
     groups: dict[tuple[int, int], set[int]] = {}
     for number in wanted:
         groups.setdefault(index.key_before(index.pts[number]), set()).add(number)
-    found: dict[int, Picture] = {}
+    frames: dict[int, Picture] = {}
     with open_video(path) as container:
         for key, numbers in groups.items():
-            if not _decode_group(container, index, key, numbers, found):
+            if not _decode_group(container, index, key, numbers, frames):
                 return None
-    return [found[number] for number in wanted]
+    return [frames[number] for number in wanted]
 
 
 def _decode_group(
@@ -50,7 +50,7 @@ def _decode_group(
     index: FrameIndex,
     key: tuple[int, int],
     numbers: set[int],
-    found: dict[int, Picture],
+    frames: dict[int, Picture],
 ) -> bool:
     stream = container.streams.video[0]
     container.seek(key[1], stream=stream, backward=True)
@@ -58,7 +58,7 @@ def _decode_group(
     for frame in _decoded(_packets_from(container, key[0])):
         if number < len(index.pts) and frame.pts == index.pts[number]:
             if number in numbers:
-                found[number] = to_picture(frame)
+                frames[number] = to_picture(frame)
             if number == max(numbers):
                 return True
             number += 1
@@ -68,9 +68,9 @@ def _decode_group(
 
 
 def _packets_from(container: InputContainer, key: int) -> "Iterator[Packet[VideoStream]]":
-    """Packets from a key frame on, without those of pictures that are shown before it.
+    """Packets from a key frame on, except those of pictures that are shown before it.
 
-    Such pictures may need frames before the key frame, which are not decoded.
+    Such pictures may depend on frames before the key frame, which are not decoded.
     """
     begun = False
     for packet in container.demux(container.streams.video[0]):
@@ -82,11 +82,13 @@ def _packets_from(container: InputContainer, key: int) -> "Iterator[Packet[Video
 def frames_from_start(
     path: Path, wanted: Sequence[int]
 ) -> tuple[dict[int, Picture], list[float], float]:
-    """Decode the whole file: the wanted frames, every frame's display time, the last's duration.
+    """Decode a whole file.
 
-    Times are seconds from 0 at the first frame shown; from the frame rate where the file has none.
+    Returns:
+        The wanted frames by display number; display times of all frames in seconds, from 0 at the
+        first one and by the frame rate if the file has no times; one frame's seconds by its rate.
     """
-    found: dict[int, Picture] = {}
+    frames: dict[int, Picture] = {}
     stamps: list[int | None] = []
     with open_video(path) as container:
         stream = container.streams.video[0]
@@ -94,19 +96,23 @@ def frames_from_start(
         for number, frame in enumerate(_decoded(container.demux(stream))):
             stamps.append(frame.pts)
             if number in wanted:
-                found[number] = to_picture(frame)
+                frames[number] = to_picture(frame)
     pts = [stamp for stamp in stamps if stamp is not None]
     if len(pts) < len(stamps) or any(b <= a for a, b in pairwise(pts)):
         unit, pts = gap, list(range(len(stamps)))
-    return found, [float((stamp - pts[0]) * unit) for stamp in pts], float(gap)
+    return frames, [float((stamp - pts[0]) * unit) for stamp in pts], float(gap)
 
 
 def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
-    """Frames in display order. Raises ClipError at the first sign of damage."""
+    """Decode packets to frames in display order.
+
+    Raises:
+        ClipError: at the first sign of damage.
+    """
     try:
-        with av.logging.Capture() as said:
+        with av.logging.Capture() as messages:
             for frame in (frame for packet in packets for frame in packet.decode()):
-                complaint = first_complaint(message for _, _, message in said)
+                complaint = first_complaint(message for _, _, message in messages)
                 if frame.is_corrupt or complaint:
                     what = complaint or "a corrupt frame"
                     raise ClipError("substituted_frames", f"the decoder hid damage: {what}")
@@ -116,13 +122,13 @@ def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
 
 
 def first_complaint(messages: Iterable[str]) -> str | None:
-    """The first message of FFmpeg that is not known to be harmless: it may tell of damage."""
+    """The first message of FFmpeg that is not known to be harmless, and so may mean damage."""
     lines = (message.strip() for message in messages)
     return next((line[:200] for line in lines if line and not HARMLESS.search(line)), None)
 
 
 def to_picture(frame: VideoFrame) -> Picture:
-    """uint8 [height, width, 3], RGB, turned upright, its shorter side 1,080 pixels at most."""
+    """Convert a frame to uint8 [height, width, 3], RGB, upright, scaled to LARGEST_SIDE at most."""
     turns, shorter = frame.rotation // 90, min(frame.width, frame.height)
     if shorter > LARGEST_SIDE:
         scale = LARGEST_SIDE / shorter

@@ -1,4 +1,4 @@
-"""Frame sampling: which frames of a clip are encoded."""
+"""Frame sampling: which frames represent a clip."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from .errors import ClipError
 def frame_range(
     times: Sequence[float], last: float, start: float | None, end: float | None
 ) -> tuple[int, int]:
-    """A clip's frames as [first, last): from the one shown at ``start`` to before that at ``end``.
+    """The range [first, last) of a clip's frames.
 
-    At a constant rate these are [int(start * fps), int(end * fps)), inside the video.
+    It begins with the frame that is shown at ``start`` and ends before the one that is shown at
+    ``end``; at a constant rate that is [int(start * fps), int(end * fps)), clamped to the video.
 
     Args:
-        times: seconds of display time of every frame, from 0 at the first.
+        times: display times of all frames in seconds, from 0 at the first.
         last: seconds for which the last frame is shown.
         start: seconds, None for the beginning.
         end: seconds, None for the end.
@@ -39,13 +40,11 @@ def frame_range(
 
 
 def sample_frames(first: int, last: int, count: int) -> list[int]:
-    """``count`` frame indices out of [first, last).
+    """Choose ``count`` frame indices out of [first, last): the middles of equal intervals.
 
-    The middle of each of ``count`` equal integer intervals.
-
-    The intervals come from ``linspace(first, last, count + 1)`` cut to integers, and each gives
-    ``(lo + hi - 1) // 2``. With fewer frames than ``count`` every frame is taken once and the last
-    is repeated.
+    The bounds are ``linspace(first, last, count + 1)`` truncated to integers, and an interval
+    [lo, hi) gives ``(lo + hi - 1) // 2``. With fewer frames than ``count`` every frame is taken
+    once and the last one repeats.
     """
     distinct = min(count, last - first)
     bounds = np.linspace(first, last, distinct + 1).astype(int)

@@ -1,4 +1,4 @@
-"""Views: view 0 is the test view of a clip's frames, the others are seeded training crops."""
+"""Views of a clip's frames: view 0 is the test view, all others are seeded training crops."""
 
 import hashlib
 import math
@@ -21,13 +21,22 @@ def make_views(
     preprocessing: Preprocessing,
     device: str | torch.device = "cpu",
 ) -> Tensor:
-    """uint8 frames [N, H, W, 3] to normalised float32 [count, N, 3, S, S] on ``device``.
+    """Make the first ``count`` views of a clip, each with one crop and flip for all frames.
 
-    A view has one crop and flip for all its frames.
+    Args:
+        frames: uint8 [frames, height, width, 3], RGB.
+        clip_id: with the augmentation's seed, it determines the training crops.
+        count: the number of views.
+        augmentation: how training views are drawn.
+        preprocessing: the backbone's size, interpolation, mean and standard deviation.
+        device: where to compute.
+
+    Returns:
+        Normalised float32 [count, frames, 3, size, size] on ``device``.
     """
-    # As planes: resizing them takes two thirds of the time.
-    planes = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).contiguous()
-    stack = planes.float().div_(255)
+    # Channels first: resizing takes two thirds of the time.
+    channels_first = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).contiguous()
+    stack = channels_first.float().div_(255)
     out = stack.new_empty(count, len(stack), 3, preprocessing.size, preprocessing.size)
     out[0] = _test_view(stack, preprocessing)
     for view in range(1, count):
@@ -40,7 +49,7 @@ def make_views(
 
 
 def _test_view(stack: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """The shorter side to ``size``, then the centre, as torchvision's Resize and CenterCrop."""
+    """Resize the shorter side and crop the centre, as torchvision's Resize and CenterCrop do."""
     size, (height, width) = preprocessing.size, stack.shape[-2:]
     long = int(size * max(height, width) / min(height, width))
     tall, wide = (long, size) if height >= width else (size, long)
@@ -62,7 +71,7 @@ def _train_view(
 
 
 def _resize(stack: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """torchvision's resize of floats; without importing it, which takes as long as torch."""
+    """Resize floats as torchvision does, whose import would take as long as torch's."""
     if stack.shape[-2:] == (height, width):
         return stack
     return F.interpolate(
@@ -73,9 +82,10 @@ def _resize(stack: Tensor, height: int, width: int, interpolation: str) -> Tenso
 def _crop(
     height: int, width: int, rng: np.random.Generator, scale: float
 ) -> tuple[int, int, int, int]:
-    """RandomResizedCrop's draw.
+    """Draw (top, left, height, width) as torchvision's RandomResizedCrop does.
 
-    Area in [scale, 1], aspect log-uniform in [3/4, 4/3], ten tries, then the centre.
+    The area is uniform in [scale, 1], the aspect ratio log-uniform in [3/4, 4/3]; after ten draws
+    that do not fit, the crop is the centre.
     """
     for _ in range(10):
         area = height * width * rng.uniform(scale, 1)
@@ -89,6 +99,6 @@ def _crop(
 
 
 def _generator(seed: int, clip_id: str, view: int) -> np.random.Generator:
-    """Keyed by (seed, clip, view): independent of order, worker and other clips."""
+    """A generator for one view, independent of the order of clips and of workers."""
     digest = hashlib.sha256(f"{seed}/{clip_id}/{view}".encode()).digest()
     return np.random.default_rng(list(digest))

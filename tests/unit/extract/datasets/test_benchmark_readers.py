@@ -101,7 +101,7 @@ def test_msrvtt(root: Path) -> None:
 
 
 def test_actnet(root: Path) -> None:
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         catalog = read_actnet(root)
     train, test = ([clip for clip in catalog if clip.split == side] for side in ("train", "test"))
@@ -117,7 +117,7 @@ def test_actnet(root: Path) -> None:
         assert clip.start is not None and clip.end is not None
         assert 0 <= clip.start < clip.end <= query["duration"]
         changed += [clip.start, clip.end] != [float(t) for t in query["timestamps"][0]]
-    assert changed == len([w for w in said if "is clamped to" in str(w.message)])
+    assert changed == len([w for w in caught if "is clamped to" in str(w.message)])
     for tasks, size in ((10, 320), (20, 160)):
         step = 200 // tasks
         for first in range(0, 200, step):
@@ -139,11 +139,11 @@ def test_the_released_test_loader_drops_part_of_actnet(
         settings = load_method(recipe, "actnet", "ViT-B-32-quickgelu").settings
         part = StreamPart(cache, plan_tasks(catalog.categories, tasks))
         stream = TaskStream([part], settings, 0, torch.device("cpu"))
-        found = sum(
+        queries = sum(
             len(stream.queries(number, lambda texts: torch.zeros(len(texts), 2)).clips)
             for number in range(1, tasks + 1)
         )
-        assert found == count
+        assert queries == count
         assert stream.coverage(tasks) == count / 4910
 
 

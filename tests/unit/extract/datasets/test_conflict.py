@@ -13,12 +13,12 @@ from structalign.extract.datasets.demo.world import CATEGORIES, PHASE, build_wor
 
 @pytest.mark.parametrize("conflict", [0.0, 0.3, 1.0])
 def test_words_change_their_meaning_within_their_group(conflict: float) -> None:
-    found = synonyms(conflict, np.random.default_rng(0))
-    assert sorted(found.values()) == sorted(SYNONYMS.values()), "none is lost, none is doubled"
+    shared = synonyms(conflict, np.random.default_rng(0))
+    assert sorted(shared.values()) == sorted(SYNONYMS.values()), "none is lost, none is doubled"
     for group in GROUPS:
         mine = [word for word in group if word in SYNONYMS]
-        assert {found[word] for word in mine} == {SYNONYMS[word] for word in mine}
-        moved = sum(found[word] != SYNONYMS[word] for word in mine)
+        assert {shared[word] for word in mine} == {SYNONYMS[word] for word in mine}
+        moved = sum(shared[word] != SYNONYMS[word] for word in mine)
         wanted = round(conflict * len(mine))
         assert moved == (wanted if wanted > 1 else 0)
 

@@ -33,7 +33,7 @@ def test_captions_are_whole(tmp_path: Path, text: str, caption: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (f"{HEADER}{ROW}one, two\n", "line 2: 8 fields where the header has 7"),
         (f"{HEADER}{ROW}fine\na,a.mp4,music,train,short\n", "line 3: 5 fields"),
@@ -41,8 +41,8 @@ def test_captions_are_whole(tmp_path: Path, text: str, caption: str) -> None:
         (f'{HEADER}{ROW}"open\nb,b.mp4,,,music,train,"lost"\n', "line 2: a double quote is left"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(StructAlignError, match=told):
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(StructAlignError, match=message):
         captions(tmp_path, text)
 
 
@@ -68,13 +68,13 @@ def test_labels_may_be_missing_altogether(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (f"{HEADER}{ROW}one\nb,b.mp4,,,,train,two\n", "line 3: no category; name it in every row"),
         (f"{HEADER}a,a.mp4,,,music,,one\nb,b.mp4,,,music,test,two\n", "line 2: no split"),
         ("clip_id,path\na,a.mp4\n", "no column 'caption'"),
     ],
 )
-def test_labels_are_whole_or_not_there(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(StructAlignError, match=told):
+def test_labels_are_whole_or_not_there(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(StructAlignError, match=message):
         captions(tmp_path, text)

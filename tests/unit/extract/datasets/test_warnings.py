@@ -1,4 +1,4 @@
-"""What a person should know of a dataset before believing a figure."""
+"""Warnings about a dataset, and the refusal of overlapping splits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,13 +38,13 @@ def test_files_that_are_missing_are_not_the_same() -> None:
 
 def test_captions_of_several_clips_bound_recall() -> None:
     pairs = [replace(TEST, id=f"c{n}", captions=(f"caption {n // 2}",)) for n in range(16)]
-    told = "16 of 16 test captions describe more than one clip: R@1 cannot exceed 50"
-    assert shared_captions(pairs) == told
+    warning = "16 of 16 test captions describe more than one clip: R@1 cannot exceed 50"
+    assert shared_captions(pairs) == warning
     assert shared_captions([TEST, replace(TEST, id="d", captions=("a bird",))]) is None
     assert shared_captions([replace(TEST, captions=("same", "same"))]) is None
 
 
-def test_categories_without_a_side_are_told() -> None:
+def test_categories_without_a_side_are_reported() -> None:
     lone = replace(TRAIN, id="l", category="birds")
     assert list(dataset_warnings(catalog(TRAIN, TEST))) == []
     assert list(dataset_warnings(catalog(TRAIN, TEST, lone))) == [
@@ -56,7 +56,7 @@ HEADER = "clip_id,path,start,end,category,split,caption\n"
 
 
 def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
-    """Told at extract, refused or allowed; named as its folder; one bad clip stops nothing."""
+    """Extract warns, refuses or allows; the folder names the cache; one bad clip stops nothing."""
     folder = tmp_path / "my films"
     folder.mkdir()
     for n in range(4):
@@ -70,9 +70,9 @@ def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     info = cli.json("cache", "info", "my-films")
     assert (info["train_clips"], info["test_clips"], info["captions"]) == (2, 2, 4)
     assert info["categories"] == ["cats"]
-    told = "2 of 2 test captions describe more than one clip: R@1 cannot exceed 50"
+    warning = "2 of 2 test captions describe more than one clip: R@1 cannot exceed 50"
     trained = ("train", "--cache", "my-films", "--tasks", "1", "--method", "zeroshot")
-    assert cli.json(*trained)["warnings"] == [told] and told in cli("eval").stdout
+    assert cli.json(*trained)["warnings"] == [warning] and warning in cli("eval").stdout
     (folder / "3.mp4").write_bytes((folder / "0.mp4").read_bytes())
     assert "--allow-overlap" in cli.error(*line, "--root", folder)
     assert cli(*line, "--root", folder, "--allow-overlap", "--name", "leaky").returncode == 0

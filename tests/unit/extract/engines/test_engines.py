@@ -47,7 +47,7 @@ def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:
 
 
 @pytest.mark.slow
-def test_going_on_through_ray_gives_the_same_bytes(
+def test_continuing_through_ray_gives_the_same_bytes(
     shared: Cli, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it would after the first clips, were the rest of a size that pays."""
@@ -60,7 +60,7 @@ def test_going_on_through_ray_gives_the_same_bytes(
         cache_root=tmp_path, progress=lambda *_: None, note=notes.append,
     )  # fmt: skip
     assert notes[0] == "extracting in this process as long as that is faster than starting Ray"
-    assert notes[1].startswith("going on through Ray, ") and "24 clips that are left" in notes[1]
+    assert notes[1].startswith("continuing through Ray, ") and "24 clips that are left" in notes[1]
     assert cache.fingerprint == first["fingerprint"] and not cache.quarantine
     assert digest(cache.path) == digest(Path(first["path"]))
 
@@ -97,11 +97,11 @@ def test_an_error_in_a_ray_worker_is_one_line_with_what_our_code_said(
     )
     cli.environment["PYTHONPATH"] = str(tmp_path)
     done = cli(*RAY, "--root", videos, "--cut", "4", "--json")
-    told = (
+    message = (
         "error: a Ray worker failed: the decoder does not start (3 tries): no libavcodec here; "
-        "what is done is kept, run extract again\n"
+        "finished batches are kept, run extract again\n"
     )
-    assert (done.returncode, done.stderr) == (1, told)
+    assert (done.returncode, done.stderr) == (1, message)
 
 
 def test_bad_clips_are_quarantined_and_the_rest_goes_on(
@@ -168,7 +168,7 @@ def test_an_interrupted_extraction_goes_on(shared: Cli, cli: Cli, videos: Path) 
     [
         ("cpu", None, {"CPU": 8}, WorkerPool(8, 0)),
         ("cpu", 3, {"CPU": 8, "GPU": 1}, WorkerPool(3, 0)),
-        ("cpu", None, {"CPU": 300}, WorkerPool(100, 0)),  # there are only so many units
+        ("cpu", None, {"CPU": 300}, WorkerPool(100, 0)),  # at most one per batch
         ("cuda", None, {"CPU": 16, "GPU": 1}, WorkerPool(16, 0.0625)),
         ("cuda", None, {"CPU": 64, "GPU": 1}, WorkerPool(16, 0.0625)),
         ("cuda", None, {"CPU": 64, "GPU": 8}, WorkerPool(64, 0.125)),
@@ -191,6 +191,6 @@ def test_a_node_that_does_not_share_the_cache_root_says_so(tmp_path: Path) -> No
         RayWorker(config, "")
 
 
-def test_a_cluster_without_a_gpu_is_told() -> None:
+def test_a_cluster_without_a_gpu_is_reported() -> None:
     with pytest.raises(StructAlignError, match="no node of this Ray cluster has a GPU"):
         worker_pool("cuda", None, 100, {"CPU": 8})

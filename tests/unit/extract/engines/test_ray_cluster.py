@@ -27,7 +27,7 @@ COPIES = 4  # of the 32 clips: eight units
 
 @pytest.fixture
 def many(videos: Path, tmp_path: Path) -> Path:
-    """A manifest that names every video several times, as so many clips."""
+    """A manifest that names every video several times, each time as another clip."""
     folder = tmp_path / "many"
     folder.mkdir()
     for file in videos.glob("*.mp4"):
@@ -86,17 +86,17 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
         ("nowhere", "is no address of a Ray cluster"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_told_at_once(
-    cli: Cli, videos: Path, address: str, said: str
+def test_a_cluster_that_is_not_there_is_reported_at_once(
+    cli: Cli, videos: Path, address: str, message: str
 ) -> None:
-    """Ray itself waited for ever."""
-    assert said in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
+    """Ray itself would wait for ever."""
+    assert message in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
 
 
 GUARDED = """
@@ -111,7 +111,7 @@ input()
 def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
     """Newer Rays guard a cluster with a token as soon as one lies in ~/.ray.
 
-    All that was said was that it cannot be reached.
+    The error said only that it cannot be reached.
     """
     guarded = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "6" * 64}
     with subprocess.Popen(
@@ -125,10 +125,10 @@ def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
         address = head.stdout.readline().strip()
         cli.environment |= {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
         cli.environment["RAY_gcs_server_port_wait_time_s"] = "4"  # Ray tries for 20 s
-        told = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
+        message = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
         assert (
             f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN" in told
+            "RAY_AUTH_TOKEN" in message
         )
         head.communicate("\n", timeout=60)
 
@@ -142,22 +142,22 @@ class Silent(socketserver.BaseRequestHandler):
 
 
 @pytest.mark.parametrize(
-    ("handler", "said"),
+    ("handler", "message"),
     [
         (http.server.SimpleHTTPRequestHandler, "is no Ray cluster; give the address that"),
         (Silent, r"\(timed out\)"),
     ],
 )
-def test_a_server_that_is_not_ray_is_told(
-    handler: type[socketserver.BaseRequestHandler], said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_is_not_ray_is_reported(
+    handler: type[socketserver.BaseRequestHandler], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray itself waited for ever."""
+    """Ray itself would wait for ever."""
     monkeypatch.setattr(ray_session, "CONNECT_TIMEOUT", 1)
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with (
-            pytest.raises(StructAlignError, match=said),
+            pytest.raises(StructAlignError, match=message),
             ray_session.ray_session(f"127.0.0.1:{server.server_address[1]}"),
         ):
             pass

@@ -42,23 +42,23 @@ def test_widths_that_decord_cannot_copy(tmp_path: Path) -> None:
 
 
 def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
-    found = {}
+    reasons = {}
     files = corpus.bad(tmp_path)
     with Decoder(60) as decoder:
         for name, (_, path) in files.items():
             decoder.timeout = 3 if path.is_fifo() else 60
             try:
                 decoder.decode(path, None, None, 12)
-                found[name] = "decoded"
+                reasons[name] = "decoded"
             except ClipError as error:
-                found[name] = error.reason
-    assert found == {name: reason for name, (reason, _) in files.items()}
+                reasons[name] = error.reason
+    assert reasons == {name: reason for name, (reason, _) in files.items()}
 
 
 def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
     """Random damage that changes frames is nearly always an error.
 
-    (A valid stream of other pictures cannot be told from the right one.)
+    (A valid stream of other pictures cannot be distinguished from the right one.)
     """
     source = corpus.write(tmp_path / "a.mp4", movflags="faststart")
     with Decoder(60) as decoder:

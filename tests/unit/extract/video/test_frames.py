@@ -101,8 +101,8 @@ def check(decoder: Decoder, path: Path, label: object) -> None:
                     decoder.decode(path, start, end, count)
                 continue
             wanted = sample_frames(first, behind, count)
-            found = decoder.decode(path, start, end, count).frames
-            assert np.array_equal(found, truth[wanted]), (label, start, end, count)
+            frames = decoder.decode(path, start, end, count).frames
+            assert np.array_equal(frames, truth[wanted]), (label, start, end, count)
 
 
 PAIRS = [(container, codec) for container, codecs in CODECS.items() for codec in codecs]
@@ -141,8 +141,8 @@ def test_numbers_are_those_drawn(decoder: Decoder, tmp_path: Path) -> None:
         bframes = 2 if codec in REORDERING else 0
         path = write(tmp_path, replace(kind, bframes=bframes, open_gop=codec in OPEN_GOPS))
         if codec != "libsvtav1":  # too lossy to read the numbers
-            found = [number_in(frame) for frame in decoder.decode(path, None, None, 60).frames]
-            assert found == list(range(60)), kind
+            numbers = [number_in(frame) for frame in decoder.decode(path, None, None, 60).frames]
+            assert numbers == list(range(60)), kind
 
 
 def test_pyav_turns_a_picture_as_decord_does(decoder: Decoder, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_limit_of_memory(gigabytes: float, tmp_path: Path) -> None:
     assert done.stdout == "(4, 96, 128, 3)\n", done.stderr
 
 
-def test_too_little_memory_is_told(tmp_path: Path) -> None:
+def test_too_little_memory_is_reported(tmp_path: Path) -> None:
     film = corpus.write(tmp_path / "film.mp4", frames=10)
     decoder, ray = limited(DECODE.format(film=str(film)), 1.5), limited(RAY, 8.59)
     assert "the decoder does not start (3 tries)" in decoder.stderr
