@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.errors import StructAlignError
 from ..core.files import parse_json
-from ..train.runs.folder import answers_file
+from ..train.runs.folder import query_results_file
 
 SHOWN = 3  # clips
 
@@ -50,7 +50,7 @@ def read_query_results(run: Path, stage: int) -> list[QueryResult]:
     Raises:
         StructAlignError: the file is damaged.
     """
-    file = answers_file(run, stage)
+    file = query_results_file(run, stage)
     try:
         return list(_parsed(file.read_text())) if file.exists() else []
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Losses that several methods share, as functions of embeddings."""
+"""The contrastive loss and the pooling that several methods share."""
 
 import torch
 from torch import Tensor

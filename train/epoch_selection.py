@@ -1,4 +1,4 @@
-"""Which epoch of a task is kept: the best by R@1 over all clips seen so far."""
+"""Epoch selection: a task keeps its best epoch by R@1 over all clips seen so far."""
 
 from typing import Literal
 
@@ -13,10 +13,10 @@ PATIENCE, FIRST_COUNTED = 5, 11  # the official code's
 
 
 class BestEpoch:
-    """Keeps the parameters of the best epoch by a score; of equal ones the later.
+    """Keeps the parameters of the epoch with the best score; of equal ones the later.
 
-    ``heldout`` sees every epoch. ``reference`` scores on the test set and stops as the official
-    code does: at the fifth epoch, counted from the eleventh on, that is not above the best.
+    ``heldout`` scores every epoch. ``reference`` scores on the test set and stops as the official
+    code does: after the fifth epoch, counted from the eleventh on, that is not above the best.
     """
 
     def __init__(self, rule: Literal["heldout", "reference"], method: Method) -> None:
@@ -26,11 +26,11 @@ class BestEpoch:
 
     @property
     def should_continue(self) -> bool:
-        """Whether another epoch may be kept."""
+        """Whether to train another epoch."""
         return self.rule == "heldout" or self.bad < PATIENCE
 
     def update(self, epoch: int, score: float) -> None:
-        """Take the parameters after ``epoch`` (1-based) with their score."""
+        """Record the score after ``epoch`` (1-based), and the parameters if none scored higher."""
         if score > self.best:
             self.bad = 0
         elif epoch >= FIRST_COUNTED:
@@ -40,15 +40,15 @@ class BestEpoch:
             self.kept = {name: p.detach().clone() for name, p in self.method.learnt().items()}
 
     def restore(self) -> None:
-        """Put the best epoch's parameters back."""
+        """Load the best epoch's parameters into the method."""
         for name, parameter in self.method.learnt().items():
             parameter.data.copy_(self.kept[name])
 
 
 class SelectionScore:
-    """R@1 in percent over the captions of all tasks so far while one is being learnt.
+    """R@1 in percent over the captions of all tasks so far, within task ``number``.
 
-    Old clips are as stored, the task's own as the method now encodes them.
+    Clips of earlier tasks are compared as stored, the task's own as the method encodes them now.
     """
 
     def __init__(self, method: Method, stream: TaskStream, old: Gallery, number: int) -> None:
@@ -60,18 +60,18 @@ class SelectionScore:
         self.queries = [stream.queries(task, method.tokenize, split) for task in tasks]
 
     def __call__(self) -> float:
-        """The score of the method as it is now."""
+        """R@1 with the method's current parameters."""
         names = tuple(clip.id for clip in self.clips)
-        own = Block(self.number, names, self.method.encode_videos(self.tokens).cpu())
-        gallery = Gallery([*self.old.blocks, own])
+        block = Block(self.number, names, self.method.encode_videos(self.tokens).cpu())
+        gallery = Gallery([*self.old.blocks, block])
         scores = gallery.score(self.method, torch.cat([q.token_ids for q in self.queries]))
         target = joined_targets(self.queries)
-        right = scores.gather(1, target[:, None])
-        return float(((scores >= right).sum(1) == 1).double().mean() * 100)
+        target_scores = scores.gather(1, target[:, None])
+        return float(((scores >= target_scores).sum(1) == 1).double().mean() * 100)
 
 
 def joined_targets(queries: list[Queries]) -> Tensor:
-    """The right column of every caption of some tasks whose clips are joined, int64 [T]."""
+    """The target column of every caption, int64 [T], with the clips of several tasks joined."""
     first, targets = 0, []
     for query in queries:
         targets.append(query.target + first)

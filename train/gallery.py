@@ -11,14 +11,14 @@ from .methods.base import Encoder
 from .model.similarity import DIRECTIONS, fused_similarity
 from .model.towers import TextFeatures
 
-ZERO_SHOT = "pretrained"  # the name of the evaluated clips by the pre-trained towers
+ZERO_SHOT = "pretrained"  # names the block of evaluated clips by the pre-trained towers
 
 
 @dataclass(frozen=True)
 class Block:
-    """One task's clips and what their method stored of them, float32 [V, N, D].
+    """One task's clips and their stored embeddings, float32 [V, N, D].
 
-    ``pages``: the map of a file that the embeddings are read from as they are touched.
+    ``pages``: the memory map of the file that backs the embeddings, where there is one.
     """
 
     task: int
@@ -27,7 +27,10 @@ class Block:
     pages: mmap.mmap | None = None
 
     def rows(self, rows: Tensor) -> Tensor:
-        """Embeddings of some clips, in ascending order [C, N, D]; of a map all are read at once."""
+        """Embeddings of the clips at ``rows`` (int64 [C], ascending), [C, N, D].
+
+        Of a memory map all rows are requested at once.
+        """
         if self.pages is not None and hasattr(mmap, "MADV_WILLNEED"):
             size = self.embeddings[:1].numel() * self.embeddings.element_size()
             start = max(0, len(self.pages) - size * len(self.embeddings))
@@ -39,21 +42,21 @@ class Block:
         return self.embeddings[rows]
 
     def chunks(self, clips: int) -> Iterator[Tensor]:
-        """All embeddings in order, so many clips at a time; a map's pages are given back."""
+        """All embeddings in order, ``clips`` at a time; mapped pages are released at the end."""
         if self.pages is not None and hasattr(mmap, "MADV_SEQUENTIAL"):
             self.pages.madvise(mmap.MADV_SEQUENTIAL)
         yield from self.embeddings.split(clips)
         self.release()
 
     def release(self) -> None:
-        """Give mapped pages back to the system; they are read again when touched."""
+        """Release mapped pages to the system; a later access reads them again."""
         if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.pages.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Captions by the route of a block's task, and their similarities to the block [T, V]."""
+    """Captions by the route of a block's task, and their similarities to its clips, [T, V]."""
 
     texts: TextFeatures
     similarities: dict[str, Tensor]
@@ -81,7 +84,7 @@ class Gallery:
 
     def score(self, encoder: Encoder, token_ids: Tensor) -> Tensor:
         """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""
-        compared = [one.similarities for one in self.compare(encoder, token_ids)]
+        compared = [comparison.similarities for comparison in self.compare(encoder, token_ids)]
         return fuse(compared, encoder.fusion_weight)
 
 

@@ -24,9 +24,9 @@ from .stream import Task, TaskStream
 
 @dataclass(frozen=True)
 class TaskArrived:
-    """A task is about to be learnt; ``method`` is as its predecessor left it.
+    """A task is about to be learnt; ``method`` is in the state after the previous task.
 
-    ``zero_shot``: its evaluated clips by the pre-trained towers.
+    ``zero_shot``: the task's evaluated clips by the pre-trained towers.
     """
 
     task: int
@@ -36,19 +36,19 @@ class TaskArrived:
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch has ended: the mean of every term of the loss, and the score if one is taken."""
+    """An epoch has ended: the mean of each loss term, and ``score`` where an epoch is selected."""
 
     task: int
     epoch: int
     losses: dict[str, float]
 
     def summary(self) -> str:
-        """For a progress line."""
+        """The epoch in one line, for a progress display."""
         return f"task {self.task}, epoch {self.epoch}, loss {self.loss:.3f}"
 
     @property
     def loss(self) -> float:
-        """The sum of the terms."""
+        """The sum of the loss terms."""
         return sum(value for name, value in self.losses.items() if name != "score")
 
 
@@ -69,8 +69,8 @@ def train_stream(
 ) -> Iterator[Event]:
     """Train every task that ``run`` has not finished, up to task ``until``.
 
-    Yields before and after each task, and after each epoch; whoever calls measures, prints, stops.
-    The state inside a task is kept at the end of an epoch, at most every ``checkpoint_every``
+    Yields before and after each task, and after each epoch; the caller measures, prints or stops.
+    The state within a task is saved at the end of an epoch, at most every ``checkpoint_every``
     seconds.
 
     Raises:
@@ -135,7 +135,7 @@ def learn(
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach()
         method.eval()
-        if not is_finite:  # asked once an epoch: every answer waits for the device
+        if not is_finite:  # once an epoch, since reading it waits for the device
             raise StructAlignError(
                 f"task {task.number}, epoch {epoch + 1}: the loss is no longer a number; "
                 "lower the learning rates"
@@ -167,21 +167,21 @@ def encode_clips(
 
 
 def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> dict[str, Block]:
-    """What the gallery keeps of a finished task: evaluated clips, and all training clips.
+    """The gallery blocks of a finished task by split: evaluated clips, and all training clips.
 
-    ``zero_shot``: its evaluated clips by the pre-trained towers, which are those of a method that
-    stays as they are.
+    ``zero_shot``: its evaluated clips by the pre-trained towers, which a method that learns
+    nothing stores.
     """
     stream = run.stream
     splits = {str(split): stream.eval_clips(number, split) for split in stream.eval_splits}
     splits["train"] = stream.train_clips(number, with_heldout=True)
-    known = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
-    return known | {
+    encoded = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
+    return encoded | {
         split: Block(
             number,
             tuple(clip.id for clip in clips),
             method.encode_videos(stream.tokens(number, clips), number).cpu(),
         )
         for split, clips in splits.items()
-        if split not in known
+        if split not in encoded
     }

@@ -1,4 +1,4 @@
-"""The settings that every method has, and a method's configuration; values are in configs/."""
+"""Settings that every method has, and a method's configuration. ``configs/`` has the values."""
 
 import types
 from collections.abc import Mapping
@@ -15,7 +15,11 @@ EvalSplit = Literal["test", "heldout"]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Optimisation, and what is measured. A method's own settings are its ``Options``."""
+    """Optimisation, and what is measured. A method's own settings are its ``Options``.
+
+    ``batches``: ``distinct``, unique-clip batches without two captions of one clip, or ``pairs``,
+    random batches.
+    """
 
     epochs: int = 20
     batch: int = 32
@@ -40,7 +44,7 @@ class TrainSettings:
 
     @property
     def selection_split(self) -> EvalSplit | None:
-        """The clips that epochs are chosen by; None where the last epoch is kept."""
+        """The split that scores epochs; None where the last epoch is kept."""
         if self.selection == "last":
             return None
         return "test" if self.selection == "reference" else "heldout"
@@ -66,11 +70,11 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """A method as the user names it, with all of its settings.
+    """A method by the name that the user gave, with all of its settings.
 
-    ``source`` is the module under ``methods/`` that has its class, or the path of a file outside
-    the package, whose sha256 is ``file_hash`` then. ``ignored`` settings were given for several
-    methods, and this one does not have them.
+    ``source`` is the module under ``methods/`` with its class, or the path of a file outside the
+    package, with its sha256 in ``file_hash``. ``ignored`` names settings that were given for
+    several methods and that this one does not have.
     """
 
     name: str
@@ -81,7 +85,7 @@ class MethodConfig:
     ignored: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """All settings by name, the method's own among them."""
+        """All settings by name, including the method's own."""
         return {**asdict(self.settings), **asdict(self.options)}
 
 

@@ -46,19 +46,19 @@ class ExpertAdamW:
         self.state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
 
     def parameters(self) -> list[nn.Parameter]:
-        """All that is optimised."""
+        """All optimised parameters."""
         return [p for group, _ in self.groups for p in group]
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """One update with every learning rate times ``factor``. Nothing in it waits for a GPU."""
+        """One update with every learning rate times ``factor``, without waiting for the device."""
         for group, lr in self.groups:
-            due: list[Tensor] = [p for p in group if p.grad is not None]
-            self._update_whole([p for p in due if p not in self.rowwise], lr * factor)
-            self._update_chosen([p for p in due if p in self.rowwise], lr * factor)
+            trained: list[Tensor] = [p for p in group if p.grad is not None]
+            self._update_whole([p for p in trained if p not in self.rowwise], lr * factor)
+            self._update_chosen([p for p in trained if p in self.rowwise], lr * factor)
 
     def zero_grad(self) -> None:
-        """Drop the gradients of what is optimised."""
+        """Clear the gradients of all optimised parameters."""
         for p in self.parameters():
             p.grad = None
 
@@ -72,7 +72,7 @@ class ExpertAdamW:
         }
 
     def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what ``state_tensors`` gave."""
+        """Load the result of ``state_tensors``."""
         for index, p in enumerate(self.parameters()):
             if f"{index}.m" in tensors:
                 m, v = (tensors[f"{index}.{name}"].to(p.device) for name in "mv")
@@ -96,7 +96,7 @@ class ExpertAdamW:
         torch._foreach_mul_(parameters, 1 - lr * self.weight_decay)
 
     def _update_chosen(self, parameters: list[Tensor], lr: float) -> None:
-        """Stacks of one shape; rows that were not chosen are multiplied by 1 and moved by 0."""
+        """Update stacks of one shape; rows not chosen are multiplied by 1 and moved by 0."""
         if not parameters:
             return
         gradients, means, squares, counts = self._states(parameters)
@@ -136,7 +136,7 @@ class ExpertAdamW:
         return [cast(Tensor, p.grad) for p in parameters], means, squares, counted
 
     def _counted_on(self, p: Tensor) -> torch.device:
-        """Steps are counted on the CPU, where reading them is free, unless rows have their own."""
+        """The device of a step count: the CPU, where reading is free; rowwise, the parameter's."""
         return p.device if p in self.rowwise else torch.device("cpu")
 
 

@@ -6,9 +6,9 @@ import torch
 
 
 def generator(seed: int, purpose: str, task: int = 0) -> torch.Generator:
-    """A CPU generator of its own for each (seed, purpose, task).
+    """A separate CPU generator for each (seed, purpose, task).
 
-    What one part draws never shifts another.
+    Draws for one purpose never shift those for another.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{task}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))

@@ -1,4 +1,4 @@
-"""The task stream: an ordered list of tasks, each some categories of a cache."""
+"""The task stream: tasks in order, each with some categories of a cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ Tokenize = Callable[[list[str]], Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs of a clip and one of its captions, and the distinct clips of them."""
+    """B pairs of a clip and one of its captions; ``tokens`` holds each of their U clips once."""
 
-    tokens: Tensor  # float16 [U, N, P, C], the distinct clips
+    tokens: Tensor  # float16 [U, N, P, C]
     index: Tensor  # int64 [B], the row of each pair's clip in ``tokens``
     token_ids: Tensor  # int64 [B, L]
     labels: Tensor  # int64 [B], global class number
@@ -30,16 +30,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Queries:
-    """Captions and the clips they are searched in: caption i belongs to clip ``target[i]``."""
+    """Captions and the clips that they are searched in: caption i belongs to ``target[i]``."""
 
     clips: tuple[str, ...]
-    token_ids: Tensor
-    target: Tensor
+    token_ids: Tensor  # int64 [Q, L]
+    target: Tensor  # int64 [Q], indices of clips
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task's training set, on the device but for what the batches are chosen by."""
+    """One task's training set, on the device except where a field says otherwise."""
 
     number: int  # 1-based
     categories: tuple[str, ...]
@@ -49,20 +49,20 @@ class Task:
     caption_clip: Tensor  # int64 [Q], on the CPU
     caption_lengths: Tensor  # int64 [Q], token ids up to and including the end, on the CPU
     first_class: int  # global class number of its first category
-    classes: int  # known by now, its own among them
-    eval_tokens: Callable[[], Tensor]  # of the clips that it is evaluated on
+    classes: int  # seen so far, its own included
+    eval_tokens: Callable[[], Tensor]  # float16 [V, N, P, C] of its evaluated clips
     settings: TrainSettings
     seed: int
 
     @property
     def steps(self) -> int:
-        """Batches of one epoch."""
+        """Number of batches of one epoch."""
         return len(self._order(0))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: every caption once; view ``epoch mod views``.
+        """The batches of an epoch: every caption once, in view ``epoch mod views``.
 
-        They are put together on the CPU, so that nothing waits for the device.
+        Indices are computed on the CPU, so that nothing waits for the device.
         """
         view = epoch % len(self.tokens)
         for order in self._order(epoch):
@@ -91,9 +91,9 @@ def _unique_clip_batches(order: Tensor, caption_clip: Tensor, size: int) -> list
     seen: dict[int, int] = {}
     for caption in order.tolist():
         clip = int(caption_clip[caption])
-        turn = seen.get(clip, 0)
-        seen[clip] = turn + 1
-        rounds.setdefault(turn, []).append(caption)
+        count = seen.get(clip, 0)
+        seen[clip] = count + 1
+        rounds.setdefault(count, []).append(caption)
     batches: list[Tensor] = []
     for _, members in sorted(rounds.items()):
         batches += torch.tensor(members).tensor_split(-(-len(members) // size))
@@ -102,22 +102,22 @@ def _unique_clip_batches(order: Tensor, caption_clip: Tensor, size: int) -> list
 
 @dataclass(frozen=True)
 class StreamPart:
-    """What one cache brings to a stream: tasks, the categories of each."""
+    """One cache of a stream, and the categories of each of its tasks."""
 
     cache: FeatureCache
     tasks: tuple[tuple[str, ...], ...]
 
 
 class TaskStream:
-    """Tasks in the order in which they arrive. A task's tokens are read when it is asked for.
+    """Tasks in their order of arrival. A task's tokens are read when ``task`` is called.
 
-    A category that comes again, from another cache, is more of the same class, in a new task.
+    A category that recurs in another cache extends the same class, in a new task.
 
     Args:
-        parts: the tasks of each cache; more may follow.
-        settings: batches, and what is held out.
+        parts: the caches with their tasks, in order.
+        settings: choose batches and held-out clips.
         seed: of the batches.
-        device: where training tokens go.
+        device: of the training tokens.
 
     Raises:
         StructAlignError: a task without training or evaluated clips.
@@ -146,12 +146,12 @@ class TaskStream:
                     raise StructAlignError(f"{where} {kind} clip in this cache")
 
     def __len__(self) -> int:
-        """Tasks that are known so far."""
+        """Number of tasks."""
         return len(self.categories)
 
     @property
     def eval_splits(self) -> set[EvalSplit]:
-        """The splits that figures and the choice of an epoch need."""
+        """The splits that evaluation and epoch selection use."""
         settings = self.settings
         return {settings.eval_split, settings.selection_split or settings.eval_split}
 
@@ -190,7 +190,7 @@ class TaskStream:
         return torch.from_numpy(self._cache(number).tokens([clip.id for clip in clips]))
 
     def train_clips(self, number: int, with_heldout: bool = False) -> list[Clip]:
-        """The training clips of a task, without those held out unless asked for."""
+        """The training clips of a task; held-out ones too ``with_heldout``."""
         cache = self._cache(number)
         clips = cache.catalog.select("train", self.categories[number - 1])
         return cache.available(clips if with_heldout else self._divide(clips)[0])
@@ -198,43 +198,44 @@ class TaskStream:
     def eval_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
         """The clips of a task in a split: test clips, or training clips held out.
 
-        Where a cache has no test clips at all, as a collection without labels, the training clips
-        take their place.
+        A cache without any test clips (a collection without labels) is evaluated on its training
+        clips.
         """
-        clips = self._cache(number).available(self._known_clips(number, split))
+        clips = self._cache(number).available(self._catalog_clips(number, split))
         whole = len(clips) - len(clips) % self.settings.batch
         is_test = (split or self.settings.eval_split) == "test"
         return clips[:whole] if self.settings.drop_last and is_test else clips
 
     def is_evaluated_on_training_clips(self, number: int) -> bool:
-        """Whether a task's cache has no test clips, so that its figures are of what it learnt."""
+        """Whether a task is evaluated on the clips it learns, as its cache has no test clips."""
         return self.settings.eval_split == "test" and self._is_untested[number - 1]
 
     def coverage(self, tasks: int) -> float:
-        """Evaluated clips over the catalogs', in the first ``tasks`` tasks."""
+        """Share of the evaluation clips that have tokens, in the first ``tasks`` tasks."""
         numbers = range(1, tasks + 1)
         evaluated = sum(len(self.eval_clips(number)) for number in numbers)
-        return evaluated / sum(len(self._known_clips(number)) for number in numbers)
+        return evaluated / sum(len(self._catalog_clips(number)) for number in numbers)
 
     def _cache(self, number: int) -> FeatureCache:
         return self.caches[number - 1]
 
-    def _known_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
-        """The catalog's clips of a task in a split, with those that have no tokens."""
+    def _catalog_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
+        """The catalog's clips of a task in a split, including those without tokens."""
         names, catalog = self.categories[number - 1], self._cache(number).catalog
         if (split or self.settings.eval_split) == "heldout":
             return self._divide(catalog.select("train", names))[1]
         return catalog.select("train" if self._is_untested[number - 1] else "test", names)
 
     def _divide(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
-        """Training clips divided, by category, into those to train on and those held out."""
+        """Training clips split, within each category, into those to train on and those held out."""
         kept: list[Clip] = []
         held_out: list[Clip] = []
         share = self.settings.heldout_share
         for name in dict.fromkeys(clip.category for clip in clips):
-            mine = [clip for clip in clips if clip.category == name]
-            order = torch.randperm(len(mine), generator=generator(0, f"heldout/{name}")).tolist()
-            cut = max(1, round(len(mine) * share)) if share and len(mine) > 1 else 0
-            held_out += [mine[i] for i in sorted(order[:cut])]
-            kept += [mine[i] for i in sorted(order[cut:])]
+            members = [clip for clip in clips if clip.category == name]
+            rng = generator(0, f"heldout/{name}")
+            order = torch.randperm(len(members), generator=rng).tolist()
+            cut = max(1, round(len(members) * share)) if share and len(members) > 1 else 0
+            held_out += [members[i] for i in sorted(order[:cut])]
+            kept += [members[i] for i in sorted(order[cut:])]
         return kept, held_out

@@ -19,9 +19,8 @@ def plan_tasks(
 
     Args:
         categories: in the catalog's order.
-        tasks: how many, as equal as can be (the first are larger by one where it does not divide);
-            or the size of each.
-        order: the catalog's by default; ``shuffled:SEED``; or a text file with a category a line.
+        tasks: their number (sizes then differ by at most one, larger ones first), or their sizes.
+        order: the catalog's by default; ``shuffled:SEED``; or a text file, one category per line.
 
     Raises:
         StructAlignError: more tasks than categories, sizes that do not add up, an order that is
@@ -34,7 +33,11 @@ def plan_tasks(
 
 
 def task_sizes(count: int, tasks: Tasks) -> list[int]:
-    """How many of ``count`` categories each task has. Raises StructAlignError as above."""
+    """The number of categories of each task, ``count`` in all.
+
+    Raises:
+        StructAlignError: more tasks than categories, or sizes that do not add up to ``count``.
+    """
     if not isinstance(tasks, int):
         sizes = list(tasks)
         if sum(sizes) != count or min(sizes, default=0) < 1:
@@ -51,7 +54,12 @@ def task_sizes(count: int, tasks: Tasks) -> list[int]:
 
 
 def ordered_categories(categories: Sequence[str], order: str | None) -> list[str]:
-    """The categories in the order in which they arrive. Raises StructAlignError as above."""
+    """The categories in their order of arrival.
+
+    Raises:
+        StructAlignError: a seed that is not a number, or a file that does not list each category
+            once.
+    """
     names = list(categories)
     if order is None:
         return names
@@ -65,13 +73,13 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
         lines = Path(order).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise StructAlignError(
-            f"--order {order}: give shuffled:SEED, or a text file with a category a line ({error})"
+            f"--order {order}: give shuffled:SEED, or a text file, one category per line ({error})"
         ) from error
     given = [line.strip() for line in lines if line.strip()]
     wrong = {
-        "is no category of the cache": [name for name in given if name not in names],
+        "is not a category of the cache": [name for name in given if name not in names],
         "is missing": [name for name in names if name not in given],
-        "stands there twice": [name for name in given if given.count(name) > 1],
+        "is listed twice": [name for name in given if given.count(name) > 1],
     }
     for what, which in wrong.items():
         if which:
@@ -80,12 +88,12 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
 
 
 def task_count(tasks: Tasks) -> int:
-    """How many tasks there are."""
+    """The number of tasks."""
     return tasks if isinstance(tasks, int) else len(tasks)
 
 
 def unequal(plan: Sequence[Sequence[str]], tasks: Tasks) -> str | None:
-    """What to tell when a number of tasks does not divide the categories."""
+    """A line about tasks of unequal sizes, where only their number was given; else None."""
     sizes = [len(names) for names in plan]
     if not isinstance(tasks, int) or min(sizes) == max(sizes):
         return None

@@ -29,8 +29,12 @@ def test_losses_and_gradients(golden: Golden) -> None:
     total = nce + 10 * crp
     close(total, golden.get(FILE, "total"))
     total.backward()
-    found = {"grad_video": frames.grad, "grad_words": words.grad, "grad_logit_scale": scale.grad}
-    for name, gradient in found.items():
+    gradients = {
+        "grad_video": frames.grad,
+        "grad_words": words.grad,
+        "grad_logit_scale": scale.grad,
+    }
+    for name, gradient in gradients.items():
         if name in golden.file(FILE):
             assert gradient is not None
             close_gradient(gradient, golden.get(FILE, name))

@@ -15,16 +15,16 @@ def test_means_and_radii(golden: Golden) -> None:
     text, video, labels = (
         golden.get(FILE, f"cmp.{name}") for name in ("text_features", "video_features", "labels")
     )
-    found = ClassPrototypes(text.shape[1]).double()
-    found.add(labels, text, video)
-    assert torch.equal(found.labels, golden.get(FILE, "cmp.class_label"))
-    close(found.text_mean, golden.get(FILE, "cmp.text_prototype"))
-    close(found.video_mean, golden.get(FILE, "cmp.video_prototype"))
-    close(found.text_radius, golden.get(FILE, "cmp.text_radius"))
-    close(found.video_radius, golden.get(FILE, "cmp.video_radius"))
-    covariance = torch.stack([text[labels == label].T.cov() for label in found.labels])
+    prototypes = ClassPrototypes(text.shape[1]).double()
+    prototypes.add(labels, text, video)
+    assert torch.equal(prototypes.labels, golden.get(FILE, "cmp.class_label"))
+    close(prototypes.text_mean, golden.get(FILE, "cmp.text_prototype"))
+    close(prototypes.video_mean, golden.get(FILE, "cmp.video_prototype"))
+    close(prototypes.text_radius, golden.get(FILE, "cmp.text_radius"))
+    close(prototypes.video_radius, golden.get(FILE, "cmp.video_radius"))
+    covariance = torch.stack([text[labels == label].T.cov() for label in prototypes.labels])
     close(covariance, golden.get(FILE, "cmp.text_cov"))
-    close(covariance.diagonal(dim1=1, dim2=2).mean(1).sqrt(), found.text_radius)
+    close(covariance.diagonal(dim1=1, dim2=2).mean(1).sqrt(), prototypes.text_radius)
 
 
 def test_a_draw_is_mean_plus_radius_times_noise(golden: Golden) -> None:

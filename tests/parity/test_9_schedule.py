@@ -15,8 +15,8 @@ def test_full_cosine(golden: Golden) -> None:
         warmup = re.search(r"(\d+) warm-up steps", golden.meaning(FILE, name))
         assert warmup is not None
         total = len(expected) - 1
-        found = [
+        factors = [
             learning_rate_factor(step, total, int(warmup[1]), "full_cosine")
             for step in range(total + 1)
         ]
-        close(torch.tensor(found, dtype=torch.float64), expected)
+        close(torch.tensor(factors, dtype=torch.float64), expected)

@@ -31,13 +31,13 @@ def file() -> dict[str, Tensor]:
 
 def names(file: dict[str, Tensor]) -> list[tuple[str, str, int]]:
     """(their block, our room, index) of every block."""
-    found = []
+    mixtures = []
     for tower, room in (("vision", "vision_mixtures"), ("text", "text_mixtures")):
         index = 0
         while f"w.{tower}_model.encoder.layers.{index}.router_list.0" in file:
-            found.append((f"{tower}_model.encoder.layers.{index}", room, index))
+            mixtures.append((f"{tower}_model.encoder.layers.{index}", room, index))
             index += 1
-    return found
+    return mixtures
 
 
 def made(file: dict[str, Tensor]) -> tuple[MoEAdapter, Tensor]:

@@ -78,11 +78,11 @@ def test_training_with_dropout_and_every_gradient(file: dict[str, Tensor]) -> No
         close_gradient(frames.grad, file[f"{set_}.train.g_frames"])
         for theirs, ours in NAMES.items():
             for leaf in ("weight", "bias"):
-                found = made.get_parameter(f"{ours}.{leaf}").grad
-                assert found is not None
+                gradient = made.get_parameter(f"{ours}.{leaf}").grad
+                assert gradient is not None
                 expected = file[f"{set_}.train.g.{theirs}.{leaf}"]
                 is_key_bias = (ours, leaf) == ("key", "bias")  # 0 but for rounding
-                close(found, expected) if is_key_bias else close_gradient(found, expected)
+                close(gradient, expected) if is_key_bias else close_gradient(gradient, expected)
 
 
 def test_it_starts_with_identities(file: dict[str, Tensor]) -> None:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ..stream import Batch, Task
 
 PAPER_BATCH = 32
-QUERY_ROUTES = 256  # of one caption, encoded at a time
-SAMPLE = 64  # captions a task that the experts' use is measured on
+QUERY_ROUTES = 256  # routes of one caption encoded at a time
+SAMPLE = 64  # captions of each task that expert use is measured on
 
 
 @dataclass(frozen=True)
 class AdapterOptions:
-    """Sizes of the adapters, whether similarity is fused or of whole clips, compiled blocks."""
+    """Sizes of the adapters, fused or global similarity, and whether blocks are compiled."""
 
     adapted_blocks: int | None = None
     frame_fusion: bool = True
@@ -61,9 +61,9 @@ class PairFeatures:
 
 
 class AdaptedMethod(Method):
-    """A method that learns adapters. It grows a task prototype with every task.
+    """A method that learns adapters, and a task prototype for every task.
 
-    Task 1 uses expert 0 alone; later tasks are routed, and begin with equal experts.
+    Task 1 uses expert 0 alone; later tasks are routed, starting from equal experts.
     """
 
     Options = AdapterOptions
@@ -96,18 +96,18 @@ class AdaptedMethod(Method):
         self.task_prototypes = nn.ParameterList()
 
     def begin_task(self, task: "Task") -> None:
-        """Grow the task's prototype, N(0, 1 / H)."""
+        """Add the task's prototype, drawn from N(0, 1 / H)."""
         super().begin_task(task)
         self._grow(task.number)
 
     def end_task(self, task: "Task") -> None:
-        """After task 1 every expert becomes a copy of the first."""
+        """Copy the first expert to all others after task 1."""
         if task.number == 1:
             for experts in self.experts:
                 cast(TextExperts, experts).copy_first_expert()
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Experts; frame fusion; gates and task prototypes."""
+        """Experts at the text rate, frame fusion at the vision rate, gates and task prototypes."""
         fusion = [p for adapter in self.frame_fusion.values() for p in adapter.named_parameters()]
         gates = [p for name, p in fusion if name == "alpha"]
         experts = [cast(TextExperts, module) for module in self.experts]
@@ -126,7 +126,7 @@ class AdaptedMethod(Method):
     def text_features(
         self, token_ids: Tensor, task: int | None, noise: Noise | None = None
     ) -> TextFeatures:
-        """Captions by the route of ``task``: task 1 by expert 0, later ones routed."""
+        """Captions [B, L] by the route of ``task``: task 1 by expert 0, later ones routed."""
         return self.by_route(token_ids, self.route(task, noise))
 
     def by_route(self, token_ids: Tensor, route: Route) -> TextFeatures:
@@ -134,23 +134,23 @@ class AdaptedMethod(Method):
         return self.towers.text_features(token_ids, self.experts, route)
 
     def route_of(self, task: int) -> int:
-        """Every task has its own task prototype."""
+        """The task itself: each has its own task prototype."""
         return task
 
     @torch.no_grad()
     def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption by the routes of some tasks, the routed ones together in batches."""
-        found = {1: self.encode_texts(token_ids, 1)} if 1 in tasks else {}
+        features = {1: self.encode_texts(token_ids, 1)} if 1 in tasks else {}
         token_ids = cut_to_longest(token_ids).to(self.device)
         routed = sorted({task for task in tasks if task > 1})
-        for some in (routed[n : n + QUERY_ROUTES] for n in range(0, len(routed), QUERY_ROUTES)):
-            prototypes = torch.stack([self.task_prototypes[task - 1] for task in some])
-            text = self.by_route(token_ids.expand(len(some), -1), Route(True, prototypes))
-            found |= {
+        for part in (routed[n : n + QUERY_ROUTES] for n in range(0, len(routed), QUERY_ROUTES)):
+            prototypes = torch.stack([self.task_prototypes[task - 1] for task in part])
+            text = self.by_route(token_ids.expand(len(part), -1), Route(True, prototypes))
+            features |= {
                 task: TextFeatures(text.words[n, None], text.lengths[n, None], text.text[n, None])
-                for n, task in enumerate(some)
+                for n, task in enumerate(part)
             }
-        return found
+        return features
 
     def route(self, task: int | None, noise: Noise | None = None) -> Route:
         """The route of a task; None routes without a task prototype."""
@@ -158,14 +158,14 @@ class AdaptedMethod(Method):
         return Route(task != 1, prototype, noise)
 
     def pair_features(self, batch: "Batch") -> PairFeatures:
-        """Encode a batch; each distinct clip goes through the tower once."""
+        """Encode a batch; each clip goes through the tower once."""
         frames = self.frames(batch.tokens).index_select(0, batch.index)
         text = self.text_features(batch.token_ids, self.task, self.noise())
         similarity = word_frame_similarity(frames, text.words, text.lengths)
         return PairFeatures(frames, text.words, text.lengths, similarity)
 
     def logit_factor(self, scale: Tensor, pairs: int) -> Tensor:
-        """Factor of the similarities: exp(tau) / sqrt(32), however many pairs there are."""
+        """Factor of the similarities: exp(tau) / sqrt(32), whatever the number of pairs."""
         return scale / PAPER_BATCH**0.5
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class AdaptedMethod(Method):
         return super().similarity(texts, videos)
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Grow to the checkpoint's tasks, then restore."""
+        """Load a ``state``, with as many task prototypes as it has."""
         tasks = sum(name.startswith("task_prototypes.") for name in state)
         self.task_prototypes = nn.ParameterList(list(self.task_prototypes)[:tasks])
         self._grow(tasks)
@@ -188,7 +188,7 @@ class AdaptedMethod(Method):
 
     @torch.no_grad()
     def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
-        """Each task's use of the experts, and how far every frame fusion gate is open."""
+        """Each task's use of the experts, and the value of every frame fusion gate."""
         gates = {
             block: float(cast(FrameFusion, adapter).alpha)
             for block, adapter in self.frame_fusion.items()
@@ -213,7 +213,7 @@ class AdaptedMethod(Method):
 
 @contextmanager
 def _recorded(experts: list[TextExperts]) -> Iterator[list[Tensor]]:
-    """The mixture weights [S * B, E] of every call of some experts, as they are computed."""
+    """Collects the mixture weights [S * B, E] of every call of some experts."""
     shares: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The base class of every method: a continual learner whose defaults learn nothing."""
+"""The base class of every method: a continual learner that by default learns nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,27 +27,27 @@ VIDEO_BATCH = 128
 
 @dataclass(frozen=True)
 class NoOptions:
-    """A method without settings of its own."""
+    """No settings beyond those of every method."""
 
 
 class Encoder(Protocol):
-    """What a gallery needs of a method: embeddings, and how they compare."""
+    """What a gallery needs of a method: embeddings and their similarity."""
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
 
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips as the gallery stores them, by the route of a task."""
+        """Clips' tokens [V, N, P, C] as the gallery stores them, float32 [V, N, D]."""
 
     def route_of(self, task: int) -> int:
-        """Tasks with the same number here encode captions alike."""
+        """The route of a task; tasks with one route encode captions alike."""
 
     def encode_texts(self, token_ids: Tensor, task: int) -> TextFeatures:
-        """Captions by the route of a task."""
+        """Captions int64 [T, L] by the route of a task."""
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """Similarities [T, V] by name."""
+        """Similarities by name, each float32 [T, V]."""
 
     @property
     def fusion_weight(self) -> float:
@@ -55,24 +55,24 @@ class Encoder(Protocol):
 
 
 class Method(nn.Module):
-    """A continual learner. It meets tasks one at a time and is never told how many there will be.
+    """A continual learner. It meets tasks one at a time and never knows how many will follow.
 
-    What it learns are parameters, what it remembers are buffers: both make its checkpoint. What it
-    draws comes from ``draws(purpose)``. Override what differs; call ``super()`` in ``begin_task``,
+    Parameters hold what it learns, buffers what it remembers; a checkpoint has both. Random draws
+    come from ``draws(purpose)``. Override what differs; call ``super()`` in ``begin_task``,
     ``end_task`` and ``__init__``.
 
     Attributes:
-        towers: CLIP as pre-trained, frozen, after the cache's cut.
+        towers: the pre-trained CLIP after the cache's cut, frozen.
         options: an instance of ``Options``, the method's own settings.
         settings: the settings that every method has.
-        task: the number of the task that is being learnt, from 1.
+        task: the number of the current task, from 1.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
     pads_together: bool = False
     """Whether captions of different lengths are encoded in one padded batch."""
     is_pretrained: ClassVar[bool] = False
-    """Whether it stays as the pre-trained towers are: its figures are theirs, measured once."""
+    """Whether it equals the pre-trained towers: its figures are then the zero-shot ones."""
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__()
@@ -84,27 +84,27 @@ class Method(nn.Module):
 
     @classmethod
     def class_for(cls, options: Any) -> "type[Method]":
-        """The class that runs with ``options``; override where a subclass does for some."""
+        """The class that runs with ``options``; override where some need a subclass."""
         return cls
 
     # A task's life, called by the loop.
 
     def begin_task(self, task: "Task") -> None:
-        """Before the first epoch: grow, embed with a teacher."""
+        """Prepare before the first epoch: grow, embed with a teacher."""
         self.task, self.generators = task.number, {}
 
     def losses(self, batch: "Batch") -> dict[str, Tensor]:
-        """The terms of the loss, each weighted, to be summed."""
+        """The weighted terms of the loss by name, scalars to be summed."""
         return {}
 
     def after_step(self, step: int) -> None:
-        """After optimizer step ``step`` of a task, from 0: weight averaging and the like."""
+        """Follow optimizer step ``step`` of a task, from 0, as weight averaging does."""
 
     def end_task(self, task: "Task") -> None:
-        """After the last epoch: remember what later tasks need."""
+        """Remember after the last epoch what later tasks need."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """What is optimised in the current task; none for a method that does not train."""
+        """The parameters to optimise in the current task; none for a method that does not train."""
         return []
 
     # What is compared, in training, evaluation and search.
@@ -114,23 +114,23 @@ class Method(nn.Module):
         return self.tokenizer(texts)
 
     def frames(self, tokens: Tensor) -> Tensor:
-        """Frame embeddings [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
+        """Frame embeddings float32 [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
         return self.towers.video(tokens)
 
     def route_of(self, task: int) -> int:
-        """Tasks with the same number here encode captions alike."""
+        """The route of a task; tasks with one route encode captions alike."""
         return 0
 
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [B, L] by the route of ``task``."""
+        """Captions int64 [B, L] by the route of ``task``, not normalised."""
         return self.pretrained_text(token_ids)
 
     def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
-        """Captions [B, L] by the pre-trained tower."""
+        """Captions int64 [B, L] by the pre-trained tower, not normalised."""
         return self.towers.text_features(token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
-        """What the gallery stores of frame embeddings [V, N, D]: each of unit length."""
+        """What the gallery stores of frame embeddings [V, N, D]: by default unit vectors."""
         return F.normalize(frames, dim=-1)
 
     def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
@@ -142,12 +142,12 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips' tokens as the gallery stores them, in batches, without gradients."""
+        """Clips' tokens [V, N, P, C] as the gallery stores them, in batches, without gradients."""
         return self.gallery_embeddings(self.encode_frames(tokens, task))
 
     @torch.no_grad()
     def encode_texts(self, token_ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [n, L] by the route of ``task``, in batches."""
+        """Captions int64 [n, L] by the route of ``task``, in batches, without gradients."""
         return encode_by_length(
             lambda part: self.text_features(part, task), token_ids, self.device, self.pads_together
         )
@@ -173,7 +173,7 @@ class Method(nn.Module):
         }
 
     def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """How the pre-trained towers' embeddings compare; override where comparing is learnt."""
+        """``similarity`` of the pre-trained towers' embeddings; override where it is learnt."""
         return self.similarity(texts, videos)
 
     def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:
@@ -181,19 +181,19 @@ class Method(nn.Module):
         return {}
 
     def warnings(self) -> list[str]:
-        """What a reader of the figures after the last task should know, a line each."""
+        """Warnings about the figures after the last task, one line each."""
         return []
 
     # What the base provides.
 
     @cached_property
     def tokenizer(self) -> SimpleTokenizer:
-        """CLIP's, of the cache's backbone."""
+        """The tokenizer of the cache's backbone."""
         return self._make_tokenizer()
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self.towers.logit_scale.device
 
     @property
@@ -203,11 +203,11 @@ class Method(nn.Module):
 
     @property
     def pretrained(self) -> "Pretrained":
-        """The towers before any task, compared as this method compares: the zero-shot row."""
+        """The pre-trained towers with this method's similarity, for the zero-shot row."""
         return Pretrained(self)
 
     def draws(self, purpose: str) -> Generator:
-        """A generator for ``purpose`` within the current task, kept in its checkpoints."""
+        """The generator for ``purpose`` in the current task; checkpoints keep its state."""
         if purpose not in self.generators:
             self.generators[purpose] = generator(self.seed, purpose, self.task)
         return self.generators[purpose]
@@ -217,17 +217,17 @@ class Method(nn.Module):
         return GeneratorNoise(self.draws("noise")) if self.training else None
 
     def learnt(self) -> dict[str, nn.Parameter]:
-        """Every parameter that is not the pre-trained towers', by name."""
+        """Every parameter outside the pre-trained towers, by name."""
         return {n: p for n, p in self.named_parameters() if not n.startswith("towers.")}
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint holds: what is learnt, and buffers."""
+        """The content of a checkpoint: learnt parameters and buffers, by name."""
         buffers = {n: b for n, b in self.named_buffers() if not n.startswith("towers.")}
         return {**{name: p.detach() for name, p in self.learnt().items()}, **buffers}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what ``state`` gave; buffers take the sizes that they have there.
+        """Load the result of ``state``; buffers take its sizes.
 
         Raises:
             StructAlignError: the names differ.
@@ -247,19 +247,19 @@ class Method(nn.Module):
 
 @torch.no_grad()
 def in_batches(encode: Callable[[Tensor], Tensor], tokens: Tensor, device: torch.device) -> Tensor:
-    """What ``encode`` makes of clips' tokens, ``VIDEO_BATCH`` clips at a time on ``device``."""
+    """Encode clips' tokens on ``device``, ``VIDEO_BATCH`` clips at a time."""
     return torch.cat([encode(part.to(device)) for part in tokens.split(VIDEO_BATCH)])
 
 
 class Pretrained:
-    """A method's towers as pre-trained, with the method's own comparison."""
+    """A method's pre-trained towers, with the method's own similarity."""
 
     def __init__(self, method: Method) -> None:
         self._method = method
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self._method.device
 
     def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
@@ -268,7 +268,7 @@ class Pretrained:
 
     @torch.no_grad()
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips as the method's gallery would store them."""
+        """Clips' tokens as the method's gallery would store them."""
         return self._method.gallery_embeddings(self.encode_frames(tokens))
 
     def route_of(self, task: int) -> int:
@@ -285,9 +285,9 @@ class Pretrained:
 
     @property
     def fusion_weight(self) -> float:
-        """The method's."""
+        """The method's fusion weight."""
         return self._method.fusion_weight
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """The method's, without what it has learnt."""
+        """The method's similarity, without what it has learnt."""
         return self._method.pretrained_similarity(texts, videos)

@@ -18,7 +18,7 @@ from .base import Method
 
 @dataclass(frozen=True)
 class CLIP4ClipOptions:
-    """``mean``: of frames as they are (CTVR), or of unit frames (the official code)."""
+    """``mean``: of raw frames (CTVR), or of unit frames (the official code)."""
 
     mean: Literal["raw", "unit"] = "raw"
 
@@ -48,7 +48,7 @@ class CLIP4Clip(Method):
         return self.gallery_embeddings(frames).squeeze(1), F.normalize(text, dim=-1)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Both towers."""
+        """All parameters of both towers."""
         text, video = self.student.text, self.student.video
         return [
             ParameterGroup("text", list(text.parameters())),
@@ -60,7 +60,7 @@ class CLIP4Clip(Method):
         return self.student.video(tokens)
 
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions [B, L] by the trained tower, whatever the task."""
+        """Captions [B, L] by the trained tower, for any task."""
         return self.student.text_features(token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
 @dataclass(frozen=True)
 class CLIPViPOptions(CLIP4ClipOptions):
-    """``proxies``: learnt tokens of a whole video, beside its class token."""
+    """``proxies``: learnt tokens of a whole video, in addition to its class token."""
 
     proxies: int = 4
 
@@ -37,7 +37,7 @@ class CLIPViP(CLIP4Clip):
     A patch attends to the M = 1 + m global tokens and to its own frame, a global token to all. A
     cache cut at 0 holds tokens after CLIP's first layer norm, which cannot be undone: so proxies
     and the temporal embedding (0 at the start: blind to the frames' order) are added after it here,
-    before it in CTVR's code. All else is theirs.
+    before it in CTVR's code. All else follows CTVR's code.
     """
 
     Options = CLIPViPOptions
@@ -53,16 +53,16 @@ class CLIPViP(CLIP4Clip):
         width = backbone.token_shape[1]
         drawn = torch.randn(self.options.proxies, width, generator=generator(seed, "proxies"))
         self.proxies = nn.Parameter(F.layer_norm(drawn, (width,)))
-        self.temporal = nn.Parameter(torch.zeros(0, width))  # a row a frame, once known
+        self.temporal = nn.Parameter(torch.zeros(0, width))  # a row for each frame
 
     def begin_task(self, task: Task) -> None:
-        """The first task's clips say how many frames there are."""
+        """Size the temporal embedding by the first task's clips."""
         super().begin_task(task)
         if not len(self.temporal):
             self._grow(task.tokens.shape[2])
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Grow to the checkpoint's frames, then restore."""
+        """Load a ``state``, with as many frames as it has."""
         self._grow(len(state["temporal"]))
         super().load_state(state)
 

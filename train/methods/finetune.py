@@ -1,4 +1,4 @@
-"""Finetune: the same adapters, the contrastive loss alone. It learns each task, guards nothing."""
+"""Naive sequential fine-tuning of the adapters: no protection against forgetting."""
 
 from torch import Tensor
 

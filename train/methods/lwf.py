@@ -39,7 +39,7 @@ class LwF(CLIP4Clip):
         self.taught_videos = self.taught_texts = torch.zeros(0)
 
     def begin_task(self, task: Task) -> None:
-        """Embed the training set once with the teacher: videos [views, M, D], texts."""
+        """Embed the training set once with the teacher: videos [views, M, D] and texts."""
         super().begin_task(task)
         teacher = self if self.options.teacher == "previous" else self.pretrained
         videos = [teacher.encode_videos(view).squeeze(1) for view in task.tokens]

@@ -24,7 +24,10 @@ from .base import Method, in_batches
 
 @dataclass(frozen=True)
 class MoEAdapterOptions:
-    """Adapters a block, how many a video or caption uses and are fixed after a task, their size."""
+    """Adapters of each block and their size.
+
+    ``top_k``: how many a video or caption uses, and how many are frozen after a task.
+    """
 
     experts: int = 22
     top_k: int = 2
@@ -40,11 +43,11 @@ class MoEAdapterOptions:
 
 
 class AdapterMixture(nn.Module):
-    """The adapters of one block, shared by all tasks, and a router a task.
+    """The adapters of one block, shared by all tasks, and a router for each task.
 
     sum_e g_e s (U_e relu(D_e y + b) + c); g is the softmax over the top logits of rho R_t, noisy
     when training: + eps (softplus(rho N_t) + 0.01). Routers start at 0. ``chosen`` counts how often
-    each adapter was used since the task began; ``is_fixed`` are those of earlier tasks' choice.
+    each adapter was used since the task began; ``is_fixed`` marks those that are frozen.
     """
 
     chosen: Tensor
@@ -65,7 +68,7 @@ class AdapterMixture(nn.Module):
         self.register_buffer("is_fixed", torch.zeros(experts, dtype=torch.bool))
 
     def grow(self, tasks: int) -> None:
-        """A router for every task up to ``tasks``."""
+        """Add the routers of tasks up to ``tasks``."""
         shape = (self.down.shape[3], self.down.shape[1])
         for parameters in (self.routers, self.noises):
             for _ in range(len(parameters), tasks):
@@ -98,7 +101,7 @@ class AdapterMixture(nn.Module):
 
     @torch.no_grad()
     def fix_most_chosen(self) -> None:
-        """The adapters used most in this task stay as they are; counts begin anew."""
+        """Freeze the adapters that this task used most, and reset the counts."""
         self.is_fixed[self.chosen.topk(self.options.top_k).indices] = True
         self.chosen.zero_()
 
@@ -111,8 +114,8 @@ class MoEAdapter(Method):
     """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
 
     A video is routed by its class tokens' mean over frames, a caption by its start token, block by
-    block, by the router of its task's route. After a task the most chosen adapters of every block
-    are fixed for good (Yu et al., CVPR 2024; towers as in CTVR).
+    block, by the router of its task. After a task the most chosen adapters of every block are
+    frozen for good (Yu et al., CVPR 2024; towers as in CTVR).
     """
 
     Options = MoEAdapterOptions
@@ -130,12 +133,12 @@ class MoEAdapter(Method):
 
     @property
     def mixtures(self) -> list[AdapterMixture]:
-        """Of both towers."""
+        """The mixtures of both towers."""
         both = (*self.vision_mixtures, *self.text_mixtures)
         return [cast(AdapterMixture, mixture) for mixture in both]
 
     def begin_task(self, task: Task) -> None:
-        """A router in every block."""
+        """Add the task's router to every block."""
         super().begin_task(task)
         self._grow(task.number)
 
@@ -146,7 +149,7 @@ class MoEAdapter(Method):
         return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
 
     def end_task(self, task: Task) -> None:
-        """Fix the adapters that the task used most."""
+        """Freeze the adapters that the task used most."""
         for mixture in self.mixtures:
             mixture.fix_most_chosen()
         super().end_task(task)
@@ -188,7 +191,7 @@ class MoEAdapter(Method):
         return (tower.ln_post(x[:, 0]) @ tower.projection).unflatten(0, (batch, frames))
 
     def route_of(self, task: int) -> int:
-        """Every task has routers of its own."""
+        """The task itself: each has its own routers."""
         return task
 
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
@@ -216,7 +219,7 @@ class MoEAdapter(Method):
         return {"global": global_similarity(videos, texts.text).T}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Grow to the checkpoint's tasks, then restore."""
+        """Load a ``state``, with as many routers as it has."""
         tasks = sum(name.startswith("text_mixtures.0.routers.") for name in state)
         for mixture in self.mixtures:
             mixture.routers = nn.ParameterList(list(mixture.routers)[:tasks])
@@ -229,9 +232,9 @@ class MoEAdapter(Method):
             mixture.grow(tasks)
 
 
-def _stacked(rate: Literal["vision", "text"], room: nn.ModuleList) -> list[ParameterGroup]:
-    """The adapters of a tower's blocks, a group a kind: those of one shape."""
-    stacks = [cast(AdapterMixture, mixture).stacks() for mixture in room]
+def _stacked(rate: Literal["vision", "text"], mixtures: nn.ModuleList) -> list[ParameterGroup]:
+    """A tower's adapters, one group for each kind of parameter: all of one shape."""
+    stacks = [cast(AdapterMixture, mixture).stacks() for mixture in mixtures]
     return [ParameterGroup(rate, list(kind), rowwise=True) for kind in zip(*stacks, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Finding methods: a name's YAML and file, or a file of your own."""
+"""Find methods: a name's YAML and file, or a file of your own."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,7 +34,7 @@ def load_method(
 
     Raises:
         StructAlignError: an unknown method or setting (giving the nearest), a value of the wrong
-            kind, or a file that does not hold one method.
+            kind, or a file that does not define one method.
     """
     method, *changes = name.split(":")
     if wrong := [change for change in changes if "=" not in change]:
@@ -53,24 +53,24 @@ def load_method(
     values: dict[str, Any] = {}
     for kind, key in (("datasets", dataset), ("backbones", backbone)):
         shared = read_config(kind, key).get("train") or {}
-        known = setting_names(TrainSettings, options)  # others are other methods' settings
-        values |= {k: value for k, value in shared.items() if k in known}
+        accepted = setting_names(TrainSettings, options)  # others belong to other methods
+        values |= {k: value for k, value in shared.items() if k in accepted}
     for _, body in chain:
         by_dataset, by_backbone = body.get("datasets") or {}, body.get("backbones") or {}
-        for own in (
+        for layer in (
             body.get("train"),
             by_dataset.get(plain_name(dataset)),
             by_backbone.get(backbone),
         ):
-            values |= check_values(own or {}, TrainSettings, options)
+            values |= check_values(layer or {}, TrainSettings, options)
     on_top = {key: yaml.safe_load(text) for key, _, text in (c.partition("=") for c in changes)}
     given = dict(overrides or {})
-    own = setting_names(TrainSettings, options)
-    ignored = [key for key in given if key not in own]
+    accepted = setting_names(TrainSettings, options)
+    ignored = [key for key in given if key not in accepted]
     elsewhere = _settings_elsewhere() if ignored else set()
     for key in ignored:
         if key not in elsewhere:
-            raise unknown("setting", key, {*own, *elsewhere})
+            raise unknown("setting", key, {*accepted, *elsewhere})
     values |= {**on_top, **{key: value for key, value in given.items() if key not in ignored}}
     return replace(make_config(name, source, values, file_hash), ignored=tuple(ignored))
 
@@ -78,25 +78,25 @@ def load_method(
 def make_config(
     name: str, source: str, values: Mapping[str, Any], file_hash: str | None = None
 ) -> MethodConfig:
-    """A configuration from values by setting name; what is missing takes its default."""
+    """A configuration from values by setting name; missing ones take their defaults."""
     options = method_class(source).Options
     checked = check_values(values, TrainSettings, options)
     common = {key: value for key, value in checked.items() if key in setting_names(TrainSettings)}
-    own = {key: value for key, value in checked.items() if key not in common}
-    return MethodConfig(name, source, TrainSettings(**common), options(**own), file_hash)
+    chosen = {key: value for key, value in checked.items() if key not in common}
+    return MethodConfig(name, source, TrainSettings(**common), options(**chosen), file_hash)
 
 
 def build_method(config: MethodConfig, backbone: "Backbone", seed: int) -> "Method":
     """A method before its first task, on the CPU."""
-    chosen = method_class(config.source).class_for(config.options)
-    return chosen(backbone, config, seed)
+    kind = method_class(config.source).class_for(config.options)
+    return kind(backbone, config, seed)
 
 
 def method_class(source: str) -> "type[Method]":
-    """The one class of a method's file that is a method and no base of another there.
+    """The one method class of a module or file that no other class there derives from.
 
     Raises:
-        StructAlignError: the file does not import, or holds none or several.
+        StructAlignError: the file does not import, or has none or several such classes.
     """
     from .base import Method
 
@@ -106,7 +106,7 @@ def method_class(source: str) -> "type[Method]":
 
 
 def _settings_elsewhere() -> set[str]:
-    """The own settings of all methods of the package."""
+    """The options of all methods of the package."""
     sources = {_with_bases(n, read_config("methods", n))[0][0] for n in method_names()}
     return {key for source in sources for key in setting_names(method_class(source).Options)}
 

@@ -14,7 +14,7 @@ from .lwf import LwF, LwFOptions
 
 @dataclass(frozen=True)
 class VRLwFOptions(LwFOptions):
-    """How many random sentences there are, and of how many words."""
+    """The number of random sentences, and of words in each."""
 
     sentences: int = 1000
     words: int = 10
@@ -26,7 +26,7 @@ class VRLwFOptions(LwFOptions):
 class VRLwF(LwF):
     """LwF against texts that mean nothing: the teacher's embeddings of random sentences [R, D].
 
-    They are drawn once a task (ZSCL's lwf_vr.sh; CTVR's code has nothing of it).
+    They are drawn once per task (ZSCL's lwf_vr.sh; CTVR's code does not have the method).
     """
 
     Options = VRLwFOptions
@@ -44,14 +44,14 @@ class VRLwF(LwF):
         return F.normalize(teacher.encode_texts(token_ids, task.number).text, dim=-1)
 
     def texts_of(self, batch: Batch) -> Tensor:
-        """All of them."""
+        """The teacher's texts of all random sentences [R, D]."""
         return self.taught_texts
 
 
 def random_sentences(
     count: int, words: int, vocabulary: int, length: int, generator: Generator
 ) -> Tensor:
-    """Ids int64 [count, length]: start, words drawn from the whole vocabulary, end, zeros.
+    """Token ids int64 [count, length]: start, words drawn from the whole vocabulary, end, zeros.
 
     Start and end may be drawn as words too; the first end is where a sentence is read (ZSCL).
     """

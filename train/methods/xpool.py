@@ -19,7 +19,7 @@ from ..optimizer import ParameterGroup
 from ..stream import Batch
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
-TILE = 2**24  # elements of the pooled videos [V, T, D] that are held at once
+TILE = 2**24  # elements of the pooled videos [V, T, D] in memory at a time
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class XPoolOptions(CLIP4ClipOptions):
 class TextPooling(nn.Module):
     """p[v, t] = LN3(o + drop(W_l o)), o = LN2(W_o sum_n a_n W_v f'_n), a from W_q t' and W_k f'.
 
-    f' = LN1(f), t' = LN1(t). It starts with identities: o is then near a soft choice of frames.
+    f' = LN1(f), t' = LN1(t). It starts from identities: o then nearly selects frames.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -67,7 +67,7 @@ class TextPooling(nn.Module):
 class XPool(CLIP4Clip):
     """CLIP4Clip's loss over s[t, v] = <unit t, unit p[v, t]>, in training and evaluation alike.
 
-    The gallery stores frames as they are, since pooling needs the caption.
+    The gallery stores unpooled frames, since pooling needs the caption.
     """
 
     Options = XPoolOptions
@@ -91,7 +91,7 @@ class XPool(CLIP4Clip):
         return [*super().parameter_groups(), pooling]
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
-        """Frames [V, N, D] as they are."""
+        """The frames [V, N, D], neither pooled nor normalised."""
         return frames
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
@@ -104,7 +104,7 @@ class XPool(CLIP4Clip):
         return {"global": torch.cat(parts, 1)}
 
     def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """Zero-shot is CLIP's mean frame: the pooling is learnt."""
+        """The cosine of text and mean frame, as the pooling is learnt."""
         return {"global": global_similarity(pooled_unit(videos)[:, None], texts.text).T}
 
 

@@ -4,6 +4,6 @@ from .base import Method
 
 
 class ZeroShot(Method):
-    """Learns nothing."""
+    """The pre-trained towers; nothing is learnt."""
 
     is_pretrained = True

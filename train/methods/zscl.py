@@ -23,7 +23,7 @@ STREAM = "stream"
 
 @dataclass(frozen=True)
 class ZSCLOptions(CLIP4ClipOptions):
-    """Reference data, the pull to a task's start, and at most how many snapshots are averaged.
+    """Reference data, the pull to a task's start, and the largest number of averaged snapshots.
 
     ``reference`` is the folder of a cache of the same backbone, whose clips' first frames are the
     reference images and whose captions the sentences; ``stream`` takes the task's own, which is LwF
@@ -61,7 +61,7 @@ class ZSCL(CLIP4Clip):
         self.every = 1
 
     def begin_task(self, task: Task) -> None:
-        """Teach the reference data once, and remember where the weights start."""
+        """Embed the reference data with zero-shot CLIP, and copy the weights."""
         super().begin_task(task)
         images, token_ids = self._reference(task)
         self.images = images.to(self.device)
@@ -103,15 +103,15 @@ class ZSCL(CLIP4Clip):
                 average.copy_(merge(average, current, self.merged))
 
     def end_task(self, task: Task) -> None:
-        """The average is what was learnt."""
+        """Replace the weights by their average."""
         self.student.load_state_dict(self.ensemble.state_dict())
         super().end_task(task)
 
     def warnings(self) -> list[str]:
-        """When there was no reference data."""
+        """A line when the run had no reference data."""
         if self.options.reference != STREAM:
             return []
-        return ["zscl without reference data: it distils on the stream (reference=stream)"]
+        return ["zscl without reference data: distilled on the stream (reference=stream)"]
 
     def _reference(self, task: Task) -> tuple[Tensor, Tensor]:
         """Images as clips of one frame [R, 1, P, C], and sentences [Q, L]."""

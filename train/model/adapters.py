@@ -15,20 +15,20 @@ OUT = 3  # the adapter slots of a text block are q, k, v, out
 
 
 class Noise(Protocol):
-    """Where training noise comes from."""
+    """A source of training noise."""
 
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Standard normal draws."""
+        """Standard normal draws of ``shape``, on the device and of the dtype of ``like``."""
 
     def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
-        """Dropout's factors: 0, or 1 / (1 - dropout)."""
+        """Dropout's factors, 0 or 1 / (1 - dropout), of ``shape`` and like ``like``."""
 
 
 class GeneratorNoise:
     """Noise from an explicit generator on the CPU.
 
-    On a device with generators of its own each draw is made there, seeded by the CPU's generator,
-    whose state is then all that a checkpoint needs; on another one draws come from the CPU.
+    A device that has generators draws by itself, seeded by the CPU's generator for each draw, so
+    that a checkpoint needs the CPU's state alone. For other devices the CPU draws.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -36,14 +36,14 @@ class GeneratorNoise:
         self._elsewhere: dict[torch.device, Generator | None] = {}
 
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Standard normal draws."""
+        """Standard normal draws of ``shape``, on the device and of the dtype of ``like``."""
         rng = self._on(like.device)
         return torch.randn(shape, generator=rng, device=rng.device, dtype=like.dtype).to(
             like.device
         )
 
     def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
-        """Dropout's factors."""
+        """Dropout's factors, 0 or 1 / (1 - dropout), of ``shape`` and like ``like``."""
         rng = self._on(like.device)
         draws = torch.rand(shape, generator=rng, device=rng.device).to(like.device)
         return (draws >= dropout).to(like.dtype) / (1 - dropout)
@@ -114,7 +114,7 @@ class Route:
 
 
 class Draws(NamedTuple):
-    """Training noise of one call of the experts for S slots; none of it outside training.
+    """Training noise of one call of the experts for S slots; None outside training.
 
     ``dropout`` factors [S, B, L, H] of the inputs, standard normal ``routing`` [S, B, E].
     """
@@ -200,7 +200,7 @@ class TextExperts(nn.Module):
 
     @torch.no_grad()
     def copy_first_expert(self) -> None:
-        """All experts become the first one, so that routing starts as a no-op."""
+        """Copy the first expert to all others, so that routing starts as a no-op."""
         self.up[:, 1:] = self.up[:, :1]
 
 

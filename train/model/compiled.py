@@ -24,8 +24,8 @@ def compiled(block: Callable[P, Tensor]) -> Callable[P, Tensor]:
     Raises:
         StructAlignError: when called, that torch cannot compile here, and why.
     """
-    known = inspect.signature(torch.compile).parameters
-    options: dict[str, Any] = {name: value for name, value in LIMITS.items() if name in known}
+    accepted = inspect.signature(torch.compile).parameters
+    options: dict[str, Any] = {name: value for name, value in LIMITS.items() if name in accepted}
     fused = torch.compile(block, fullgraph=True, dynamic=True, **options)
 
     @wraps(block)

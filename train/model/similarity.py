@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Texts and bytes of the scores of one tile: on a CPU they should stay in its cache.
+# Texts of one tile and bytes of its scores, which should fit into a CPU's cache.
 CPU_TILE = (32, 2 * 2**20)
 DEVICE_TILE = (128, 256 * 2**20)
-SLAB_VIDEOS = 1024  # normalised at a time
+SLAB_VIDEOS = 1024  # videos compared at a time
 DIRECTIONS = ("word_to_frame", "frame_to_word")  # the halves of word-frame similarity
 
 
@@ -55,7 +55,7 @@ def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tup
 
 
 def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Both halves [V, T'] for the texts in the order of their lengths, a tile at a time."""
+    """Both halves [V, T'] for the texts ordered by length, one group of texts at a time."""
     if not len(frames) or not len(words) or not words.shape[1]:
         nothing = frames.new_zeros(len(frames), len(words), dtype=torch.float32)
         yield nothing, nothing
@@ -75,15 +75,15 @@ def _by_length(frames: Tensor, words: Tensor, lengths: Tensor) -> Iterator[tuple
 
 
 def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:
-    """Columns by length to the texts' own order, float32 [V, T]."""
+    """Join columns ordered by length in the texts' own order, float32 [V, T]."""
     back = lengths.argsort(stable=True).argsort().to(columns[0].device)
     return torch.cat(tuple(columns), dim=1)[:, back].float()
 
 
 def _longest(words: Tensor, lengths: Tensor, groups: Sequence[Tensor]) -> list[int]:
-    """Words of each group's longest text; of a single group not asked of a device, to spare a wait.
+    """The number of words of each group's longest text.
 
-    Its texts are then computed with their padding.
+    For a single group on a device it is the padded length, as reading the lengths would wait.
     """
     if len(groups) == 1 and words.device.type != "cpu":
         return [words.shape[1]]
@@ -98,7 +98,7 @@ def _packed(words: Tensor, lengths: Tensor, longest: int) -> tuple[Tensor, Tenso
     position = torch.arange(longest, device=words.device)[:, None]
     inside = position < lengths
     last = words[torch.arange(len(words), device=words.device), (lengths - 1).clamp(min=0)]
-    # Indexing with repeated indices would add up its gradient in any order of the threads.
+    # Not indexed with repeats, whose gradient threads would add up in a varying order.
     packed = torch.where(inside[..., None], words[:, :longest].transpose(0, 1), last)
     return packed, inside / lengths.clamp(min=1)
 
@@ -113,7 +113,7 @@ def _best(frames: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-    """The same by the formula, one pair at a time: slow, and what the fast path is tested with."""
+    """Word-frame similarity by its formula, pair by pair: slow, for tests of the fast path."""
     frames = _unit(frames)
     words = _unit(words).to(frames.dtype)
     rows = []
@@ -135,8 +135,8 @@ def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
 def fused_similarity(similarities: Sequence[Tensor], weight: float = 0.5) -> Tensor:
     """weight z(WF) + (1 - weight) z(G) of two similarities [T, V], the protocol's fusion.
 
-    z is taken per row (text) over all columns, with the population deviation, at least 1e-6. A
-    single similarity is used as it is; of three or more it is the mean of z.
+    z standardises each row (text) over all columns, with the population deviation, at least 1e-6.
+    A single similarity is returned unchanged; of three or more the mean of z.
     """
     if len(similarities) == 1:
         return similarities[0]
@@ -146,7 +146,7 @@ def fused_similarity(similarities: Sequence[Tensor], weight: float = 0.5) -> Ten
 
 
 def fusion_shares(count: int, weight: float) -> list[float]:
-    """What each of ``count`` similarities weighs in the fused one: the first of two ``weight``."""
+    """The weight of each of ``count`` similarities in the fused one: of two, ``weight`` first."""
     return [weight, 1 - weight] if count == 2 else [1 / count] * count
 
 

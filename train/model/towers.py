@@ -89,13 +89,13 @@ class TextTower(nn.Module):
         route: Route | None = None,
         visible: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Every position in the joint space [B, L, D], and where the end of each caption is [B].
+        """Every position in the joint space [B, L, D], and each caption's end position [B].
 
         Args:
             token_ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
-            experts: the text experts of every block.
+            experts: the ``TextExperts`` of every block.
             route: how the captions go through the experts.
-            visible: bool [B, L], the positions that may be attended to; only of interest where
+            visible: bool [B, L], the positions that may be attended to; needed only where
                 positions after the end are read.
         """
         end = token_ids.argmax(-1)
@@ -116,9 +116,9 @@ class Towers(nn.Module):
     """Both towers of a backbone after its cut, and CLIP's temperature.
 
     Args:
-        backbone: as loaded from a cache.
+        backbone: loaded from a cache.
         compute: the precision of the blocks' matrix products.
-        trainable: make copies whose parameters are all trained, but for the temperature.
+        trainable: copy the towers; all their parameters are trained, the temperature is not.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Towers(nn.Module):
             self.text.requires_grad_(True)
 
     def compile_blocks(self) -> None:
-        """Learn through compiled blocks from now on; where nothing is learnt, they stay eager."""
+        """Compile the blocks for learning; without gradients they stay eager."""
         self.video.learning_block = compiled(vision_block)
         self.text.learning_block = compiled(text_block)
 
@@ -148,7 +148,7 @@ class Towers(nn.Module):
     ) -> TextFeatures:
         """Captions int64 [B, L] in the joint space; words lie between start and end.
 
-        What L exceeds the longest caption by is computed for nothing: see ``cut_to_longest``.
+        ``cut_to_longest`` removes columns that no caption needs.
         """
         x, end = self.text(token_ids, experts, route)
         words = x[:, 1 : max(2, token_ids.shape[1] - 1)]
@@ -165,7 +165,7 @@ def autocast(compute: Compute, like: Tensor) -> torch.autocast:
 
 
 def prepare_blocks(blocks: nn.ModuleList, compute: Compute, trainable: bool) -> nn.ModuleList:
-    """A tower's blocks for computing; the backbone's own stay as they are.
+    """A tower's blocks for computing; the backbone's own are not changed.
 
     Frozen: the same function but for rounding, faster. QuickGELU x sigmoid(1.702 x) is
     silu(1.702 x) / 1.702, so its factors go into the weights around it; with bfloat16 the weights

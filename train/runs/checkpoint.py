@@ -16,8 +16,8 @@ from .folder import read_part
 class EpochCheckpoints:
     """The latest state inside a task, under ``folder``: method, optimizer, generators, best epoch.
 
-    Written at most every ``every`` seconds. What a method prepares in ``begin_task`` is not in it:
-    it follows from the last finished task.
+    Written at most every ``every`` seconds. It leaves out what a method prepares in
+    ``begin_task``, which follows from the last finished task.
     """
 
     def __init__(self, folder: Path, every: float) -> None:
@@ -27,7 +27,7 @@ class EpochCheckpoints:
     def save(
         self, task: int, epoch: int, method: Method, optimizer: ExpertAdamW, best: BestEpoch | None
     ) -> None:
-        """Keep the state after ``epoch`` (1-based) of ``task``, if the last one is old enough."""
+        """Save the state after ``epoch`` (1-based) of ``task`` if ``every`` seconds have passed."""
         if time.monotonic() - self._last < self.every:
             return
         target = self.folder / f"{task:02d}-{epoch:04d}"
@@ -52,10 +52,10 @@ class EpochCheckpoints:
         self, task: int, method: Method, optimizer: ExpertAdamW, best: BestEpoch | None
     ) -> int:
         """Restore the latest state of ``task``; returns the epochs done, 0 without a checkpoint."""
-        found = sorted(self.folder.glob(f"{task:02d}-[0-9]*"))
-        if not found:
+        checkpoints = sorted(self.folder.glob(f"{task:02d}-[0-9]*"))
+        if not checkpoints:
             return 0
-        folder = found[-1]
+        folder = checkpoints[-1]
         method.load_state(load_tensors(folder / "state.safetensors"))
         optimizer.load_state_tensors(load_tensors(folder / "optimizer.safetensors"))
         for name, value in load_tensors(folder / "generators.safetensors").items():
@@ -68,5 +68,5 @@ class EpochCheckpoints:
         return int(folder.name.split("-")[1])
 
     def clear(self) -> None:
-        """The task is finished: remove its checkpoint."""
+        """Remove the checkpoint of a task that is finished."""
         shutil.rmtree(self.folder, ignore_errors=True)

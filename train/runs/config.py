@@ -21,9 +21,9 @@ def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
     Raises:
         StructAlignError: settings that this version does not have.
     """
-    name, source, wanted = config["method"], config["source"], config.get("file_hash")
+    name, source, file_hash = config["method"], config["source"], config.get("file_hash")
     try:
-        return make_config(name, source, config["settings"], wanted)
+        return make_config(name, source, config["settings"], file_hash)
     except StructAlignError as error:
         raise StructAlignError(
             f"this run's settings are not those of this version ({error}); train it again"
@@ -33,7 +33,7 @@ def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
 def describe_part(
     cache: FeatureCache, tasks: Tasks, order: str | None, is_joint: bool
 ) -> dict[str, Any]:
-    """A cache and its tasks, as a configuration keeps them."""
+    """A cache and its tasks, as an entry of a configuration's ``parts``."""
     plan = plan_tasks(cache.catalog.categories, 1 if is_joint else tasks, order)
     return {
         "fingerprint": cache.fingerprint,
@@ -45,10 +45,10 @@ def describe_part(
 
 
 def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
-    """A part's cache: under the root, else where it was; its tokens need not be there.
+    """A part's cache: under the root, else at its recorded reference; tokens may be absent.
 
     Raises:
-        StructAlignError: it is in neither place.
+        StructAlignError: it is not found.
     """
     if root.is_published(part["fingerprint"]):
         return FeatureCache.describe(root.folder(part["fingerprint"]))
@@ -60,15 +60,15 @@ def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
     return root.find(part["fingerprint"])
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Where two configurations differ: 'seed: 0 in the run, 1 now'."""
-    if found.get("file_hash") != wanted.get("file_hash"):
+    if stored.get("file_hash") != wanted.get("file_hash"):
         return ["the method's file has changed"]
-    there, now = dict(found), dict(wanted)
+    there, now = dict(stored), dict(wanted)
     apart = ("settings", "parts")
     if all(there.get(key) == now[key] for key in now if key not in apart):
-        if found["parts"][0]["tasks"] != wanted["parts"][0]["tasks"]:
+        if stored["parts"][0]["tasks"] != wanted["parts"][0]["tasks"]:
             return ["the order of the categories"]
-        there, now = read_method_config(found).as_json(), dict(wanted["settings"])
+        there, now = read_method_config(stored).as_json(), dict(wanted["settings"])
     differs = [key for key in now if key not in apart and there.get(key) != now[key]]
     return [f"{key}: {there.get(key)!r} in the run, {now[key]!r} now" for key in differs]

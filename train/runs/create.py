@@ -27,27 +27,32 @@ def create_run(
     log: Log = log_to_stderr,
     order: str | None = None,
 ) -> Run:
-    """A new run, or the one that is there with the same configuration. As ``train`` says."""
+    """A new run, or the existing one of the same configuration; arguments as for ``train``.
+
+    Raises:
+        StructAlignError: a method, setting or task count that does not fit, or a run of another
+            configuration in the folder.
+    """
     dataset, backbone = cache.catalog.dataset, cache.spec.backbone
     settings = settings or {}
     config = load_method(method, dataset, backbone, settings)
     if config.ignored:
         log(f"method {config.name} has no setting {', '.join(config.ignored)}; not used")
-    if told := unknown_rates(dataset, backbone, settings):
-        log(told)
+    if warning := unknown_rates(dataset, backbone, settings):
+        log(warning)
     name = run_name(cache, config.name, tasks, seed, order)
     folder = Path(out) if out else runs_folder(runs) / name
     where = resolve_device(device)
     run = Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite, order)
-    if told := unequal(run.stream.categories[: task_count(tasks)], tasks):
-        log(told)
+    if note := unequal(run.stream.categories[: task_count(tasks)], tasks):
+        log(note)
     return run
 
 
 def run_name(
     cache: FeatureCache, method: str, tasks: Tasks, seed: int, order: str | None = None
 ) -> str:
-    """A folder name that says what is run."""
+    """A folder name of dataset, cache, method, tasks, seed and order."""
     plain = method.replace(":", "+").replace("/", "_")
     sizes = str(tasks) if isinstance(tasks, int) else "-".join(map(str, tasks))
     begun = f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{plain}-k{sizes}-s{seed}"
@@ -58,7 +63,7 @@ def run_name(
 
 
 def unknown_rates(dataset: str, backbone: str, settings: Mapping[str, Any]) -> str | None:
-    """What to tell when no learning rates are known for a backbone, and none are given."""
+    """A warning when no learning rates are known for a backbone and none are given; else None."""
     defaults = read_config("datasets", dataset).get("extract") or {}
     known = backbone == defaults.get("backbone") or read_config("backbones", backbone)
     if known or any(key.startswith("lr_") for key in settings):

@@ -1,4 +1,4 @@
-"""Growing a run: another cache's categories become its next tasks."""
+"""Extending a run: another cache's categories become its next tasks."""
 
 from ...cache.reader import FeatureCache
 from ...core.console import Log
@@ -9,11 +9,11 @@ from .run import Run
 
 
 def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
-    """The run with the tasks of ``cache``, still to be learnt; the same again resumes.
+    """The run with the tasks of ``cache``, still to be learnt; the same call again resumes.
 
     Raises:
-        StructAlignError: unfinished tasks of another cache; a cache that it has had, or of another
-            backbone, cut or preprocessing.
+        StructAlignError: unfinished tasks of another cache; a cache that the run already has, or
+            one of another backbone, cut or preprocessing.
     """
     *earlier, last = run.config["parts"]
     is_joint = run.settings.stream == "joint"
@@ -30,11 +30,11 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
     if left := len(run.stream) - run.finished:
         raise StructAlignError(
             f"run {run.path} has {left} tasks left of cache {last['fingerprint'][:12]}; finish "
-            "them first: the command that began them goes on"
+            "them first with the command that began them"
         )
     run.cache.check_same_tokens(cache)
     grown = run.extend(cache, tasks, order)
-    told = unequal(grown.stream.categories[run.finished :], tasks)
-    if told and not is_joint:
-        log(told)
+    note = unequal(grown.stream.categories[run.finished :], tasks)
+    if note and not is_joint:
+        log(note)
     return grown

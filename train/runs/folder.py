@@ -13,12 +13,12 @@ ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
 
 
 def runs_folder(path: str | Path | None = None) -> Path:
-    """Where runs are: by default STRUCTALIGN_RUNS, else ./runs."""
+    """The folder of runs: by default STRUCTALIGN_RUNS, else ./runs."""
     return Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
 
 
 def newest_run(folder: Path) -> Path:
-    """The run that was begun or measured last. Raises StructAlignError when there is none."""
+    """The run that was created or measured last. Raises StructAlignError when there is none."""
     runs = [file.parent for file in folder.glob("*/config.json")]
     if not runs:
         raise StructAlignError(f"no run under {folder}; run 'train' first, or name a run's folder")
@@ -48,8 +48,8 @@ def read_run_config(run: Path) -> dict[str, Any]:
     return config
 
 
-def answers_file(run: Path, stage: int) -> Path:
-    """Where the answers of a stage's captions are, a line each."""
+def query_results_file(run: Path, stage: int) -> Path:
+    """The file with the query results of a stage's captions, one line each."""
     return run / "stages" / f"{stage:02d}-answers.jsonl"
 
 
@@ -78,8 +78,8 @@ def acquire_lease(run: Path, advice: str) -> Lease:
 class RunFolder:
     """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
 
-    ``stages/NN-answers.jsonl`` has what each caption found, ``sessions.jsonl`` where and with
-    what it was trained.
+    ``stages/NN-answers.jsonl`` has the query results of each caption, ``sessions.jsonl`` the
+    machine and package versions of each training session.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,27 +87,27 @@ class RunFolder:
 
     @property
     def finished(self) -> int:
-        """Tasks finished so far."""
+        """Number of finished tasks."""
         count = 0
         while self.task_folder(count + 1).is_dir():
             count += 1
         return count
 
     def task_folder(self, number: int) -> Path:
-        """Where a finished task is: method state and gallery blocks."""
+        """The folder of a finished task: method state and gallery blocks."""
         return self.path / "tasks" / f"{number:02d}"
 
     def save_stage(self, stage: dict[str, Any]) -> None:
-        """Keep what was measured after a task; its captions' ``answers`` go beside it, by line."""
+        """Write what was measured after a task, its captions' ``answers`` to their own file."""
         (self.path / "stages").mkdir(exist_ok=True)
         if "answers" in stage:
             lines = [json.dumps(answer) + "\n" for answer in stage["answers"]]
-            write_text(answers_file(self.path, stage["stage"]), "".join(lines))
-        kept = {key: value for key, value in stage.items() if key != "answers"}
-        write_text(self.path / "stages" / f"{stage['stage']:02d}.json", json.dumps(kept) + "\n")
+            write_text(query_results_file(self.path, stage["stage"]), "".join(lines))
+        figures = {key: value for key, value in stage.items() if key != "answers"}
+        write_text(self.path / "stages" / f"{stage['stage']:02d}.json", json.dumps(figures) + "\n")
 
     def stages(self) -> dict[int, dict[str, Any]]:
-        """What was measured so far, by stage, in their order."""
+        """What was measured so far, by stage, in ascending order."""
         files = (self.path / "stages").glob("[0-9]*.json")
         read = [read_part(file) for file in sorted(files, key=lambda file: int(file.stem))]
         return {stage["stage"]: stage for stage in read}

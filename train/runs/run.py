@@ -38,11 +38,11 @@ class Run(RunFolder):
     """A run with its cache, ready to be trained, measured, searched or used.
 
     Attributes:
-        config: what is in ``config.json``.
-        caches: the caches that it is trained on, in the order in which they came.
-        device: where it computes.
+        config: the content of ``config.json``.
+        caches: the caches that it is trained on, in order.
+        device: the device that it computes on.
         method_config: the method with all of its settings.
-        video_tokens: makes a new video's tokens as a cache's own; handed in by whoever may decode.
+        video_tokens: encodes a new video like a cache's clips; set by callers that can decode.
     """
 
     video_tokens: "Callable[[FeatureCache, Path, float | None, float | None], Any] | None" = None
@@ -69,11 +69,11 @@ class Run(RunFolder):
         cache_root: str | Path | None = None,
         device: str = "auto",
     ) -> "Run":
-        """A run that exists.
+        """Open an existing run.
 
         Args:
             path: its folder.
-            cache: one of its caches, if that is no longer where the cache root has it.
+            cache: one of its caches, where the cache root does not have it.
             cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
             device: auto, cpu or cuda.
 
@@ -108,13 +108,13 @@ class Run(RunFolder):
         overwrite: bool = False,
         order: str | None = None,
     ) -> "Run":
-        """A new run in ``path``, or the one that is there if its configuration is the same.
+        """A new run in ``path``, or the existing one if its configuration is the same.
 
-        One that has grown since (``extend``) is the same run.
+        A run that was extended since is the same run.
 
         Raises:
-            StructAlignError: what is there was trained otherwise (naming the difference), or is
-                not a run; a stream that the cache cannot give.
+            StructAlignError: a run of another configuration (naming the difference) or another
+                folder is there; a stream that the cache cannot give.
         """
         is_joint = method.settings.stream == "joint"
         config = {
@@ -161,7 +161,7 @@ class Run(RunFolder):
         return cls(path, stored, [cache, *appended], device)
 
     def extend(self, cache: FeatureCache, tasks: Tasks, order: str | None = None) -> "Run":
-        """The run with another cache's categories as its next tasks; what it learnt stays.
+        """The run with another cache's categories as its next tasks; finished tasks stay.
 
         Raises:
             StructAlignError: another process trains it; tasks that the cache cannot give.
@@ -177,11 +177,11 @@ class Run(RunFolder):
 
     @property
     def cache(self) -> FeatureCache:
-        """The cache that it began with, whose frozen part it uses."""
+        """The first cache, whose frozen part the run uses."""
         return self.caches[0]
 
     def save_config(self) -> None:
-        """Write ``config.json``, whole or not at all."""
+        """Write ``config.json`` atomically."""
         write_text(self.path / "config.json", json.dumps(self.config, indent=1) + "\n")
 
     @cached_property
@@ -198,9 +198,9 @@ class Run(RunFolder):
         self.new_method()
 
     def _check_method_file(self, path: Path, wanted: str) -> None:
-        """Raises StructAlignError unless the method's own file is as the run was trained with.
+        """Raises StructAlignError unless the run was trained with this very method file.
 
-        It is executed, so a run that was handed over must not bring its own.
+        The file is executed, so a run must not bring its own.
         """
         copy = self.path / METHOD_COPY
         if self.path.resolve() in path.resolve().parents:
@@ -214,12 +214,12 @@ class Run(RunFolder):
 
     @cached_property
     def stream(self) -> TaskStream:
-        """Its tasks; a joint run has one a cache, of all categories."""
+        """Its tasks; a joint run has one per cache, of all categories."""
         return TaskStream(self.parts, self.settings, self.config["seed"], self.device)
 
     @cached_property
     def backbone(self) -> Backbone:
-        """The frozen part after the cut."""
+        """The frozen part after the cut, from the first cache."""
         if self.device.type == "cpu":
             prepare_cpu()
         return load_frozen(self.cache.frozen, self.cache.spec.weights)
@@ -250,7 +250,7 @@ class Run(RunFolder):
         method.eval()
 
     def save_task(self, number: int, method: Method, blocks: Mapping[str, Block]) -> None:
-        """Write a finished task with its gallery blocks by split; it is never done again."""
+        """Write a finished task with its gallery blocks by split, atomically."""
         folder = self.task_folder(number)
         building = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(building, ignore_errors=True)
@@ -265,8 +265,8 @@ class Run(RunFolder):
     def gallery(self, tasks: int, split: str | None = None, is_mapped: bool = False) -> Gallery:
         """The stored clips of the first ``tasks`` tasks in a split, by default the evaluated one.
 
-        ``is_mapped`` leaves them on disk until they are touched. Tasks that stored nothing of
-        another split are left out. Raises StructAlignError when one cannot be read.
+        ``is_mapped`` maps the files, which are read when touched. Tasks without a block of the
+        split are left out. Raises StructAlignError when one cannot be read.
         """
         blocks = [self._block(number, split, is_mapped) for number in range(1, tasks + 1)]
         return Gallery([block for block in blocks if block is not None])
@@ -281,12 +281,12 @@ class Run(RunFolder):
         return Block(number, clips, load_tensors(file)[EMBEDDINGS])
 
     def block_file(self, number: int, split: str | None = None) -> Path:
-        """Where a finished task's stored clips of a split are, by default the evaluated one."""
+        """The file of a finished task's stored clips in a split, by default the evaluated one."""
         name = f"gallery-{split or self.settings.eval_split}.safetensors"
         return self.task_folder(number) / name
 
     def zero_shot_block(self, number: int) -> Block | None:
-        """The evaluated clips of a finished task by the pre-trained towers, where they were kept.
+        """The evaluated clips of a finished task by the pre-trained towers; None if not stored.
 
         Raises:
             StructAlignError: they cannot be read.
@@ -306,8 +306,8 @@ class Run(RunFolder):
         Raises:
             StructAlignError: no finished task.
         """
-        several = [texts] if isinstance(texts, str) else list(texts)
-        token_ids = self.method.tokenize(several)
+        captions = [texts] if isinstance(texts, str) else list(texts)
+        token_ids = self.method.tokenize(captions)
         encoded = self.method.encode_texts(token_ids, task or self.finished).text
         unit = F.normalize(encoded, dim=-1).cpu()
         return unit[0] if isinstance(texts, str) else unit

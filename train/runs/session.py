@@ -1,4 +1,4 @@
-"""When, where and with which versions a run was trained: a line of ``sessions.jsonl`` each time."""
+"""The date, machine and package versions of each training session, in ``sessions.jsonl``."""
 
 import json
 import platform

@@ -8,7 +8,7 @@ from helpers.cli import Cli
 from helpers.runs import quick_run, shared_cache
 from structalign.core.errors import StructAlignError
 from structalign.evaluate.query_results import QueryResult, read_query_results
-from structalign.train.runs.folder import answers_file
+from structalign.train.runs.folder import query_results_file
 
 
 def test_results_name_the_clips_that_came_first(shared: Cli, tmp_path: Path) -> None:
@@ -25,8 +25,8 @@ def test_results_name_the_clips_that_came_first(shared: Cli, tmp_path: Path) -> 
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    answers_file(tmp_path, 1).parent.mkdir()
-    answers_file(tmp_path, 1).write_text(json.dumps({"task": 1}) + "\n")
+    query_results_file(tmp_path, 1).parent.mkdir()
+    query_results_file(tmp_path, 1).write_text(json.dumps({"task": 1}) + "\n")
     with pytest.raises(StructAlignError, match=r"01-answers.jsonl is damaged .*eval --again"):
         read_query_results(tmp_path, 1)
 

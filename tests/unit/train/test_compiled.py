@@ -34,9 +34,9 @@ def test_losses_and_gradients_while_training() -> None:
 
 @pytest.mark.slow
 def test_a_machine_without_a_compiler() -> None:
-    one = compiled(torch.sin)
+    fused = compiled(torch.sin)
     with (
         config.patch({"cpp.cxx": ("/nowhere/c++",), "fx_graph_cache": False}),
         pytest.raises(StructAlignError, match=r"compile=true: .*/nowhere/c\+\+.*leave the setting"),
     ):
-        one(torch.ones(300))
+        fused(torch.ones(300))

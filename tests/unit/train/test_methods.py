@@ -75,15 +75,15 @@ def test_a_query_by_all_paths_at_once_is_each_path_by_itself(
             cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=rng)
     ids = method.tokenize(["two red balls bounce"])
     tasks = [1, 2, 3, 5, 8, 9, 2]
-    found = method.encode_query(ids, tasks)
-    assert set(found) == {method.route_of(task) for task in tasks}
+    by_route = method.encode_query(ids, tasks)
+    assert set(by_route) == {method.route_of(task) for task in tasks}
     for task in tasks:
-        alone, together = method.encode_texts(ids, task), found[method.route_of(task)]
+        alone, together = method.encode_texts(ids, task), by_route[method.route_of(task)]
         assert torch.equal(alone.lengths, together.lengths)
         assert torch.allclose(alone.words, together.words, atol=1e-3)
         assert torch.allclose(alone.text, together.text, atol=1e-3)
     if isinstance(method, AdaptedMethod):
-        assert not torch.allclose(found[2].text, found[3].text, atol=1e-2), "paths differ"
+        assert not torch.allclose(by_route[2].text, by_route[3].text, atol=1e-2), "paths differ"
 
 
 @pytest.mark.parametrize("source", ["finetune", "framefusionmoe", "structalign"])
@@ -117,7 +117,7 @@ def test_prompts_do_not_depend_on_how_many_tasks_there_are(backbone: Backbone) -
     assert len(many.task_prototypes) == 7
 
 
-def test_draws_are_kept_for_the_checkpoint_and_begin_anew_with_a_task(backbone: Backbone) -> None:
+def test_draws_are_kept_for_the_checkpoint_and_restart_with_each_task(backbone: Backbone) -> None:
     method = make_method("finetune", backbone)
     method.task = 2
     first = torch.randn(3, generator=method.draws("noise"))
@@ -151,7 +151,7 @@ def test_the_official_code_runs_where_an_option_asks_for_a_deviation(
         assert type(build_method(changed, backbone, 0)).__name__ == "OfficialStructAlign"
 
 
-def test_settings_for_several_methods_are_told_where_they_do_not_apply() -> None:
+def test_settings_for_several_methods_are_reported_where_they_do_not_apply() -> None:
     config = load_method("zeroshot", "demo", "demo", {"crp_weight": 1, "epochs": 2})
     assert config.ignored == ("crp_weight",) and config.settings.epochs == 2
     with pytest.raises(StructAlignError, match="'crp_weigth'; did you mean 'crp_weight'"):
@@ -210,8 +210,8 @@ def test_a_run_with_a_file_of_ones_own(shared: Cli, tmp_path: Path) -> None:
     assert "unknown setting 'pul'" in shared.error(*line[:-2], "--set", "pul=1")
     path.write_text(MINE + "\n# changed\n")
     assert "the method's file has changed" in shared.error(*line)
-    told = shared.error("eval", run, "--again")
-    assert "has changed since it was trained" in told and f"{run}/method.py" in told
+    message = shared.error("eval", run, "--again")
+    assert "has changed since it was trained" in message and f"{run}/method.py" in message
     path.write_bytes((run / "method.py").read_bytes())
     shared.json("eval", run, "--again")
 

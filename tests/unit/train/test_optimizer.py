@@ -32,7 +32,7 @@ class PlainAdamW:
 
 def test_skipped_parameters_and_rows() -> None:
     """A parameter without gradient, and a row whose gradient is zero, keep value, moments and
-    count; what is chosen again goes on counting.
+    count; what is chosen again continues to count.
     """
     g = torch.Generator().manual_seed(0)
     whole = [nn.Parameter(torch.randn(5, 3, generator=g)) for _ in range(3)]

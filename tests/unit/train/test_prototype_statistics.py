@@ -67,7 +67,7 @@ def test_official_ones_are_routed_without_prototype_and_leave_the_incomplete_bat
     )
 
 
-def test_official_class_numbers_start_anew_in_every_task(cache: FeatureCache) -> None:
+def test_official_class_numbers_restart_in_every_task(cache: FeatureCache) -> None:
     method, _ = second_task(cache, prototype_labels="within_task")
     assert method.prototypes.labels.tolist() == [0, 1]
 

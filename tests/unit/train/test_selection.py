@@ -36,6 +36,6 @@ def test_the_best_epoch_is_restored_and_ties_favour_the_later(rule: str) -> None
 def test_reference_stops_after_five_epochs_without_a_better_score_from_the_eleventh_on() -> None:
     assert choose("reference", [9] + [1] * 19) == (15, 1, 1)
     assert choose("reference", [1] * 12 + [2] + [1] * 7) == (18, 13, 13)
-    # an equal score is kept, but is no better one
+    # an equal score is kept, but does not count as better
     assert choose("reference", [1] * 20) == (15, 15, 15)
     assert choose("heldout", [9] + [1] * 19) == (20, 1, 1)

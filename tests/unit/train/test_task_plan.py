@@ -31,8 +31,8 @@ def test_sizes_as_given() -> None:
 
 
 def test_what_does_not_divide_is_told() -> None:
-    told = unequal(plan_tasks(NAMES, 3), 3)
-    assert told == "7 categories in 3 tasks: 3 in the first 1, 2 in the others"
+    message = unequal(plan_tasks(NAMES, 3), 3)
+    assert message == "7 categories in 3 tasks: 3 in the first 1, 2 in the others"
     assert unequal(plan_tasks(NAMES, 7), 7) is None
     assert unequal(plan_tasks(NAMES, (3, 3, 1)), (3, 3, 1)) is None
 
@@ -47,13 +47,13 @@ def test_an_order_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "order.txt"
     file.write_text("\n".join(reversed(NAMES)) + "\n\n")
     assert plan_tasks(NAMES, 1, str(file)) == (tuple(reversed(NAMES)),)
-    for lines, told in (
+    for lines, message in (
         (NAMES[:-1], "'cars' is missing"),
-        ((*NAMES, "dogs"), "'dogs' is no category of the cache"),
-        ((*NAMES, "cars"), "'cars' stands there twice"),
+        ((*NAMES, "dogs"), "'dogs' is not a category of the cache"),
+        ((*NAMES, "cars"), "'cars' is listed twice"),
     ):
         file.write_text("\n".join(lines))
-        with pytest.raises(StructAlignError, match=told):
+        with pytest.raises(StructAlignError, match=message):
             plan_tasks(NAMES, 1, str(file))
     for wrong in ("shuffled:x", str(tmp_path), "nowhere"):
         with pytest.raises(StructAlignError, match="--order"):

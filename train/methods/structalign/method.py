@@ -104,7 +104,7 @@ class StructAlign(AdaptedMethod):
         self.teacher: Teacher | None = None
 
     def begin_task(self, task: Task) -> None:
-        """Embed the task's training set once with the teacher: it does not change in the task."""
+        """Embed the training set once with the teacher, which is fixed during a task."""
         super().begin_task(task)
         o = self.options
         if o.etf_weight:
@@ -156,11 +156,12 @@ class StructAlign(AdaptedMethod):
     def replay_loss(self, pairs: PairFeatures, replayed: Replayed) -> Tensor:
         """Contrast of the batch's pooled pairs and drawn prototypes, with CLIP's temperature."""
         text, video, _ = replayed.contrast
-        own_video, own_text = pooled_unit(pairs.frames), pooled_unit(pairs.words, pairs.lengths)
-        return prototype_replay(own_video, own_text, video, text, self.towers.scale)
+        batch_video = pooled_unit(pairs.frames)
+        batch_text = pooled_unit(pairs.words, pairs.lengths)
+        return prototype_replay(batch_video, batch_text, video, text, self.towers.scale)
 
     def draw_prototypes(self, batch: int) -> Replayed | None:
-        """Prototypes of old classes for one step; None while there are none."""
+        """Drawn prototypes of old classes for one step; None in the first task."""
         o, rng = self.options, self.draws("replay")
         if not len(self.prototypes) or not (o.replay_weight or o.etf_weight):
             return None
@@ -181,10 +182,10 @@ class StructAlign(AdaptedMethod):
         return labels, pooled_unit(text.words, text.lengths), video
 
     def warnings(self) -> list[str]:
-        """When the simplex of class directions has been full."""
+        """A line when more classes came than the simplex has directions."""
         o, classes = self.options, len(self.prototypes.labels.unique())
-        is_known = o.etf != "open" and o.etf_classes is not None
-        vertices = int(o.etf_classes or 0) if is_known else self.towers.dim + 1
+        is_sized = o.etf != "open" and o.etf_classes is not None
+        vertices = int(o.etf_classes or 0) if is_sized else self.towers.dim + 1
         if not o.etf_weight or classes <= vertices:
             return []
         return [

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 class ClassPrototypes(nn.Module):
     """Mean and radius of every finished class, in both modalities, as buffers that grow.
 
-    labels int64 [C], means [C, D], radii [C]; a class that comes again has one of
+    labels int64 [C], means [C, D], radii [C]; a class that recurs has one of
     each task. Radius = sqrt(trace(Cov) / D), the covariance of unit pooled features.
     """
 
@@ -32,8 +32,8 @@ class ClassPrototypes(nn.Module):
         classes = labels.unique()
         self.labels = torch.cat([self.labels, classes])
         for side, features in (("text", text), ("video", video)):
-            found = [mean_radius(features[labels == label]) for label in classes]
-            means, radii = (torch.stack(column) for column in zip(*found, strict=True))
+            statistics = [mean_radius(features[labels == label]) for label in classes]
+            means, radii = (torch.stack(column) for column in zip(*statistics, strict=True))
             setattr(self, f"{side}_mean", torch.cat([getattr(self, f"{side}_mean"), means]))
             setattr(self, f"{side}_radius", torch.cat([getattr(self, f"{side}_radius"), radii]))
 

@@ -16,9 +16,9 @@ STARTS, STEPS, RATE, SHARPEST = 16, 200, 0.1, 100.0
 def class_directions(kind: Kind, classes: int | None, dim: int, generator: Generator) -> Tensor:
     """Unit directions by class number, float32 [C, dim].
 
-    ``open`` needs no number of classes: a class gets the next of dim + 1 vertices of one simplex,
-    any C of which, centred, are again an exact C-simplex. ``simplex`` and ``gaussian`` are for a
-    known number of ``classes``, else for dim + 1.
+    ``open`` needs no number of classes: each class takes the next of dim + 1 vertices of one
+    simplex, any C of which, centred, form an exact C-simplex again. ``simplex`` and ``gaussian``
+    have ``classes`` directions, dim + 1 where that is None.
     """
     count = dim + 1 if classes is None or kind == "open" else classes
     frame = gaussian_frame if kind == "gaussian" else simplex_etf
@@ -26,26 +26,26 @@ def class_directions(kind: Kind, classes: int | None, dim: int, generator: Gener
 
 
 def grow_directions(directions: Tensor, count: int) -> Tensor:
-    """At least ``count`` directions: those that there are, and further ones spread between them.
+    """At least ``count`` directions: the given ones, and further ones spread between them.
 
-    No dim + 2 vectors are equiangular, and the directions of known classes must stay. So each
-    further one is where its largest cosine with all before it is least, by projected gradient
-    descent from ``STARTS`` random vectors. It depends on the number of its class alone.
+    No dim + 2 vectors are equiangular, and the directions of seen classes must stay. So each new
+    one minimises its largest cosine with all before it, by projected gradient descent from
+    ``STARTS`` random vectors, which depend on the number of its class alone.
 
     Args:
         directions: float32 [C, D], unit.
-        count: classes that need one.
+        count: number of classes that need one.
     """
     for number in range(len(directions), count):
         rng = make_generator(0, "etf growth", number)
-        found = F.normalize(torch.randn(STARTS, directions.shape[1], generator=rng), dim=1)
-        found = found.to(directions)
+        candidates = F.normalize(torch.randn(STARTS, directions.shape[1], generator=rng), dim=1)
+        candidates = candidates.to(directions)
         for step in range(STEPS):
             sharpness = SHARPEST * (step + 1) / STEPS
-            pull = (sharpness * found @ directions.T).softmax(1) @ directions
-            found = F.normalize(found - RATE * pull, dim=1)
-        best = (found @ directions.T).amax(1).argmin()
-        directions = torch.cat([directions, found[best, None]])
+            pull = (sharpness * candidates @ directions.T).softmax(1) @ directions
+            candidates = F.normalize(candidates - RATE * pull, dim=1)
+        best = (candidates @ directions.T).amax(1).argmin()
+        directions = torch.cat([directions, candidates[best, None]])
     return directions
 
 

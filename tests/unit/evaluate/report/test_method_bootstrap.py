@@ -8,7 +8,7 @@ from structalign.evaluate.query_results import QueryResult
 from structalign.evaluate.report.finished_runs import FinishedRun
 from structalign.evaluate.report.method_bootstrap import MethodBootstrap
 from structalign.evaluate.report.run_groups import RunGroups
-from structalign.train.runs.folder import answers_file
+from structalign.train.runs.folder import query_results_file
 
 CAPTIONS = 40
 
@@ -16,13 +16,13 @@ CAPTIONS = 40
 def run(folder: Path, method: str, seed: int, hits: int, cache: str = "aa") -> FinishedRun:
     """One task, in which the first ``hits`` captions found their clip."""
     path = folder / f"{method}-{cache}-{seed}"
-    answers_file(path, 1).parent.mkdir(parents=True)
+    query_results_file(path, 1).parent.mkdir(parents=True)
     results = [
         QueryResult(1, f"clip{n}", "birds", "a bird", rank, rank, ())
         for n in range(CAPTIONS)
         for rank in [1.0 if n < hits else 20.0]
     ]
-    answers_file(path, 1).write_text(
+    query_results_file(path, 1).write_text(
         "".join(json.dumps(result.to_json()) + "\n" for result in results)
     )
     config = {"fingerprint": cache * 32, "seed": seed, "settings": {}, "parts": [{}]}
@@ -52,7 +52,7 @@ def test_clips_of_one_name_in_two_caches_are_not_paired(tmp_path: Path) -> None:
 
 def test_a_run_without_query_results_costs_no_other_method_its_interval(tmp_path: Path) -> None:
     runs = {name: [run(tmp_path, name, 0, 20)] for name in ("ours", "theirs")}
-    answers_file(runs["theirs"][0].path, 1).unlink()
+    query_results_file(runs["theirs"][0].path, 1).unlink()
     bootstrap = MethodBootstrap(RunGroups(runs))
     assert list(bootstrap.unknown) == ["theirs"] and "eval --again" in bootstrap.unknown["theirs"]
     assert bootstrap.interval("R@1", "theirs") is None
