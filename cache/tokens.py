@@ -164,7 +164,7 @@ class TokenReader:
         for view in views:
             shard, slot = self._where(view)
             slots.setdefault(shard, set()).add(slot)
-        return {shard_name(shard) for shard, own in slots.items() if self._filled(shard) <= own}
+        return {shard_name(shard) for shard in slots if self._filled(shard) <= slots[shard]}
 
     def checksums(self, views: Sequence[View]) -> TokenChecksums:
         """The checksums that some views' chunks end with; 0 for all others."""
