@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..core.console import text_table
 from ..core.errors import StructAlignError
 from ..core.files import read_json
 from .catalog import Catalog
@@ -12,7 +13,7 @@ from .layout import BATCH_RECORDS, COMPLETE, SPEC, TOKENS
 from .reader import FeatureCache
 from .root import CacheRoot
 
-WIDTHS = {"dataset": 10, "backbone": 22, "cut": -4, "frames": -8, "views": -7, "clips": -8}
+COLUMNS = ("dataset", "backbone", "cut", "frames", "views", "clips")
 
 
 def inventory(root: CacheRoot) -> list[dict[str, Any]]:
@@ -48,11 +49,8 @@ def inventory_table(entries: list[dict[str, Any]]) -> str:
     """The entries of ``inventory`` as a table."""
     if not entries:
         return "no cache yet; run extract"
-    longest = max(len(str(entry.get("dataset", ""))) for entry in entries)
-    widths = {**WIDTHS, "dataset": max(WIDTHS["dataset"], longest + 2)}
-    titles = "".join(_cell(name, width) for name, width in widths.items())
-    head = f"{'fingerprint':<14}{titles}{'bad':>6}{'MB':>10}  state"
-    return "\n".join([head, *(_line(entry, widths) for entry in entries)])
+    titles = ["fingerprint", *COLUMNS, "bad", "MB", "state"]
+    return text_table([titles, *map(_row, entries)], "<<<>>>>>><")
 
 
 def description(body: dict[str, Any]) -> str:
@@ -63,8 +61,8 @@ def description(body: dict[str, Any]) -> str:
     rows += [(f"made.{key}", value) for key, value in body.get("provenance", {}).items()]
     plain = [(k, json.dumps(v) if isinstance(v, dict | list) else v) for k, v in rows]
     bad = body.get("quarantined") or []
-    lines = [f"{key:<20} {value}" for key, value in [*plain, ("quarantined", len(bad))]]
-    return "\n".join([*lines, *(f"  {r['clip']}: {r['reason']}, {r['message']}" for r in bad)])
+    table = text_table([*plain, ("quarantined", len(bad))])
+    return "\n".join([table, *(f"  {r['clip']}: {r['reason']}, {r['message']}" for r in bad)])
 
 
 def _entry(folder: Path) -> dict[str, Any]:
@@ -121,14 +119,12 @@ def _contents(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _line(entry: dict[str, Any], widths: dict[str, int]) -> str:
+def _row(entry: dict[str, Any]) -> list[str]:
     bad = entry.get("quarantined", "")
-    count = bad if isinstance(bad, int) else len(bad)
-    cells = "".join(_cell(str(entry.get(name, "")), width) for name, width in widths.items())
-    size = f"{entry.get('bytes', 0) / 1e6:>10.1f}"
-    state = entry.get("error", "complete")
-    return f"{entry['fingerprint'][:12]:<14}{cells}{count:>6}{size}  {state}"
-
-
-def _cell(text: str, width: int) -> str:
-    return text.ljust(width) if width > 0 else text.rjust(-width)
+    return [
+        entry["fingerprint"][:12],
+        *(str(entry.get(name, "")) for name in COLUMNS),
+        str(bad if isinstance(bad, int) else len(bad)),
+        f"{entry.get('bytes', 0) / 1e6:.1f}",
+        entry.get("error", "complete"),
+    ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cache.reader import FeatureCache
-from ..core.console import Progress, ProgressLine
+from ..core.console import Progress, ProgressLine, text_table
 from ..core.errors import StructAlignError
 from ..core.files import write_text
 from ..train.methods.registry import load_method
@@ -148,19 +148,23 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def sweep_table(body: Mapping[str, Any]) -> str:
     """Mean ± sd per method."""
-    width = max(len("method"), *map(len, body["methods"]))
-    lines = [f"{'method':<{width}}  runs  " + "".join(f"{name:>15}" for name in FIGURES)]
+    rows: list[list[str]] = [["method", "runs", *FIGURES]]
     for method, figures in body["methods"].items():
-        cells = ""
-        for name in FIGURES:
-            mean, sd = figures[name]["mean"], figures[name]["sd"]
-            text = "" if mean is None else f"{mean:.2f}"
-            cells += f"{text if sd is None else f'{text} ± {sd:.2f}':>15}"
-        lines.append(f"{method:<{width}}  {figures['runs']:>4}  {cells}")
+        cells = [_mean_and_sd(**figures[name]) for name in FIGURES]
+        rows.append([method, str(figures["runs"]), *cells])
+    lines = [text_table(rows, "<>")]
     choice = body.get("choice")
     if choice is not None:
         lines += ["", f"chosen on {choice['cache'][:12]} by R@1 over held-out training clips:"]
+        chosen = []
         for method, changes in choice["chosen"].items():
-            tried = [f"{one['R@1']:.2f}" for one in choice["tries"] if one["method"] == method]
-            lines.append(f"{method:<{width}}  {changes[1:]}  (tries: {', '.join(tried)})")
+            tried = [f"{run['R@1']:.2f}" for run in choice["tries"] if run["method"] == method]
+            chosen.append([method, changes[1:], f"(tries: {', '.join(tried)})"])
+        lines.append(text_table(chosen))
     return "\n".join(lines)
+
+
+def _mean_and_sd(mean: float | None, sd: float | None) -> str:
+    if mean is None:
+        return ""
+    return f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"

@@ -12,6 +12,8 @@ from statistics import median
 
 import torch
 
+from ...core.console import text_table
+
 
 @dataclass(frozen=True)
 class Row:
@@ -68,8 +70,4 @@ def table(rows: list[Row]) -> str:
         )
         for r in rows
     ]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
+    return text_table(cells)

@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+from ...core.console import text_table
 from ..metrics import METRICS, SCORE_METRICS
 
 WIDTH = 80  # characters
@@ -27,25 +28,27 @@ def results_table(results: dict[str, Any]) -> str:
     if results["backbone"]["random_weights"]:
         notes.append("RANDOM WEIGHTS: a dry run, the figures mean nothing")
     lines = [head, "; ".join(notes), "", "over all tasks seen (t2v, stored gallery)"]
-    widths = {metric: max(7, len(metric.title) + 2) for metric in METRICS}
-    titles = "".join(f"{metric.title:>{width}}" for metric, width in widths.items())
-    lines.append(f"{'stage':>9}{titles}{'BWF ↓':>7}")
-    for stage in results["stages"]:
-        t2v = stage["t2v"]
-        if t2v is None:
-            continue
-        forgetting = f"{stage['BWF']:7.2f}" if stage["BWF"] is not None else ""
-        figures = "".join(f"{m.format(t2v.get(m.name)):>{width}}" for m, width in widths.items())
-        lines.append(f"{_name(stage['stage']):>9}{figures}{forgetting}")
+    figures = [
+        [
+            _name(stage["stage"]),
+            *(metric.format(t2v.get(metric.name)) for metric in METRICS),
+            "" if stage["BWF"] is None else f"{stage['BWF']:.2f}",
+        ]
+        for stage in results["stages"]
+        if (t2v := stage["t2v"]) is not None
+    ]
+    titles = ["stage", *(metric.title for metric in METRICS), "BWF ↓"]
+    lines += text_table([titles, *figures], ">").splitlines()
     for first in range(0, tasks, IN_A_ROW):
         shown = slice(first, first + IN_A_ROW)
-        titles = "".join(f"{f't{task}':>6}" for task in range(1, tasks + 1)[shown])
         lines += ["", f"R@1 within each task, {results['gallery']} gallery"]
-        lines.append(f"{'stage':>9}{titles}")
-        for number, row in enumerate(rows):
-            cells = "".join(f"{value:6.1f}" if value is not None else "" for value in row[shown])
-            if cells:
-                lines.append(f"{_name(number):>9}{cells}")
+        cells = [
+            [_name(stage), *("" if value is None else f"{value:.1f}" for value in row[shown])]
+            for stage, row in enumerate(rows)
+            if any(value is not None for value in row[shown])
+        ]
+        titles = ["stage", *(f"t{task}" for task in range(1, tasks + 1)[shown])]
+        lines += text_table([titles, *cells], ">", gap=1).splitlines()
     final = results["final"]
     v2t = final["v2t"]
     measured = [f"{m.name} {m.format(v2t[m.name])}" for m in METRICS if m.name in v2t]
