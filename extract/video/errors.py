@@ -3,19 +3,9 @@
 from typing import Literal
 
 Reason = Literal[
-    "missing",
-    "empty",
-    "unreadable",
-    "no_video",
-    "decode_error",
-    "truncated",
-    "substituted_frames",
-    "timeout",
-    "worker_crash",
-    "too_short",
-    "too_large",
-    "nonfinite",
-]
+    "missing", "empty", "unreadable", "no_video", "decode_error", "truncated", "substituted_frames",
+    "timeout", "worker_crash", "too_short", "too_large", "nonfinite",
+]  # fmt: skip
 
 
 class ClipError(Exception):

@@ -9,28 +9,16 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (214, 40, 40),
-    "orange": (245, 130, 30),
-    "yellow": (246, 218, 60),
-    "green": (50, 190, 70),
-    "cyan": (60, 215, 220),
-    "blue": (45, 95, 235),
-    "purple": (140, 60, 200),
-    "pink": (250, 140, 190),
-    "white": (245, 245, 245),
-    "brown": (130, 80, 40),
-}
+    "red": (214, 40, 40), "orange": (245, 130, 30), "yellow": (246, 218, 60),
+    "green": (50, 190, 70), "cyan": (60, 215, 220), "blue": (45, 95, 235), "purple": (140, 60, 200),
+    "pink": (250, 140, 190), "white": (245, 245, 245), "brown": (130, 80, 40),
+}  # fmt: skip
 
 GROUNDS: dict[str, tuple[int, int, int]] = {
-    "black": (22, 22, 24),
-    "grey": (112, 112, 118),
-    "navy": (24, 34, 92),
-    "olive": (98, 104, 38),
-    "maroon": (92, 22, 38),
-    "teal": (16, 102, 102),
-    "sand": (196, 176, 132),
+    "black": (22, 22, 24), "grey": (112, 112, 118), "navy": (24, 34, 92), "olive": (98, 104, 38),
+    "maroon": (92, 22, 38), "teal": (16, 102, 102), "sand": (196, 176, 132),
     "lilac": (166, 148, 196),
-}
+}  # fmt: skip
 
 # radius in pixels of a 64-pixel frame
 SIZES: dict[str, float] = {"small": 7.0, "medium": 11.0, "large": 15.5}
@@ -88,17 +76,10 @@ def _oval(x: Array, y: Array) -> Array:
 
 
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {
-    "circle": _circle,
-    "square": _square,
-    "triangle": _triangle,
-    "hexagon": _hexagon,
-    "diamond": _diamond,
-    "star": _star,
-    "ring": _ring,
-    "cross": _cross,
-    "crescent": _crescent,
+    "circle": _circle, "square": _square, "triangle": _triangle, "hexagon": _hexagon,
+    "diamond": _diamond, "star": _star, "ring": _ring, "cross": _cross, "crescent": _crescent,
     "oval": _oval,
-}
+}  # fmt: skip
 
 
 def _striped(x: Array, y: Array) -> Array:
@@ -130,20 +111,12 @@ def _plain(x: Array, y: Array) -> Array:
 
 
 PATTERNS: dict[str, Callable[[Array, Array], Array]] = {
-    "plain": _plain,
-    "striped": _striped,
-    "banded": _banded,
-    "checked": _checked,
-    "dotted": _dotted,
+    "plain": _plain, "striped": _striped, "banded": _banded, "checked": _checked, "dotted": _dotted,
     "wavy": _wavy,
-}
+}  # fmt: skip
 
 MOTIONS = ("still", "leftward", "rightward", "upward", "downward", "growing", "shrinking")
 REVERSED = {
-    "leftward": "rightward",
-    "rightward": "leftward",
-    "upward": "downward",
-    "downward": "upward",
-    "growing": "shrinking",
-    "shrinking": "growing",
-}
+    "leftward": "rightward", "rightward": "leftward", "upward": "downward", "downward": "upward",
+    "growing": "shrinking", "shrinking": "growing",
+}  # fmt: skip

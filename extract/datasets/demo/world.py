@@ -14,7 +14,7 @@ from .attributes import (
     SHAPES,
     SIZES,
     TEXTURES,
-)
+)  # fmt: skip
 from .language import CATEGORY_WORDS, SYNONYMS, VIDEO, caption, synonyms
 from .scene import Scene
 
@@ -137,17 +137,8 @@ def _categories(rng: np.random.Generator, phases: list[dict[str, str]]) -> list[
         grounds = tuple(rng.choice(list(GROUNDS), 3, replace=False).tolist())
         patterns = tuple(rng.choice(list(PATTERNS), 3, replace=False).tolist())
         renamed = [*shapes[:2], *colours[:3], grounds[0], patterns[0]]
-        categories.append(
-            Category(
-                name,
-                shapes,
-                colours,
-                grounds,
-                patterns,
-                {plain: next(category_words) for plain in renamed},
-                shared,
-            )
-        )
+        words = {plain: next(category_words) for plain in renamed}
+        categories.append(Category(name, shapes, colours, grounds, patterns, words, shared))
     return categories
 
 
@@ -175,13 +166,5 @@ def _clip(
     rng: np.random.Generator,
     twin: str | None = None,
 ) -> WorldClip:
-    return WorldClip(
-        name,
-        category.name,
-        split,
-        scene,
-        captions,
-        int(rng.integers(18, 31)),
-        int(rng.integers(8, 16)),
-        twin,
-    )
+    frames, fps = int(rng.integers(18, 31)), int(rng.integers(8, 16))
+    return WorldClip(name, category.name, split, scene, captions, frames, fps, twin)
