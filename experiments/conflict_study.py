@@ -4,12 +4,12 @@ python -m structalign.experiments.conflict_study --out FOLDER [--cache-root DIR]
     [--methods M,...] [--against METHOD]
 
 Three amounts of conflict, two worlds, three seeds, each with a class order of its own. Every method
-first tries the same learning rates at each amount of conflict on the first world; the best by its
-held-out training clips is taken for both worlds. Leaves the tries in ``choices.json``, what every
-caption found in ``seed-N.parquet``, and ``study.md``, ``recall.svg`` and ``forgetting.svg``. Given
-again it goes on: from the runs that are there, or from the tries and the seeds' files alone, on
-another machine as well. A method that they do not have yet, one's own too, is tried and run, and
-compared with those that they have; one's own is another method once its file has changed.
+first tries the same learning rates at each amount of conflict on the first world; the best on its
+held-out training clips is used for both worlds. Writes the tries to ``choices.json``, every
+caption's outcome to ``seed-N.parquet``, and ``study.md``, ``recall.svg`` and ``forgetting.svg``.
+The same command resumes: from the runs, or from the tries and the seeds' files alone, on another
+machine too. A method that they lack, your own too, is tried, run and compared with the others; your
+own counts as another method once its file has changed.
 """
 
 import argparse
@@ -48,7 +48,7 @@ World = Callable[[float, int, int | None], FeatureCache]  # of conflict, the wor
 
 
 def named(methods: Sequence[str]) -> dict[str, str]:
-    """Methods by their names in a study's files: one's own with the start of its file's hash."""
+    """Methods by their names in a study's files: your own with the start of its file's hash."""
     configs = {method: load_method(method, "demo", "demo") for method in methods}
     return {
         config.name + (f"@{config.file_hash[:8]}" if config.file_hash else ""): method
@@ -59,16 +59,16 @@ def named(methods: Sequence[str]) -> dict[str, str]:
 def run_study(
     out: Path, world: World, methods: Mapping[str, str], seeds: Sequence[int]
 ) -> tuple[list[Measured], float]:
-    """Choose and run what the folder does not have; all outcomes of the methods, and core hours."""
+    """Choose and run what the folder lacks; returns the methods' outcomes and core hours."""
     measured: list[Measured] = []
     seconds = 0.0
     for seed in seeds:
         path = out / f"seed-{seed}.parquet"
         runs, facts = read_measured(path) if path.exists() else ([], {"seconds": 0.0})
-        there = {run.method for run in runs}
-        if missing := {name: method for name, method in methods.items() if name not in there}:
-            added, took = run_seed(out, world, missing, choose(out, world, missing), seed)
-            runs, facts = [*runs, *added], {"seconds": facts["seconds"] + took}
+        measured_already = {run.method for run in runs}
+        if missing := {n: method for n, method in methods.items() if n not in measured_already}:
+            added, more = run_seed(out, world, missing, choose(out, world, missing), seed)
+            runs, facts = [*runs, *added], {"seconds": facts["seconds"] + more}
             write_measured(path, runs, facts)
         measured += [run for run in runs if run.method in methods]
         seconds += facts["seconds"]
@@ -76,34 +76,35 @@ def run_study(
 
 
 def choose(out: Path, world: World, methods: Mapping[str, str]) -> dict[float, dict[str, str]]:
-    """By conflict and name: the settings with the highest R@1 over held-out training clips."""
+    """The settings with the highest R@1 over held-out training clips, by conflict and method."""
     path = out / "choices.json"
     known = read_json(path) if path.exists() else {}
     choices = {
         conflict: known.get(str(conflict), {"chosen": {}, "tries": []}) for conflict in CONFLICTS
     }
-    for conflict, told in choices.items():
-        for cut, names in by_cut(n for n in methods if n not in told["chosen"]).items():
-            first, mine = world(conflict, WORLDS[0], cut), {methods[name]: name for name in names}
+    for conflict, choice in choices.items():
+        for cut, names in by_cut(n for n in methods if n not in choice["chosen"]).items():
+            first = world(conflict, WORLDS[0], cut)
+            own_names = {methods[name]: name for name in names}
             made = sweep(
-                [first], list(mine), [SEEDS[0]], TASKS, out / "runs", orders=[SEEDS[0]],
+                [first], list(own_names), [SEEDS[0]], TASKS, out / "runs", orders=[SEEDS[0]],
                 grid=RATES, choose_on=first, settings={"eval_every": TASKS},
             )["choice"]  # fmt: skip
-            place = {key: made[key] for key in ("cache", "seed", "heldout")}
-            told["tries"] += [
+            common = {key: made[key] for key in ("cache", "seed", "heldout")}
+            choice["tries"] += [
                 {
-                    "method": mine[one["method"]],
-                    "changes": one["changes"],
-                    "R@1": one["R@1"],
-                    **place,
+                    "method": own_names[row["method"]],
+                    "changes": row["changes"],
+                    "R@1": row["R@1"],
+                    **common,
                 }
-                for one in made["tries"]  # not its folder, which another machine does not have
+                for row in made["tries"]  # without its folder, which another machine lacks
             ]
-            told["chosen"] |= {mine[method]: change for method, change in made["chosen"].items()}
+            choice["chosen"] |= {own_names[m]: change for m, change in made["chosen"].items()}
             write_text(path, json.dumps(choices, indent=1) + "\n")
     return {
-        conflict: {name: told["chosen"][name] for name in methods}
-        for conflict, told in choices.items()
+        conflict: {name: choice["chosen"][name] for name in methods}
+        for conflict, choice in choices.items()
     }
 
 
@@ -111,7 +112,7 @@ def run_seed(
     out: Path, world: World, methods: Mapping[str, str], chosen: dict[float, dict[str, str]],
     seed: int,
 ) -> tuple[list[Measured], float]:  # fmt: skip
-    """Run methods with chosen settings at every amount of conflict; outcomes, and core seconds."""
+    """Run methods with chosen settings at every amount of conflict: outcomes and core seconds."""
     measured: list[Measured] = []
     seconds = 0.0
     for conflict, settings in chosen.items():
@@ -124,8 +125,8 @@ def run_seed(
             planned = itertools.product(WORLDS, names)
             for run, (number, name) in zip(body["runs"], planned, strict=True):
                 folder = Path(run["run"])
-                found = read_outcomes(folder, read_results(folder)["categories"])
-                measured.append(Measured(conflict, number, run["cache"], seed, name, found))
+                outcomes = read_outcomes(folder, read_results(folder)["categories"])
+                measured.append(Measured(conflict, number, run["cache"], seed, name, outcomes))
                 seconds += seconds_of(folder)
     return measured, seconds
 
@@ -144,7 +145,7 @@ def cut_of(method: str) -> int | None:
 
 
 def seconds_of(folder: Path) -> float:
-    """Seconds that one core trained and measured a run."""
+    """Seconds that one core spent on training and measuring a run."""
     log = folder / "log.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     stages = read_results(folder)["stages"]
@@ -153,7 +154,7 @@ def seconds_of(folder: Path) -> float:
     )
 
 
-def intervals(measured: Sequence[Measured], methods: Sequence[str], reference: str) -> Cells:
+def bootstrap_cells(measured: Sequence[Measured], methods: Sequence[str], reference: str) -> Cells:
     """By conflict, method and figure: 95% intervals, also of the difference to ``reference``."""
     cells: Cells = {}
     for conflict in sorted({run.conflict for run in measured}):
@@ -187,25 +188,25 @@ def table(cells: Cells, reference: str) -> str:
             "| --- " * (len(columns) + 1) + "|",
         ]
         for method, figures in methods.items():
-            told = [
+            values = [
                 "" if method == "joint" and "BWF" in name
                 else "" if method == reference and "against" in name
                 else shown(figures[name])
                 for name in columns
             ]  # fmt: skip
             name = method if cut_of(method) is None else f"{method}, cut {cut_of(method)}"
-            lines.append(f"| {name} | {' | '.join(told)} |")
+            lines.append(f"| {name} | {' | '.join(values)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
-def shown(one: Interval) -> str:
+def shown(interval: Interval) -> str:
     """A value with its interval."""
-    return f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]".replace("-", "−")
+    return f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]".replace("-", "−")
 
 
 def figure(cells: Cells, name: str, label: str) -> str:
-    """One figure over conflict: a line for some of this study's methods and for every other."""
+    """A chart of one figure over conflict: some of this study's methods, and every other method."""
     series = {
         method: [methods[method][name].value for methods in cells.values()]
         for method in next(iter(cells.values()))
@@ -225,21 +226,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--against", default="finetune", metavar="METHOD")
-    given = parser.parse_args(arguments)
-    seeds = [int(seed) for seed in given.seeds.split(",")]
-    methods = named([*given.methods.split(","), given.against])
-    against = next(iter(named([given.against])))
+    args = parser.parse_args(arguments)
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    methods = named([*args.methods.split(","), args.against])
+    against = next(iter(named([args.against])))
     world = functools.cache(
         lambda conflict, number, cut: extract(
-            "demo", seed=number, conflict=conflict, cut=cut, cache_root=given.cache_root
+            "demo", seed=number, conflict=conflict, cut=cut, cache_root=args.cache_root
         )
     )
-    measured, hours = run_study(given.out, world, methods, seeds)
-    cells = intervals(measured, list(methods), against)
+    measured, hours = run_study(args.out, world, methods, seeds)
+    cells = bootstrap_cells(measured, list(methods), against)
     written = table(cells, against)
-    write_text(given.out / "study.md", written)
-    write_text(given.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))
-    write_text(given.out / "forgetting.svg", figure(cells, "BWF", "BWF, points"))
+    write_text(args.out / "study.md", written)
+    write_text(args.out / "recall.svg", figure(cells, "R@1", "R@1, percent"))
+    write_text(args.out / "forgetting.svg", figure(cells, "BWF", "BWF, points"))
     print(written)
     print(f"{len(measured)} runs, {hours:.1f} hours of one core", file=sys.stderr)
 

@@ -10,14 +10,14 @@ from ..evaluate.results import Results, save_results
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream
 from ..train.runs.run import Run
 
-HARDLY = 0.995  # of the first epoch's loss
-NOTHING = 0.01  # a loss that is as good as 0: a single clip has no other to be told from
+STALLED = 0.995  # of the first epoch's loss: above it hardly anything was learnt
+NEGLIGIBLE = 0.01  # a loss as good as 0, as that of a task with a single clip
 
 
 def measure_training(
     run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
 ) -> Iterator[EpochDone | Record]:
-    """Train a run and measure it: yields epochs, and what is known of each finished stage."""
+    """Train a run and measure it: yields each epoch, and the record of each finished stage."""
     evaluator, last = Evaluator(run.stream), min(until or len(run.stream), len(run.stream))
     yield from missing_stages(run, last)
     for event in train_stream(run, until, checkpoint_every):
@@ -36,7 +36,15 @@ def measure_training(
 def train_and_measure(
     run: Run, until: int | None, checkpoint_every: float, progress: Progress, log: Log
 ) -> Results:
-    """Train a run, measure every stage, leave ``results.json``."""
+    """Train a run, measure every stage and write ``results.json``.
+
+    Args:
+        run: new, or to be resumed.
+        until: the last task of this session; None for all.
+        checkpoint_every: seconds between checkpoints within a task.
+        progress: called with epochs done, epochs in all, and a detail.
+        log: called with a line after each task.
+    """
     epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
     recall, losses = "", []
     for event in measure_training(run, until, checkpoint_every):
@@ -45,14 +53,15 @@ def train_and_measure(
             progress((event.task - 1) * epochs + event.epoch, total, event.summary() + recall)
             continue
         if event["t2v"] is None:
-            own = event["row"]["t2v/stored/task"][-1]["R@1"]
-            log(f"task {event['stage']}: R@1 {own:.2f} within the task ({event['seconds']:.1f} s)")
+            within = event["row"]["t2v/stored/task"][-1]["R@1"]
+            spent = f"({event['seconds']:.1f} s)"
+            log(f"task {event['stage']}: R@1 {within:.2f} within the task {spent}")
         else:
             now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
             where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
             log(f"task {event['stage']}: R@1 {now:.2f} over {where}")
             recall = f", R@1 {now:.2f} after task {event['stage']}"
-        if len(losses) > 1 and losses[0] > NOTHING and losses[-1] > HARDLY * losses[0]:
+        if len(losses) > 1 and losses[0] > NEGLIGIBLE and losses[-1] > STALLED * losses[0]:
             log(
                 f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "
                 "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"

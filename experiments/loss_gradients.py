@@ -1,10 +1,11 @@
-"""How hard each term of StructAlign's loss pulls, and how far its stored prototypes drift.
+"""The gradient norm of each term of StructAlign's loss, and the drift of its stored prototypes.
 
 python -m structalign.experiments.loss_gradients --cache REF [--until 5] [--seed 0]
 
-Trains K = 10 tasks up to ``--until`` and prints, a line a task: the mean norm of each term's
+Trains K = 10 tasks up to ``--until`` and prints a line per task: the mean norm of each term's
 gradient over every tenth step; the cosine of the first task's stored prototypes to what the model
-makes of that task now; and the mean cosine of text and video prototypes, of one class and of two.
+makes of that task now; and the mean cosine of text and video prototypes, within a class and
+between classes.
 """
 
 import argparse
@@ -26,7 +27,7 @@ EVERY, TASKS = 10, 10
 
 
 class Watch:
-    """Gradient norms by term, kept while a method computes its losses."""
+    """Records gradient norms by term while a method computes its losses."""
 
     def __init__(self, method: StructAlign) -> None:
         self.method, self.losses, self.steps = method, method.losses, 0
@@ -34,26 +35,28 @@ class Watch:
         method.losses = self.watched  # type: ignore[method-assign]
 
     def watched(self, batch: Batch) -> dict[str, Tensor]:
-        """The method's losses; of every tenth step the norm of each term's gradient, too."""
+        """The method's losses; at every tenth step, records the norm of each term's gradient."""
         terms = self.losses(batch)
         self.steps += 1
         if self.steps % EVERY == 0:
             learnt = [p for p in self.method.parameters() if p.requires_grad]
             for name, value in terms.items():
-                found = torch.autograd.grad(value, learnt, retain_graph=True, allow_unused=True)
-                squares = [gradient.square().sum() for gradient in found if gradient is not None]
+                gradients = torch.autograd.grad(value, learnt, retain_graph=True, allow_unused=True)
+                squares = [
+                    gradient.square().sum() for gradient in gradients if gradient is not None
+                ]
                 self.norms.setdefault(name, []).append(float(torch.stack(squares).sum().sqrt()))
         return terms
 
-    def told(self) -> str:
-        """Mean norms since the last time."""
+    def summary(self) -> str:
+        """Mean norms since the last call."""
         shown = [f"{name} {statistics.fmean(values):.2f}" for name, values in self.norms.items()]
         self.norms.clear()
         return ", ".join(shown)
 
 
 def prototypes(run: Run, method: StructAlign) -> str:
-    """Drift of the first task's prototypes, and how text and video prototypes lie."""
+    """Drift of the first task's prototypes, and cosines of text and video prototypes."""
     kept, task = method.prototypes, run.stream.task(1, method.tokenize)
     labels, text, video = method.prototype_features(task)
     drift = []
@@ -70,24 +73,24 @@ def prototypes(run: Run, method: StructAlign) -> str:
 
 
 def main() -> None:
-    """One run, a line a task."""
+    """Train one run and print a line per task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--cache-root")
     parser.add_argument("--until", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    cache = open_cache(given.cache, given.cache_root)
+    args = parser.parse_args()
+    cache = open_cache(args.cache, args.cache_root)
     with tempfile.TemporaryDirectory() as folder:
-        run = create_run(cache, "structalign", TASKS, given.seed, f"{folder}/run", device="cpu")
+        run = create_run(cache, "structalign", TASKS, args.seed, f"{folder}/run", device="cpu")
         watch: Watch | None = None
-        for event in train_stream(run, given.until):
+        for event in train_stream(run, args.until):
             method = getattr(event, "method", None)
             if watch is None and isinstance(method, StructAlign):
                 watch = Watch(method)
             if isinstance(event, TaskLearnt) and watch is not None:
-                told = prototypes(run, watch.method)
-                print(f"task {event.task}: {watch.told()}; {told}", flush=True)
+                state = prototypes(run, watch.method)
+                print(f"task {event.task}: {watch.summary()}; {state}", flush=True)
 
 
 if __name__ == "__main__":

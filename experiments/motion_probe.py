@@ -85,10 +85,10 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
             right = 100 * float(((guess > 0) == (held_labels > 0)).float().mean())
             adapted = fusion_adapters.named_parameters()
             gates = [round(p.item(), 2) for name, p in adapted if name.endswith("alpha")]
-            told = 100 * float((guess[1::2] > guess[0::2]).float().mean())
+            preferred = 100 * float((guess[1::2] > guess[0::2]).float().mean())
             seconds = time.monotonic() - began
             print(
-                f"step {step}: accuracy {right:.1f}%, twins told apart {told:.1f}%, gates "
+                f"step {step}: accuracy {right:.1f}%, twins told apart {preferred:.1f}%, gates "
                 f"{gates}, {seconds:.0f} s",
                 flush=True,
             )

@@ -1,7 +1,7 @@
-"""What every caption found in a study's runs, as one Parquet file a seed.
+"""Every caption's outcome in a study's runs, in one Parquet file per seed.
 
 Columns: conflict, world, cache (fingerprint), seed, method, clip, caption (its number), category,
-and what the caption contributes to each figure. The runs themselves are not needed again.
+and what the caption contributes to each figure. They stand in for the runs themselves.
 """
 
 import io
@@ -26,7 +26,7 @@ PARTS = ("clip", "caption", "category", *FIGURES)
 
 
 class Measured(NamedTuple):
-    """A run of a study and what its captions found; a world's caches may have several cuts."""
+    """A run of a study with its captions' outcomes; a world may have caches of several cuts."""
 
     conflict: float
     world: int
@@ -56,7 +56,7 @@ def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
     """The runs of one seed in the order of writing, and the facts.
 
     Raises:
-        StructAlignError: the file is none of ``write_measured``.
+        StructAlignError: ``write_measured`` did not write the file.
     """
     try:
         table = pq.read_table(path)
@@ -65,10 +65,10 @@ def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
         rows = zip(*(columns[name] for name in (*KEYS, *PARTS)), strict=True)
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise StructAlignError(f"{path} holds no outcomes of a study: {error}") from error
-    found = []
-    for place, mine in groupby(rows, key=lambda row: row[: len(KEYS)]):
+    measured = []
+    for place, own_rows in groupby(rows, key=lambda row: row[: len(KEYS)]):
         conflict, world, cache, seed, method = place
-        parts = zip(*(row[len(KEYS) :] for row in mine), strict=True)
+        parts = zip(*(row[len(KEYS) :] for row in own_rows), strict=True)
         clips, captions, categories, *figures = parts
         values = [torch.tensor(figure, dtype=torch.float64) for figure in figures]
         outcomes = Outcomes(
@@ -76,5 +76,5 @@ def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
             categories,
             dict(zip(FIGURES, values, strict=True)),
         )
-        found.append(Measured(conflict, world, cache, seed, method, outcomes))
-    return found, facts
+        measured.append(Measured(conflict, world, cache, seed, method, outcomes))
+    return measured, facts

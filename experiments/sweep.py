@@ -40,18 +40,32 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every combination through Ray, one core (or one GPU) each; finished runs are kept.
 
-    ``orders`` are seeds of class orders, each a run of its own; without them categories arrive in
-    the catalog's order. ``grid`` has values by setting (``a+b`` gives several settings the same):
-    every combination is a row of its own, or, with ``choose_on``, every method tries all of them on
-    that cache and runs with the one of the highest R@1 over held-out training clips; all tries are
-    recorded. Leaves ``sweep.json`` and ``sweep.csv`` in ``out``. When a run fails, the others go
-    on. Ray is started once, and not at all when every run is finished.
+    When a run fails, the others continue. Ray starts once, and not at all if every run is finished.
+
+    Args:
+        caches: each is trained on by itself.
+        methods: names, with settings after colons as in ``structalign:replay_weight=0``.
+        seeds: of the runs.
+        tasks: K, or the number of categories of each task.
+        out: where the runs, ``sweep.json`` and ``sweep.csv`` go.
+        orders: seeds of class orders, each a run of its own; by default the catalog's order.
+        grid: values by setting; ``a+b`` gives several settings the same value. Each combination is
+            a row of its own, unless ``choose_on`` is given.
+        choose_on: a cache on which every method first tries all combinations; it then runs with the
+            one of the highest R@1 over held-out training clips. All tries are recorded.
+        device: cpu or cuda.
+        ray_address: of a cluster to join.
+        settings: changes for all runs, by name.
+        progress: called with runs done, runs in all, and a detail; by default a line on stderr.
+
+    Returns:
+        What ``sweep.json`` holds.
 
     Raises:
-        StructAlignError: an unknown method or setting, one that is in the grid and in ``settings``,
-            or no such device, before anything runs; at the end, which runs failed, and why.
+        StructAlignError: before anything runs: an unknown method or setting, a setting both in the
+            grid and in ``settings``, or no such device; at the end: which runs failed, and why.
     """
-    tell = progress or ProgressLine("sweep", "runs", quiet=False)
+    report = progress or ProgressLine("sweep", "runs", quiet=False)
     methods, seeds = list(dict.fromkeys(methods)), list(dict.fromkeys(seeds))
     shuffles: list[str | None] = [f"{SHUFFLED}{order}" for order in dict.fromkeys(orders)]
     changes, common = _combinations(grid or {}), dict(settings or {})
@@ -62,27 +76,27 @@ def sweep(
         cache: FeatureCache, method: str, row: str, seed: int, order: str | None, folder: Path,
         values: Mapping[str, Any],
     ) -> PlannedRun:  # fmt: skip
-        name, shown = (
-            load_method(one, cache.spec.dataset, cache.spec.backbone, values).name
-            for one in (method, row)
+        name, row_name = (
+            load_method(spelled, cache.spec.dataset, cache.spec.backbone, values).name
+            for spelled in (method, row)
         )
-        at = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
-        return PlannedRun(cache.reference, method, shown, tasks, order, seed, at, values)
+        path = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
+        return PlannedRun(cache.reference, method, row_name, tasks, order, seed, path, values)
 
     rows = [(method + change, method + change) for method in methods for change in changes]
     choice: dict[str, Any] | None = None
-    with SweepRuns(device, ray_address, tell) as trained:
+    with SweepRuns(device, ray_address, report) as trained:
         if choose_on is not None:
             heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
             tries = [
                 planned(choose_on, method, row, seeds[0], None, out / "tries", common | heldout)
                 for method, row in rows
             ]
-            found = _choose(methods, changes, trained.figures(tries))
             choice = {
-                "cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT, **found
+                "cache": choose_on.fingerprint, "seed": seeds[0], "heldout": HELDOUT,
+                **_choose(methods, changes, trained.figures(tries)),
             }  # fmt: skip
-            rows = [(method + found["chosen"][method], method) for method in methods]
+            rows = [(method + choice["chosen"][method], method) for method in methods]
         plan = [
             planned(cache, method, row, seed, order, out, common)
             for seed, order, cache, (method, row) in itertools.product(
@@ -108,7 +122,7 @@ def sweep(
 
 
 def _combinations(grid: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Every combination of a grid's values, as the changes that a method's name carries."""
+    """Every combination of a grid's values, in the form that follows a method's name."""
     axes = [
         ["".join(f":{key}={value}" for key in keys.split("+")) for value in values]
         for keys, values in grid.items()
@@ -120,20 +134,20 @@ def _choose(
     methods: Sequence[str], changes: Sequence[str], tries: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Each method's best changes by R@1 of its tries; the first of equals."""
-    found = zip(itertools.product(methods, changes), tries, strict=True)
+    named = zip(itertools.product(methods, changes), tries, strict=True)
     listed = [
-        {"method": method, "changes": change, "R@1": one["R@1"], "run": one["run"]}
-        for (method, change), one in found
+        {"method": method, "changes": change, "R@1": row["R@1"], "run": row["run"]}
+        for (method, change), row in named
     ]
-    chosen = {
-        method: max((one for one in listed if one["method"] == method), key=lambda one: one["R@1"])
+    best = {
+        method: max((row for row in listed if row["method"] == method), key=lambda row: row["R@1"])
         for method in methods
     }
-    return {"chosen": {m: one["changes"] for m, one in chosen.items()}, "tries": listed}
+    return {"chosen": {m: row["changes"] for m, row in best.items()}, "tries": listed}
 
 
 def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per method and figure: mean and sample standard deviation over runs, None where missing."""
+    """Mean and sample standard deviation over runs, by method and figure; None where missing."""
     out: dict[str, dict[str, Any]] = {}
     for method in dict.fromkeys(run["method"] for run in runs):
         mine = [run for run in runs if run["method"] == method]
@@ -147,7 +161,7 @@ def summarise(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def sweep_table(body: Mapping[str, Any]) -> str:
-    """Mean ± sd per method."""
+    """A printed table: a row per method with mean ± standard deviation, and what was chosen."""
     rows: list[list[str]] = [["method", "runs", *FIGURES]]
     for method, figures in body["methods"].items():
         cells = [_mean_and_sd(**figures[name]) for name in FIGURES]

@@ -46,7 +46,7 @@ FIGURES: dict[str, Callable[[StageResults], float | None]] = {
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep, as a worker needs it; ``row`` is what it counts as in the table."""
+    """One run of a sweep, as a worker needs it; ``row`` is the method's name in the table."""
 
     cache: str
     method: str
@@ -59,12 +59,12 @@ class PlannedRun:
 
 
 class SweepRuns:
-    """Gives the figures of planned runs. Ray starts with the first that is to be trained, once.
+    """Gives the figures of planned runs. Ray starts once, with the first run to be trained.
 
     Args:
         device: cpu or cuda: one core, or one GPU, for each run.
         ray_address: as ``ray_session`` takes it.
-        progress: told of every run that ends.
+        progress: called whenever a run ends.
     """
 
     def __init__(self, device: str, ray_address: str | None, progress: Progress) -> None:
@@ -78,10 +78,10 @@ class SweepRuns:
         self._opened.__exit__(*raised)
 
     def figures(self, plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
-        """A row for every run, in order. When one fails, the others go on.
+        """A row for every run, in order. When one fails, the others continue.
 
         Raises:
-            StructAlignError: once all have ended, which failed, and why.
+            StructAlignError: once all have ended: which failed, and why.
         """
         rows: dict[int, dict[str, Any]] = {}
         failed: dict[int, str] = {}
@@ -90,21 +90,21 @@ class SweepRuns:
                 failed[index] = row
             else:
                 rows[index] = row
-            told = f"{len(failed)} failed" if failed else ""
-            self.progress(len(rows) + len(failed), len(plan), told)
+            detail = f"{len(failed)} failed" if failed else ""
+            self.progress(len(rows) + len(failed), len(plan), detail)
         if failed:
-            named = sorted(failed.items())[:SHOWN_FAILURES]
-            told = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in named)
-            left = len(failed) - len(named)
+            shown = sorted(failed.items())[:SHOWN_FAILURES]
+            reasons = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in shown)
+            left = len(failed) - len(shown)
             more = f"; and {left} more" if left else ""
             raise StructAlignError(
                 f"{len(failed)} of {len(plan)} runs failed, "
-                f"the others are kept and not done again: {told}{more}"
+                f"the others are kept and not done again: {reasons}{more}"
             )
         return [rows[index] for index in range(len(plan))]
 
     def _ended(self, plan: Sequence[PlannedRun]) -> Iterator[tuple[int, dict[str, Any] | str]]:
-        """(place in the plan, figures or why there are none) as runs end."""
+        """Index in the plan, and figures or the reason that there are none, as runs end."""
         left = []
         for index, planned in enumerate(plan):
             if (row := _kept(planned)) is not None:
@@ -125,14 +125,14 @@ class SweepRuns:
             try:
                 row = ray.get(reference)
             except RayTaskError:
-                raise  # an error that a run is not expected to make
+                raise  # a defect, not a failed run
             except RayError as error:
                 row = str(error).strip().splitlines()[0]
             yield index, row
 
     @cached_property
     def _ray(self) -> ModuleType:
-        """Raises StructAlignError where no node has the GPU that is asked for."""
+        """Ray, started. Raises StructAlignError where cuda is wanted and no node has a GPU."""
         ray = self._opened.enter_context(ray_session(self.ray_address))
         if self.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
@@ -140,7 +140,7 @@ class SweepRuns:
 
 
 def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
-    """What a run that needs no worker gives: its figures, if finished and measured, as it was."""
+    """A finished run's figures, or why it has none; None where it still needs a worker."""
     if not is_up_to_date(Path(planned.folder)):
         return None
     try:
@@ -152,7 +152,7 @@ def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
 
 
 def _train_and_measure(planned: PlannedRun, device: str) -> dict[str, Any] | str:
-    """One run in a worker: its figures as one row, or why there are none."""
+    """Train one run in a worker: its figures as one row, or the reason that there are none."""
     if device == "cpu":
         torch.set_num_threads(1)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -174,16 +174,15 @@ def _create(planned: PlannedRun, device: str) -> Run:
 
 
 def _quiet(*_: object) -> None:
-    """Tell nobody."""
+    """Show nothing."""
 
 
 def _row(planned: PlannedRun, run: Run, results: Results) -> dict[str, Any]:
     """A run's figures as one row of the table."""
-    # A run may have been appended to: what is compared is the stream that was asked for.
+    # A run may have been appended to since: rows compare the planned stream alone.
     final = results.stages[len(run.parts[0].tasks)]
-    figures = {name: read(final) for name, read in FIGURES.items()}
-    found = {
+    return {
         "method": planned.row, "cache": run.cache.fingerprint, "seed": planned.seed,
-        "order": planned.order,
+        "order": planned.order, **{name: read(final) for name, read in FIGURES.items()},
+        "run": planned.folder,
     }  # fmt: skip
-    return {**found, **figures, "run": planned.folder}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..train.methods.base import Encoder
-from ..train.model.similarity import DIRECTIONS, fusion_shares
+from ..train.model.similarity import DIRECTIONS, deviation, fusion_shares
 from ..train.model.towers import TextFeatures
 
 Similarities = dict[str, Tensor]  # by name, each [V]
@@ -44,12 +44,11 @@ def standardise(
     fused = [name for name in similarities if name not in DIRECTIONS]
     terms, addends = [], {}
     for name, share in zip(fused, fusion_shares(len(fused), weight), strict=True):
-        deviation = statistics[name].std(correction=0).clamp(min=1e-6)
         halves = [half for half in DIRECTIONS if name == "word_frame" and half in similarities]
         for part, factor in ((name, share), *((half, share / 2) for half in halves)):
             values = similarities[part]
             if len(fused) > 1:
-                values = (values - statistics[part].mean()) / deviation
+                values = (values - statistics[part].mean()) / deviation(statistics[name])
             addends[part] = values * factor
         terms.append(addends.pop(name) if halves else addends[name])
     return torch.stack(terms).sum(0), addends

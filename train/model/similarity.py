@@ -150,9 +150,13 @@ def fusion_shares(count: int, weight: float) -> list[float]:
     return [weight, 1 - weight] if count == 2 else [1 / count] * count
 
 
+def deviation(scores: Tensor) -> Tensor:
+    """Population standard deviation over the last dimension [..., V] -> [..., 1], at least 1e-6."""
+    return scores.std(dim=-1, keepdim=True, correction=0).clamp(min=1e-6)
+
+
 def _standard(scores: Tensor) -> Tensor:
-    deviation = scores.std(dim=1, keepdim=True, correction=0).clamp(min=1e-6)
-    return (scores - scores.mean(dim=1, keepdim=True)) / deviation
+    return (scores - scores.mean(dim=1, keepdim=True)) / deviation(scores)
 
 
 def _unit(x: Tensor) -> Tensor:

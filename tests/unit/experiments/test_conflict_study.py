@@ -74,7 +74,9 @@ def test_a_figure_draws_ones_own_method_beside_some_of_the_studys() -> None:
     names = {"structalign": "mine@12345678", "finetune": "finetune"}
     runs = [run._replace(method=names[run.method]) for run in measured(0)]
     runs += [run._replace(method="clip4clip") for run in runs if run.method == "finetune"]
-    cells = conflict_study.intervals(runs, ["finetune", "mine@12345678", "clip4clip"], "finetune")
+    cells = conflict_study.bootstrap_cells(
+        runs, ["finetune", "mine@12345678", "clip4clip"], "finetune"
+    )
     drawn = conflict_study.figure(cells, "R@1", "R@1, percent")
     assert "mine@12345678" in drawn and "finetune" in drawn and "clip4clip" not in drawn
 
@@ -137,7 +139,7 @@ def test_the_published_table_is_that_of_the_published_outcomes() -> None:
     methods = conflict_study.named(conflict_study.METHODS)
     runs, _ = conflict_study.run_study(ROOT / "docs" / "study", none_is_made, methods, [0, 1, 2])
     written = conflict_study.table(
-        conflict_study.intervals(runs, list(methods), "finetune"), "finetune"
+        conflict_study.bootstrap_cells(runs, list(methods), "finetune"), "finetune"
     )
     page = (ROOT / "docs" / "results.md").read_text()
     page = page[page.index("\nConflict 0\n") :]
