@@ -1,9 +1,9 @@
-"""A training step through compiled blocks against the eager one, where launches are what it takes.
+"""A compiled training step against the eager one, where kernel launches take most of the time.
 
 python -m structalign.benchmarks.compiled [--backbone demo]
 
 ViT-B/32 cut at 2, batch 32, 12 frames, MSR-VTT's settings, in bfloat16 on a GPU. ``--backbone
-demo`` is for trying it out without one.
+demo`` tries it out without one.
 """
 
 import argparse
@@ -20,7 +20,7 @@ ROUNDS = 20
 
 
 def main() -> None:
-    """Both steps in turn, after the first compiled one, whose time is told."""
+    """Time both steps in turn, after the first compiled one, whose time is reported separately."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

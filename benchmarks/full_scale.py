@@ -1,6 +1,6 @@
-"""A whole run at the benchmarks' own size, from cache to task matrix, on a GPU.
+"""A whole run at the size of MSR-VTT or ActivityNet, from cache to task matrix, on a GPU.
 
-Where its time goes, its share of the peak rate, its peak memory.
+Prints where its time goes, its share of the peak rate, and its peak memory.
 
     python -m structalign.benchmarks.full_scale msrvtt|actnet [--device cpu --compute float32
     --share 0.2 --backbone demo]
@@ -32,10 +32,9 @@ TRAIN, VIEWS, TASKS, EPOCHS = 16, 4, 10, 20
 
 @dataclass(frozen=True)
 class Size:
-    """A benchmark's numbers.
+    """The size of a dataset.
 
-    Categories, test clips of each, captions of a training clip, frames, cut, and the seconds
-    allowed.
+    ``test`` clips a category, ``captions`` of a training clip, ``seconds`` allowed for the run.
     """
 
     categories: int
@@ -50,7 +49,7 @@ SIZES = {"msrvtt": Size(20, 150, 20, 12, 2, 180), "actnet": Size(200, 25, 1, 24,
 
 
 def measure(name: str, device: torch.device, compute: str, share: float, backbone: str) -> Row:
-    """One run of K = 10."""
+    """Train and evaluate one run of K = 10."""
     size = SIZES[name]
     overrides = {"compute": compute, "epochs": max(1, round(EPOCHS * share))}
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +115,7 @@ def measure(name: str, device: torch.device, compute: str, share: float, backbon
 
 
 def main() -> None:
-    """From the command line, or as one of ``make bench`` where there is a GPU."""
+    """Print the rows of the named datasets, by default of both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--device", default="cuda")

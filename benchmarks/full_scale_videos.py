@@ -1,12 +1,12 @@
-"""MSR-VTT's size without MSR-VTT.
+"""Videos of MSR-VTT's size without MSR-VTT.
 
-Real mp4 files under its names, cut from a few synthetic sources of several sizes and frame rates.
+Writes real mp4 files under its names, cut from synthetic sources of several sizes and frame rates.
 
     python -m structalign.benchmarks.full_scale_videos --splits FOLDER --out FOLDER
 
-``--splits`` holds CTVR's split pickle and MSRVTT_CL_validation.csv. Beside the 3,310 videos goes an
-MSRVTT_data.json whose training captions are test sentences dealt at random. For measuring time,
-bytes and memory at full scale; the figures of a run over it mean nothing.
+``--splits`` holds CTVR's split pickle and MSRVTT_CL_validation.csv. The 3,310 videos get an
+MSRVTT_data.json whose training captions are test sentences drawn at random. Use them to measure
+time, bytes and memory at full scale; the retrieval figures of a run over them mean nothing.
 """
 
 import argparse
@@ -23,7 +23,7 @@ CAPTIONS = 20  # of a training video
 
 
 def main() -> None:
-    """Make sources, cut the videos, write the annotations."""
+    """Write the sources, cut the videos, write the annotations."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

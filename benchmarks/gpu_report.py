@@ -1,9 +1,9 @@
-"""``make gpu``: the tests and benchmarks that need a GPU, and a file of their results.
+"""``make gpu``: run the tests and benchmarks that need a GPU, and write their results.
 
 python -m structalign.benchmarks.gpu_report [--out gpu-report.json]
 
-Every method through every verb on the GPU, whole runs at the size of MSR-VTT and ActivityNet, and
-the table of ``make bench``. From a checkout, since the tests are not installed.
+Runs every method through every verb on the GPU, whole runs at the size of MSR-VTT and ActivityNet,
+and the table of ``make bench``. Needs a checkout, since the tests are not installed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ TAIL = 4000  # characters of what the tests print
 
 
 def machine() -> dict[str, Any]:
-    """Where the figures come from."""
+    """The GPU, the system, and the versions of packages."""
     gpu = torch.cuda.get_device_properties(0)
     return {
         "gpu": gpu.name,
@@ -40,7 +40,7 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Exit code 1 when a test fails or a benchmark does not run; the report is there anyway."""
+    """Write the report; exit code 1 when a test fails or a benchmark does not run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("gpu-report.json"))
     out = parser.parse_args().out

@@ -1,11 +1,11 @@
 """How time and memory grow with each size, on the demo backbone.
 
-Numbers and figures for docs/scaling.md.
+Makes the numbers and figures of docs/scaling.md.
 
 python -m structalign.benchmarks.growth --out FOLDER          (about 15 minutes)
 
-Every point is measured in a process of its own; memory is the largest process's. Extraction and
-whole runs are the real command. Given again it goes on with the rows that growth.json lacks.
+Each point is measured in a process of its own; memory is that of the largest process. Extraction
+and whole runs use the real command. Run again, it measures only the rows that growth.json lacks.
 """
 
 import argparse
@@ -45,7 +45,7 @@ CAPTIONS, GALLERY = (250, 500, 1000, 2000), (500, 2000, 8000)
 
 
 def extract(folder: str, clips: int, engine: str, workers: int, frames: int, views: int) -> float:
-    """Seconds of the command, with Ray the start of it and of the workers included."""
+    """Seconds of the command, including the start of Ray and its workers."""
     write_manifest(Path(folder), clips)
     with tempfile.TemporaryDirectory() as root:
         line = (
@@ -67,8 +67,9 @@ def run(cache_root: str, tasks: int) -> float:
 
 
 def learn(clips: int, views: int, frames: int) -> float:
-    """Seconds of learning two tasks of so many training clips with 4 captions each, StructAlign, 2
-    epochs a task, from cache to results.
+    """Seconds of a StructAlign run from cache to results.
+
+    Two tasks of ``clips`` training clips with 4 captions each, 2 epochs a task.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -98,9 +99,7 @@ def step(batch: int, frames: int) -> float:
 
 
 def score(captions: int, clips: int) -> float:
-    """Seconds of encoding captions by one path and scoring them against one block of clips, 4
-    frames.
-    """
+    """Seconds to encode captions by one route and score them against one block of 4-frame clips."""
     method = demo_method()
     drawn = torch.randn(clips, 4, method.towers.dim, generator=generator(0, "frames"))
     frames = torch.nn.functional.normalize(drawn, dim=-1)
@@ -130,7 +129,7 @@ POINTS: dict[str, Callable[..., float]] = {
 
 
 def command(*arguments: str) -> dict[str, Any]:
-    """The real command line; its JSON."""
+    """Run the real command line and read its JSON."""
     done = subprocess.run(
         [sys.executable, "-m", "structalign.cli", *arguments],
         capture_output=True,
@@ -141,7 +140,7 @@ def command(*arguments: str) -> dict[str, Any]:
 
 
 def point(name: str, *arguments: Any) -> tuple[float, float]:
-    """(seconds, MB of the largest process) of one point, in a process of its own."""
+    """Measure one point in a process of its own: (seconds, MB of the largest process)."""
     line = [
         sys.executable,
         "-m",
@@ -172,7 +171,7 @@ def figure(
 
 
 def main() -> None:
-    """All points, or one."""
+    """Measure all points and draw the figures, or measure the one given with --point."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     parser.add_argument("--point")
@@ -191,19 +190,19 @@ def main() -> None:
         return
     given.out.mkdir(parents=True, exist_ok=True)
     measured = given.out / "growth.json"
-    found: Rows = read_json(measured) if measured.exists() else {}
+    rows: Rows = read_json(measured) if measured.exists() else {}
 
     def row(title: str, points: dict[int, tuple[Any, ...]]) -> None:
-        if title not in found:
-            found[title] = {str(x): point(*arguments) for x, arguments in points.items()}
-            measured.write_text(json.dumps(found, indent=1) + "\n")
+        if title not in rows:
+            rows[title] = {str(x): point(*arguments) for x, arguments in points.items()}
+            measured.write_text(json.dumps(rows, indent=1) + "\n")
 
     with tempfile.TemporaryDirectory() as name:
         videos = str(Path(name) / "videos")
         make_videos(Path(videos), max(CLIPS))
-        for engine, told in (("inline", "one process"), ("ray", "Ray, two workers")):
+        for engine, label in (("inline", "one process"), ("ray", "Ray, two workers")):
             points = {n: ("extract", videos, n, engine, 2, 4, 2) for n in CLIPS}
-            row(f"extract, clips, {told}", points)
+            row(f"extract, clips, {label}", points)
         row("extract, Ray's workers (256 clips)",
             {n: ("extract", videos, 256, "ray", n, 4, 2) for n in WORKERS})  # fmt: skip
         row("extract, frames (256 clips, one process)",
@@ -219,13 +218,13 @@ def main() -> None:
     row("step, frames (batch 16)", {n: ("step", 16, n) for n in FRAMES})
     for clips in GALLERY:
         row(f"score, captions ({clips} clips)", {n: ("score", n, clips) for n in CAPTIONS})
-    grown = {name: [taken for taken, _ in points.values()] for name, points in found.items()}
+    grown = {name: [taken for taken, _ in points.values()] for name, points in rows.items()}
     figure(
         given.out,
         "growth-extract",
         "extraction by clips",
         CLIPS,
-        {told: grown[f"extract, clips, {told}"] for told in ("one process", "Ray, two workers")},
+        {label: grown[f"extract, clips, {label}"] for label in ("one process", "Ray, two workers")},
         "clips",
     )
     figure(

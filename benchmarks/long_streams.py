@@ -1,9 +1,9 @@
-"""A stream of many tasks: what a task costs as the stream grows, and what evaluation and search do.
+"""A stream of many tasks: how the cost of a task, of evaluation and of search grows.
 
 python -m structalign.benchmarks.long_streams [--tasks 100] [--out FOLDER]     (about 6 minutes)
 
-One StructAlign run on the demo backbone, a category a task with 4 training clips (4 captions each)
-and 12 test clips, random tokens, one epoch a task, measured at the end alone (``eval_every``).
+One StructAlign run on the demo backbone with random tokens. Each task has one category, 4 training
+clips (4 captions each), 12 test clips and one epoch; ``eval_every`` leaves evaluation to the end.
 """
 
 import argparse
@@ -27,7 +27,7 @@ NEAR = 5  # tasks that a training figure is the mean of
 
 
 def measure(tasks: int, folder: Path) -> list[dict[str, float]]:
-    """A row for each of five lengths of the stream."""
+    """Measure five lengths of the stream, one row each."""
     cache = make_cache(folder / "cache", 4, 4, 12, 1, 4, tasks, 4, "demo", ("demo", "demo"))
     settings, quiet = {"epochs": 1, "eval_every": tasks}, lambda *_: None
     run = create_run(
@@ -50,7 +50,7 @@ def measure(tasks: int, folder: Path) -> list[dict[str, float]]:
 
 
 def evaluation(run: Run, tasks: int) -> dict[str, float]:
-    """Seconds of scoring all captions by all paths, and by one, and of a query."""
+    """Seconds to score all captions by all routes, by one route, and to answer a query."""
     method, gallery = run.method_after(tasks), run.gallery(tasks)
     queries = [run.stream.queries(task, method.tokenize) for task in range(1, tasks + 1)]
     ids = torch.cat([q.token_ids for q in queries])
@@ -58,14 +58,14 @@ def evaluation(run: Run, tasks: int) -> dict[str, float]:
     joined = Gallery([Block(tasks, tuple(gallery.clips), embeddings)])
     searcher = Searcher(Run.open(run.path, run.cache, device="cpu"))
     return {
-        "all paths": seconds(lambda: gallery.score(method, ids)),
-        "one path": seconds(lambda: joined.score(method, ids)),
+        "all routes": seconds(lambda: gallery.score(method, ids)),
+        "one route": seconds(lambda: joined.score(method, ids)),
         "query": min(seconds(lambda: searcher.search("two red balls bounce")) for _ in range(3)),
     }
 
 
 def main() -> None:
-    """A Markdown table, and with ``--out`` a figure."""
+    """Print a Markdown table, and draw a figure with ``--out``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--out", type=Path)
@@ -73,13 +73,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(given.tasks, Path(folder))
     names = list(rows[0])
-    print(f"| {' | '.join(names)} | all paths / one path |\n{'| --- ' * (len(names) + 1)}|")
+    print(f"| {' | '.join(names)} | all routes / one route |\n{'| --- ' * (len(names) + 1)}|")
     for row in rows:
         cells = [f"{row[name]:.3g}" for name in names]
-        print(f"| {' | '.join(cells)} | {row['all paths'] / row['one path']:.1f} |")
+        print(f"| {' | '.join(cells)} | {row['all routes'] / row['one route']:.1f} |")
     if given.out:
         xs = [str(int(row["tasks"])) for row in rows]
-        shown = ("training", "stage", "one path", "query")
+        shown = ("training", "stage", "one route", "query")
         svg = line_chart(
             "a long stream", {name: [row[name] for row in rows] for name in shown}, xs,
             "tasks so far", "seconds",

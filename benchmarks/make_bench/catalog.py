@@ -1,6 +1,6 @@
-"""A cache of a million clips: opened, and a task's clips chosen.
+"""Open a cache of a million clips, and choose a task's clips.
 
-The tokens are left out. The new process that opens it has imported everything before.
+The cache has no tokens. A new process opens it, after all imports.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ OPEN, SELECT = 1.0, 1.0  # seconds
 
 
 def make_catalog() -> Catalog:
-    """Two of three clips for training, the categories mixed."""
+    """Two of three clips are for training; categories alternate."""
     names, texts = tuple(f"category{n:03d}" for n in range(CATEGORIES)), sentences(TEXTS)
     clips = []
     for n in range(CLIPS):
@@ -32,11 +32,11 @@ def make_catalog() -> Catalog:
         split: Literal["train", "test"] = "train" if n % 3 else "test"
         category = names[n % CATEGORIES]
         clips.append(Clip(f"clip{n:07d}", f"videos/{n:07d}.mp4", category, split, captions))
-    return Catalog("own", names, clips)
+    return Catalog("bench", names, clips)
 
 
 def write_cache(folder: Path) -> None:
-    """A complete cache but for its tokens, with a hash for every source file."""
+    """Write a cache that is complete except for tokens, with a hash of every source file."""
     catalog = make_catalog()
     spec = CacheSpec(
         dataset=catalog.dataset, sources="none", catalog=catalog.hash(), backbone="none",
@@ -58,7 +58,7 @@ def write_cache(folder: Path) -> None:
 
 
 def measure(folder: Path) -> tuple[float, float]:
-    """Seconds to open the cache, and then to choose the training clips of ten categories."""
+    """Seconds to open the cache, and to choose the training clips of ten categories."""
     opened: list[FeatureCache] = []
     to_open = seconds(lambda: opened.append(FeatureCache.open(folder)))
     catalog = opened[0].catalog
@@ -66,7 +66,7 @@ def measure(folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """The middle of five processes."""
+    """Print the medians of five processes."""
     with tempfile.TemporaryDirectory() as name:
         command = [sys.executable, "-m", "structalign.benchmarks.make_bench.catalog", name]
         write_cache(Path(name))

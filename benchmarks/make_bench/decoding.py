@@ -1,6 +1,6 @@
-"""Frames of MSR-VTT's kind of files by the rule of extraction: the index, decord, PyAV.
+"""The frame index, decord and PyAV on files of MSR-VTT's kind.
 
-The index of the packets' times decides who decodes; it costs its time on every clip.
+The index of the packets' times decides which of the two decodes, so every clip needs it.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ FILES, FRAMES = 24, 12
 
 
 def main() -> None:
-    """Medians over files, each the median of three rounds in turn."""
+    """Print medians over files, each the median of three rounds in turn."""
     log = DecoderLog()
     rows: dict[str, list[float]] = {"index": [], "decord": [], "pyav": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def ways(file: Path, log: DecoderLog) -> dict[str, Callable[[], object]]:
-    """What is timed of one file."""
+    """The work that is timed on one file."""
     index = read_index(file)
     wanted = sample_frames(*frame_range(index.times, index.last, None, None), FRAMES)
     return {

@@ -1,8 +1,7 @@
-"""A late stage of MSR-VTT K = 20.
+"""Evaluation at a late stage of MSR-VTT, K = 20.
 
-Captions through the text tower of ViT-B/32, once for each prototype.
-
-A sample of captions and prototypes; every (caption, prototype) costs the same.
+Encodes captions with the text tower of ViT-B/32, once for each prototype. A sample is enough,
+because every (caption, prototype) costs the same.
 """
 
 import torch
@@ -23,8 +22,8 @@ def operations(
 ) -> float:
     """Floating-point operations of captions of these lengths (start and end included).
 
-    Towers, attention below the diagonal, LoRA with a mixture of ``top_k`` experts once a caption
-    and slot.
+    Counts the tower, attention below the diagonal, and LoRA with a mixture of ``top_k`` experts
+    once per caption and slot.
     """
     n = lengths.double()
     tower = n * 24 * width**2 + 2 * n * n * width
@@ -33,7 +32,7 @@ def operations(
 
 
 def main() -> None:
-    """Time of encoding against the tower's operations at the rate of a matrix product."""
+    """Compare encoding with the tower's operations at the rate of a matrix product."""
     backbone = load_backbone("ViT-B-32-quickgelu", "random:0")
     config = load_method("structalign", "msrvtt", backbone.name, {"adapted_blocks": 1})
     method = StructAlign(backbone, config, seed=0).eval()

@@ -1,11 +1,9 @@
-"""Extraction end to end against the sum of its parts, which share the same cores.
+"""Extraction end to end against its parts: decord alone, the stem alone, writing alone.
 
-Decord alone, the stem alone on ready frames, writing alone. With a GPU they do not share, and the
-slowest is the limit.
-
-ViT-B/32 cut at block 2, 12 frames, 4 views of a training clip. The command is run with Ray on a few
-and on many clips: the difference is what clips cost, without starting Ray and loading the backbone
-in every worker, which is told beside it.
+On a CPU the parts share the same cores, and their sum is the limit; with a GPU they do not, and the
+slowest is. ViT-B/32 cut at block 2, 12 frames, 4 views of a training clip. The command runs with
+Ray on a few and on many clips: the difference is the cost of clips, without the start of Ray and of
+the backbone in every worker, which is reported too.
 """
 
 import json
@@ -38,12 +36,12 @@ _ready: dict[str, Any] = {}
 
 
 def views_of(n: int) -> int:
-    """As the manifest has it."""
+    """How many views the manifest's clip ``n`` has."""
     return VIEWS if n % TRAIN_SHARE == 0 else 1
 
 
 def prepare(tokens: Path) -> None:
-    """In each worker, before anything is timed."""
+    """Set up a worker, before anything is timed."""
     torch.set_num_threads(1)
     _ready["stem"] = load_backbone(*BACKBONE).stem(CUT).to(DEVICE)
     _ready["folder"] = tokens
@@ -56,7 +54,7 @@ def prepare(tokens: Path) -> None:
 
 
 def decode(files: list[tuple[int, str]]) -> None:
-    """decord alone."""
+    """Decode with decord, and nothing else."""
     import decord
 
     for _, file in files:
@@ -65,13 +63,13 @@ def decode(files: list[tuple[int, str]]) -> None:
 
 
 def stem(files: list[tuple[int, str]]) -> None:
-    """The stem alone, on frames that are ready."""
+    """Run the stem on frames that are ready, and nothing else."""
     for n, _ in files:
         _ready["stem"](_ready["pixels"][: views_of(n)].flatten(0, 1)).half().numpy()
 
 
 def write(files: list[tuple[int, str]]) -> None:
-    """Writing alone."""
+    """Write tokens, and nothing else."""
     for n, _ in files:
         with shard_writer(_ready["folder"], n, VIEWS) as shard:
             shard.put(0, VIEWS, _ready["tokens"][None].repeat(views_of(n), 0))
@@ -111,7 +109,7 @@ def command(folder: Path, count: int) -> float:
 
 
 def main() -> None:
-    """All of it."""
+    """Print the row."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = make_videos(folder, MANY)
@@ -133,11 +131,10 @@ def main() -> None:
                 parts[work.__name__] = time.perf_counter() - began
     marginal, limit = many - few, (sum if DEVICE == "cpu" else max)(parts.values())
     start = few - marginal * FEW / (MANY - FEW)
-    told = ", ".join(f"{part} {1000 * taken / (MANY - FEW):.0f}" for part, taken in parts.items())
+    per_clip = ", ".join(f"{part} {1000 * s / (MANY - FEW):.0f}" for part, s in parts.items())
+    limits = f"its parts, ms a clip: {per_clip}"
     rate = f"{(MANY - FEW) / marginal:.2f} clips/s once running, {start:.0f} s to start"
-    print_rows(
-        [Row("extract, end to end", rate, f"its parts, ms a clip: {told}", limit / marginal, 0.85)]
-    )
+    print_rows([Row("extract, end to end", rate, limits, limit / marginal, 0.85)])
 
 
 if __name__ == "__main__":

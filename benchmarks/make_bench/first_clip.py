@@ -1,6 +1,6 @@
 """From the command to the cache: few clips, many clips, and what a worker imports.
 
-The gap between Ray and this process on few clips is what ``engines.auto`` knows as RAY_START.
+The gap between Ray and this process on few clips is the RAY_START of ``engines.auto``.
 """
 
 import subprocess
@@ -21,19 +21,19 @@ LINE = "extract --dataset manifest --backbone demo --pretrained demo --name benc
 
 
 def run(*command: str) -> None:
-    """A process of its own."""
+    """Run Python in a process of its own."""
     subprocess.run([sys.executable, *command], check=True, capture_output=True)
 
 
 def extract(videos: Path, engine: str) -> None:
-    """Into a cache root of its own."""
+    """Extract into a cache root of its own."""
     with tempfile.TemporaryDirectory() as root:
         line = [*LINE.split(), engine, "--root", str(videos), "--cache-root", root]
         run("-m", "structalign.cli", *line)
 
 
 def main() -> None:
-    """Real mp4 files of the demo world."""
+    """Print the rows, on real mp4 files of the demo world."""
     rows, world = [], build_world(0)
     with tempfile.TemporaryDirectory() as name:
         for count in (FEW, MANY):
@@ -58,7 +58,7 @@ def main() -> None:
                 start = taken["ray"] - taken["inline"]
                 rows.append(
                     Row(
-                        "Ray's start, as the rule knows it", f"{RAY_START:g} s", f"{start:.1f} s",
+                        "Ray's start, as assumed", f"{RAY_START:g} s", f"{start:.1f} s",
                         min(start, RAY_START) / max(start, RAY_START), 0.7,
                     )
                 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One MSR-VTT task (K = 10) from a cache to the device.
+"""Load one MSR-VTT task (K = 10) from a cache to the device.
 
 32 training clips in 4 views and 299 test clips, ViT-B/32 cut at block 2.
 """
@@ -17,8 +17,10 @@ TRAIN, TEST, VIEWS = 16, 150, 4
 
 
 def main() -> None:
-    """Against numpy.memmap of the same bytes, both from the page cache, into memory that the
-    process has had before, as training on the CPU has from its second task on.
+    """Compare with numpy.memmap of the same bytes, both from the page cache.
+
+    Both load into memory that the process has used before, as training on the CPU does from its
+    second task on.
     """
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,7 +1,7 @@
-"""A training step of ours against the released way.
+"""Our training step against the official code's.
 
-K = 20's tasks of 16 clips, batches of 16 pairs, so that a batch holds as many distinct clips, in
-proportion, as the paper's 32 pairs over 32 clips; 12 frames, ViT-B/32.
+ViT-B/32, 12 frames, tasks of 16 clips as at K = 20. A batch of 16 pairs has as many distinct clips,
+in proportion, as the paper's 32 pairs over 32 clips.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ SETTINGS = {"batch": 16, "batches": "pairs"}
 
 
 def write_pngs(folder: Path) -> list[Path]:
-    """Frames of synthetic clips as PNG files, smooth enough to compress as pictures do."""
+    """Write frames of synthetic clips as PNG files, smooth enough to compress as photos do."""
     rng, folders = np.random.default_rng(0), []
     y, x = np.mgrid[:HEIGHT, :WIDTH] / 40
     for clip in range(CLIPS):
@@ -41,18 +41,14 @@ def write_pngs(folder: Path) -> list[Path]:
 
 
 def usual_batch(task: Task) -> Batch:
-    """The first batch of an epoch that has as many distinct clips as its batches have in the
-    middle.
-    """
+    """The first batch of an epoch with the median number of distinct clips."""
     batches = list(task.batches(0))
     middle = sorted(len(batch.tokens) for batch in batches)[len(batches) // 2]
     return next(batch for batch in batches if len(batch.tokens) == middle)
 
 
 def ours(trainer: Trainer) -> tuple[float, float]:
-    """Seconds of a step, and of embedding the task's training set once with the teacher, shared out
-    over the steps of a task.
-    """
+    """Seconds of a step, and a step's share of embedding the task with the teacher once."""
     task, method = trainer.task, trainer.method
     batch = usual_batch(task)
     trainer.step(batch)
@@ -64,9 +60,7 @@ def ours(trainer: Trainer) -> tuple[float, float]:
 
 
 def operations(trainer: Trainer) -> int:
-    """Floating-point operations of a step's matrix products, forward and backward, as torch counts
-    them.
-    """
+    """Floating-point operations of a step's matrix products, forward and backward."""
     batch = usual_batch(trainer.task)
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch)
@@ -74,8 +68,9 @@ def operations(trainer: Trainer) -> int:
 
 
 def main() -> None:
-    """The released step, ours at the exact cut, in bfloat16 where this machine is faster for it,
-    and ours with the last two blocks adapted.
+    """Compare the official step with ours at the exact cut and with two adapted blocks.
+
+    Where this machine is faster in bfloat16, ours is measured in bfloat16 too.
     """
     device = torch.device("cpu")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Word-frame similarity at ActivityNet's size.
 
-4,910 clips and captions once for memory and error; a tenth of the pairs, in turn with its limits,
-for the ratios.
+All 4,910 clips and captions once, for memory and error; a tenth of the pairs, in turn with the
+limits, for the ratios.
 """
 
 import resource
@@ -20,16 +20,16 @@ SHORTEST, LONGEST = 6, 18
 def inputs(count: int, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Unit frames and words of ``count`` clips and captions, and the captions' lengths.
 
-    Made in place, so that nothing before is larger.
+    Made in place, so that peak memory is what the similarity adds.
     """
     frames, words = torch.empty(count, FRAMES, WIDTH), torch.empty(count, LONGEST, WIDTH)
-    for one in (*frames, *words):
-        F.normalize(one.normal_(generator=g), dim=-1, out=one)
+    for block in (*frames, *words):
+        F.normalize(block.normal_(generator=g), dim=-1, out=block)
     return frames, words, torch.randint(SHORTEST, LONGEST + 1, (count,), generator=g)
 
 
 def loop(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-    """Text by text."""
+    """The similarity, one caption after another."""
     flat, columns = frames.flatten(0, 1), []
     for text, length in zip(words, lengths.tolist(), strict=True):
         scores = (flat @ text[:length].T).view(len(frames), FRAMES, length)
@@ -38,7 +38,7 @@ def loop(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
 
 
 def product(flat: Tensor, real: Tensor, rows: int, columns: int) -> None:
-    """The matrix product alone, its results left behind, in blocks of this size."""
+    """The matrix product alone, in blocks of this size; results are discarded."""
     out = torch.empty(rows, columns)
     for a in flat.split(rows):
         for b in real.split(columns):
@@ -49,16 +49,15 @@ def product(flat: Tensor, real: Tensor, rows: int, columns: int) -> None:
 
 
 def main() -> None:
-    """Ours, the matrix product alone over the real words, and the loop over texts."""
+    """Compare ours with the matrix product over the real words, and with the loop."""
     g = torch.Generator().manual_seed(0)
     frames, words, lengths = inputs(CLIPS, g)
-    found = []
+    scores: list[Tensor] = []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    whole = seconds(lambda: found.append(word_frame_similarity(frames, words, lengths)))
-    beyond = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 - found[
-        0
-    ].nbytes / 2**20
-    error = float((found[0][:, :100] - loop(frames, words[:100], lengths[:100])).abs().max())
+    whole = seconds(lambda: scores.append(word_frame_similarity(frames, words, lengths)))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    beyond = grown / 1024 - scores[0].nbytes / 2**20
+    error = float((scores[0][:, :100] - loop(frames, words[:100], lengths[:100])).abs().max())
     assert error <= 1e-5, error
 
     frames, words, lengths = inputs(TENTH, g)

@@ -1,4 +1,4 @@
-"""Start-up of the command line, on a root with one cache, and of ``eval`` on a finished run."""
+"""Start-up time of the command line with one cache, and of ``eval`` on a finished run."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ EXTRACT = (
 
 
 def make_runs(folder: Path, environment: dict[str, str]) -> None:
-    """A cache of a few demo clips, and a finished run."""
+    """Make a cache of a few demo clips, and a finished run."""
     clips = [
         next(clip for clip in build_world(0) if clip.split == split) for split in ("train", "test")
     ]
@@ -37,7 +37,7 @@ def make_runs(folder: Path, environment: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Median of five calls each."""
+    """Print the median of six calls each."""
     with tempfile.TemporaryDirectory() as name:
         environment = {
             **os.environ,

@@ -15,9 +15,9 @@ EPOCHS = 20
 
 
 def main() -> None:
-    """A step on tensors in memory, and what comes to it from the cache.
+    """Compare a step on tensors in memory with one that pays for its share of the cache.
 
-    Reading the task once, making each batch.
+    Its share is to read the task once, and to make each batch.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:

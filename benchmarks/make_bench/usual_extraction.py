@@ -1,7 +1,6 @@
-"""Extraction against the usual way.
+"""Extraction against the usual way: frames to PNG files and back, the whole of CLIP per frame.
 
-Frames to PNG files, the files read back, the whole of CLIP for every frame. One process, one
-thread, both.
+Both use one process and one thread.
 """
 
 import tempfile
@@ -29,8 +28,9 @@ CLIPS, FRAMES, CUT = 8, 12, 2
 
 @torch.inference_mode()
 def check_same(backbone: Backbone, tokens: list[np.ndarray], usual: list[torch.Tensor]) -> None:
-    """Our tokens, taken through the rest of the tower, are the usual way's embeddings but for how a
-    picture is made smaller.
+    """Check that our tokens, passed through the rest of the tower, give the usual embeddings.
+
+    They differ only by how a picture is resized.
     """
     visual = backbone.model.visual
     for of_clip, theirs in zip(tokens, usual, strict=True):
@@ -42,7 +42,7 @@ def check_same(backbone: Backbone, tokens: list[np.ndarray], usual: list[torch.T
 
 
 def main() -> None:
-    """Test clips, one view each."""
+    """Print the row, for test clips with one view each."""
     import decord  # after torch: before it, decord puts another BLAS in torch's place
 
     torch.set_num_threads(1)

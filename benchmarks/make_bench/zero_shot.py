@@ -1,10 +1,10 @@
 """A whole zero-shot run at MSR-VTT's sizes, K = 20, against one stage measured alone.
 
-python -m structalign.benchmarks.zero_shot [--cut 10]
+python -m structalign.benchmarks.make_bench.zero_shot [--cut 10]
 
 ViT-B/32 with random weights: 320 training and 3,000 test clips of 12 frames, a caption each. One
-stage is what the last one needs from nothing: its clips and captions encoded, and all compared.
-The run adds training clips to its gallery, and figures of all twenty stages.
+stage encodes the clips and captions of the last stage and compares all. The run additionally puts
+training clips into its gallery and computes the figures of all twenty stages.
 """
 
 import argparse
@@ -25,7 +25,7 @@ TASKS, TRAIN, TEST, CAPTIONS = 20, 16, 150, 20
 
 
 def one_stage(run: Run) -> None:
-    """The last stage from the cache's tokens on, nothing kept from earlier ones."""
+    """The last stage from the cache's tokens on, without anything kept from earlier stages."""
     method, tasks = run.new_method().eval(), range(1, TASKS + 1)
     blocks = [encode_clips(run.stream, task, task, method.pretrained) for task in tasks]
     queries = [run.stream.queries(task, method.tokenize) for task in tasks]
@@ -33,7 +33,7 @@ def one_stage(run: Run) -> None:
 
 
 def main() -> None:
-    """The one after the other."""
+    """Print the row: the run, then the stage alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cut", type=int, default=10)
     cut = parser.parse_args().cut

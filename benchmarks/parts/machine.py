@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured where it is needed."""
+"""The peak rates of this machine."""
 
 import torch
 
@@ -6,8 +6,9 @@ from .table import in_turn
 
 
 def gemm_rate(inner: int = 512, dtype: torch.dtype = torch.float32) -> float:
-    """Matrix products on the CPU, in floating-point operations a second, with the threads that
-    torch now has: the best of three shapes.
+    """Rate of float matrix products on the CPU, in operations a second: the best of three shapes.
+
+    Uses as many threads as torch is set to.
     """
     rates = []
     for rows, columns in ((1024, 1024), (4096, 768), (2048, 2048)):
@@ -24,13 +25,13 @@ def gemm_rate(inner: int = 512, dtype: torch.dtype = torch.float32) -> float:
 def bfloat16_gain() -> float:
     """How many times faster matrix products are in bfloat16.
 
-    Below 1 on a CPU without units for it.
+    Below 1 on a CPU without bfloat16 units.
     """
     return gemm_rate(dtype=torch.bfloat16) / gemm_rate()
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Matrix products on ``device``, in floating-point operations a second; large ones on a GPU."""
+    """Rate of matrix products on ``device``, in operations a second; of large ones on a GPU."""
     if device.type == "cpu":
         return gemm_rate(dtype=dtype)
     a, b = torch.randn(2, 8192, 8192, device=device).to(dtype)

@@ -1,10 +1,10 @@
-"""A training step the way the released code takes it, from PNG files: the honest baseline.
+"""A training step as the official code computes it, from PNG files: the honest baseline.
 
-Every pair's frames are read as PNG files, every pair's clip goes through the whole vision tower,
-the teacher's whole towers run in every step, and similarities are computed pair by pair (once more
-in the model's own forward, where they are not used). The vision towers are written as the
-transformers library of that time has them: separate projections, attention by its formula; the
-teacher has adapters too, with gates of 0. The text tower is ours, which is kind to the baseline.
+It reads every pair's frames as PNG files, runs the whole vision tower on every pair's clip and the
+teacher's whole towers in every step, and computes similarities pair by pair (also in the model's
+forward, where they are not used). The vision towers follow the transformers library of that time:
+separate projections, attention by its formula; the teacher has adapters too, with gates of 0. The
+text tower is ours, which favours the baseline.
 """
 
 from pathlib import Path
@@ -28,10 +28,7 @@ from ...train.model.towers import TextFeatures
 
 
 def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor:
-    """PNG files of a clip to pixels [N, 3, S, S].
-
-    Decoded, cropped, normalised, as at every training step.
-    """
+    """Decode, crop and normalise the PNG files of a clip: pixels [N, 3, S, S]."""
     pictures = [
         torch.from_numpy(np.array(Image.open(folder / f"{n}.png"))).permute(2, 0, 1).float() / 255
         for n in range(frames)
@@ -44,9 +41,9 @@ def read_clip(folder: Path, frames: int, preprocessing: Preprocessing) -> Tensor
 
 
 def attention(queries: Tensor, x: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
-    """Multi-head attention by its formula.
+    """Multi-head attention by its formula, before the output projection: [B, P, C].
 
-    Queries from one [B, P, C], keys and values from another; before the output projection.
+    Queries come from ``queries`` [B, P, C], keys and values from ``x`` [B, P, C].
     """
     wq, wk, wv = weight.chunk(3)
     bq, bk, bv = bias.chunk(3)
@@ -59,7 +56,7 @@ def attention(queries: Tensor, x: Tensor, weight: Tensor, bias: Tensor, heads: i
 
 
 def frame_fusion(adapter: FrameFusion, x: Tensor, frames: int) -> Tensor:
-    """Cross attention of every token of every frame [B*N, P, C] to its neighbour."""
+    """Cross attention of every frame's tokens [B*N, P, C] and the neighbouring frame's."""
     x_BNPC = x.unflatten(0, (-1, frames))
     first, last = x_BNPC[:, :1], x_BNPC[:, -1:]
     guide = (
@@ -74,9 +71,9 @@ def frame_fusion(adapter: FrameFusion, x: Tensor, frames: int) -> Tensor:
 def whole_tower(
     method: StructAlign, backbone: Backbone, pixels: Tensor, gates_open: bool
 ) -> Tensor:
-    """Pixels [B, N, 3, S, S] through every block, every token of each.
+    """Frame embeddings [B, N, D] of pixels [B, N, 3, S, S], all tokens through all blocks.
 
-    [B, N, D]. The teacher's gates stand at 0.
+    ``gates_open`` is False for the teacher, whose gates are 0.
     """
     visual = backbone.model.visual
     batch, frames = pixels.shape[:2]
@@ -102,7 +99,7 @@ def whole_tower(
 
 
 def pair_by_pair(frames: Tensor, text: TextFeatures) -> Tensor:
-    """Word-frame similarity [B, B], one pair after another."""
+    """Word-frame similarity [B, B], computed one pair after another."""
     unit_frames, unit_words = (
         torch.nn.functional.normalize(x, dim=-1, eps=1e-8) for x in (frames, text.words)
     )
@@ -125,7 +122,7 @@ def official_losses(
     frames: int,
     task: int,
 ) -> dict[str, Tensor]:
-    """The terms of StructAlign's loss on pairs of a folder with PNG files and a caption."""
+    """The terms of StructAlign's loss on pairs of a folder of PNG files and a caption."""
     options = method.options
     pixels = torch.stack([read_clip(folder, frames, backbone.preprocessing) for folder in folders])
     video = whole_tower(method, backbone, pixels, gates_open=True)

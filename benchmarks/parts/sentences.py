@@ -14,7 +14,7 @@ WORDS = [
 
 
 def sentences(count: int, seed: int = 0) -> list[str]:
-    """The same for the same seed."""
+    """``count`` random sentences, determined by the seed."""
     rng = random.Random(seed)
     return [
         " ".join(rng.choices(WORDS, k=min(16, max(5, round(rng.gauss(9.4, 2.8))))))

@@ -17,7 +17,7 @@ from ...train.stream import Batch, Task
 
 @dataclass(frozen=True)
 class Trainer:
-    """Everything that a step needs."""
+    """A run's second task, its method and its optimizer."""
 
     run: Run
     method: StructAlign
@@ -25,13 +25,13 @@ class Trainer:
     optimizer: ExpertAdamW
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """As in the loop; the losses before the step."""
+        """One training step as in the loop. Returns the losses before it."""
         losses = self.method.losses(batch)
         self.update(torch.stack(list(losses.values())).sum())
         return losses
 
     def update(self, loss: Tensor) -> None:
-        """Backward, clip, step."""
+        """Backward, clip gradients, update the weights."""
         loss.backward()
         clip_gradients(list(self.method.parameters()), self.run.settings.clip_norm)
         self.optimizer.step(1.0)
@@ -41,7 +41,11 @@ class Trainer:
 def make_trainer(
     cache: FeatureCache, overrides: dict[str, Any], device: torch.device, tasks: int = 2
 ) -> Trainer:
-    """The second task's, with old prototypes and a teacher of noise: time does not depend on it."""
+    """A trainer of the second task.
+
+    Prototypes of task 1 and the teacher's embeddings are noise; a step's time does not depend on
+    them.
+    """
     spec = cache.spec
     config = load_method("structalign", spec.dataset, spec.backbone, overrides)
     body = {

@@ -1,6 +1,6 @@
-"""A real cache of MSR-VTT's shape with random tokens.
+"""A cache with random tokens, of MSR-VTT's shape by default.
 
-No video is decoded, everything else is as extraction leaves it.
+No video is decoded; all else is as extraction writes it.
 """
 
 import itertools
@@ -35,9 +35,10 @@ def make_cache(
     dataset: str = "msrvtt",
     weights: tuple[str, str] = BACKBONE,
 ) -> FeatureCache:
-    """ViT-B/32 with random weights unless others are named.
+    """Write a cache and open it.
 
-    So many training clips a category, each with so many captions, and test clips.
+    ``train`` and ``test`` are clips a category; a training clip has ``captions`` captions, a test
+    clip one. ``weights`` names a backbone and its weights.
     """
     clips, names = [], tuple(f"category{n:03d}" for n in range(categories))
     for seed, category in enumerate(names):

@@ -1,7 +1,4 @@
-"""What a benchmark tells.
-
-A stage's rate, the limit measured in the same run, and the ratio of the two.
-"""
+"""The rows and the table of benchmarks, and the clock that they share."""
 
 import json
 import sys
@@ -17,9 +14,10 @@ from ...core.console import text_table
 
 @dataclass(frozen=True)
 class Row:
-    """``ratio`` is how near the limit (at most about 1), or how many times the baseline.
+    """A stage's rate, the limit measured in the same run, and the ratio of the two.
 
-    ``target`` is what it should reach.
+    ``ratio`` is at most about 1 against a limit, and the speed-up against a baseline; ``target``
+    is the ratio to reach.
     """
 
     stage: str
@@ -30,12 +28,12 @@ class Row:
 
 
 def print_rows(rows: list[Row]) -> None:
-    """Hand rows to the process that asked for them: JSON on stdout."""
+    """Print rows as JSON on stdout, for ``python -m structalign.benchmarks`` to read."""
     json.dump([asdict(row) for row in rows], sys.stdout)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call, to the end of what it asked of a GPU."""
+    """Wall time of one call, until the GPU has finished its work."""
     began = time.perf_counter()
     work()
     if torch.cuda.is_available():
@@ -44,20 +42,22 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def in_turn(rounds: int, works: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of several works, run in turn so that all meet the same machine, every other
-    round backwards so that none always comes after the same; one round before is not counted.
+    """Median seconds of several works, run in turn so that machine drift affects all alike.
+
+    Every other round runs backwards, so that no work always follows the same one. A round before
+    the first is not counted.
     """
-    found: dict[str, list[float]] = {name: [] for name in works}
+    times: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name in list(works) if turn % 2 else reversed(list(works)):
             taken = seconds(works[name])
             if turn:
-                found[name].append(taken)
-    return {name: median(values) for name, values in found.items()}
+                times[name].append(taken)
+    return {name: median(values) for name, values in times.items()}
 
 
 def table(rows: list[Row]) -> str:
-    """Rows as text."""
+    """The rows as an aligned text table."""
     cells = [("stage", "measured", "against, in the same run", "ratio", "target", "")]
     cells += [
         (

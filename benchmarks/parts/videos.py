@@ -1,5 +1,6 @@
-"""Real mp4 files of MSR-VTT's kind (240p to 480p, 15 to 30 frames a second, 4 to 16 s), and a
-manifest of them.
+"""Synthetic mp4 files of MSR-VTT's kind, and a manifest of them.
+
+240p to 480p, 15 to 30 frames a second, 4 to 16 s.
 """
 
 import csv
@@ -19,7 +20,7 @@ SECONDS, SHORTEST, LONGEST = 32, 4, 16  # of a source, of the clips cut from it
 
 
 def write_source(path: Path, width: int, height: int, rate: Fraction, seed: int) -> None:
-    """Drifting plaid with a moving square, a keyframe every second."""
+    """Write drifting plaid with a moving square, a keyframe every second."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32) / 64
     waves = rng.uniform(-1, 1, (3, 4)).astype(np.float32)
@@ -83,7 +84,7 @@ class Source:
 
 
 def make_videos(folder: Path, count: int) -> list[Path]:
-    """``count`` files under ``folder``, no two alike, and a manifest.csv."""
+    """Write ``count`` files under ``folder``, no two alike, and a manifest.csv."""
     sources = []
     (folder / "sources").mkdir(parents=True)
     for n in range(4):
@@ -105,7 +106,7 @@ def make_videos(folder: Path, count: int) -> list[Path]:
 
 
 def write_manifest(folder: Path, count: int) -> None:
-    """The first ``count`` files; the folder's manifest becomes another dataset."""
+    """List the first ``count`` files of ``folder`` in its manifest.csv."""
     with (folder / "manifest.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["clip_id", "path", "start", "end", "category", "split", "caption"])
