@@ -1,1 +1,1 @@
-"""What every room stands on: errors, options, progress, processes, files."""
+"""What every room uses: errors, options, the console, processes, files, leases."""

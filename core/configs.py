@@ -9,10 +9,10 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def read_config(kind: str, name: str) -> dict[str, Any]:
-    """``configs/<kind>/<name>.yaml``; empty where there is no such file, or ``name`` is a path.
+    """``configs/<kind>/<name>.yaml``; empty if there is no such file, or ``name`` is a path.
 
-    A dataset that has no file is somebody's own videos: it has the manifest's. A variant,
-    ``demo@conflict=1``, has its dataset's.
+    A dataset without a file has the manifest's: it is a user's own videos. A variant such as
+    ``demo@conflict=1`` has the file of its dataset.
     """
     if Path(name).name != name:
         return {}
@@ -29,5 +29,5 @@ def plain_name(dataset: str) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file; empty where there is none."""
+    """The content of a YAML file; empty if there is none."""
     return yaml.safe_load(path.read_text()) or {} if path.is_file() else {}

@@ -1,4 +1,4 @@
-"""The device to compute on, and the CPU set-up of a process."""
+"""The device to compute on, and the set-up of a process that computes on the CPU."""
 
 import ctypes
 
@@ -10,10 +10,10 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # mallopt(3)
 
 
 def prepare_cpu() -> None:
-    """Keep freed memory; verify that matrix products are right.
+    """Make this process keep freed memory, and check its matrix products.
 
     Raises:
-        StructAlignError: they are wrong in this process.
+        StructAlignError: matrix products are wrong in this process.
     """
     keep_freed_memory()
     check_products()
@@ -22,9 +22,9 @@ def prepare_cpu() -> None:
 def keep_freed_memory() -> bool:
     """Make glibc serve large tensors from its heap and keep freed memory.
 
-    By default every tensor above 32 MB is mapped and zeroed by the kernel anew, a tenth of the
-    time of a ViT-B/32 training step. Memory then stays at its peak. True where it took effect;
-    another C library is left as it is.
+    By default the kernel maps and zeroes every tensor above 32 MB, which takes a tenth of the time
+    of a ViT-B/32 training step. Memory then stays at its peak. Returns whether it took effect: with
+    another C library than glibc nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -34,11 +34,15 @@ def keep_freed_memory() -> bool:
 
 
 def check_products() -> None:
-    """Check one matrix product: decord imported before torch replaces its BLAS by a broken one."""
+    """Check one matrix product: decord imported before torch replaces torch's BLAS.
+
+    Raises:
+        StructAlignError: it is wrong.
+    """
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(512, 768, generator=generator), torch.randn(768, 512, generator=generator)
     error = float(((a @ b)[:2] - (a[:2, :, None] * b).sum(1)).abs().max())
-    # A product is about 28; a missing one is wrong by as much, one in bfloat16 by less than 1.
+    # Entries are about 28 in size; one that was not computed is off by that, bfloat16 by under 1.
     if not error < 1:
         raise StructAlignError(
             "matrix products are wrong in this process: another BLAS has replaced torch's; "
@@ -47,10 +51,10 @@ def check_products() -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``name``; ``auto`` is CUDA where there is one, else the CPU.
+    """The device ``name``: cpu, cuda, or auto, which is CUDA if torch sees one, else the CPU.
 
     Raises:
-        StructAlignError: CUDA is asked for and missing.
+        StructAlignError: cuda was requested and torch sees none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise StructAlignError("--device cuda: torch sees no CUDA device; use --device cpu")

@@ -1,4 +1,4 @@
-"""Errors and interruptions of the command line: one line on stderr, and the exit code."""
+"""How commands end: one line on stderr and an exit code for errors and interruptions."""
 
 import shlex
 import sys
@@ -14,10 +14,10 @@ PROGRESS = "structalign.progress"
 
 
 class ErrorLines(click.Group):
-    """Commands that end with 1 and a line for an error, with 130 where they were interrupted."""
+    """Commands that exit with 1 after an error, and with 130 after an interruption."""
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a command."""
+        """Run a command and turn its errors into one line and an exit code."""
         interrupt_on_sigterm()
         try:
             return super().invoke(context)
@@ -40,7 +40,7 @@ class ErrorLines(click.Group):
 
 
 def start_progress(verb: str, unit: str, quiet: bool) -> ProgressLine:
-    """A progress line whose state an interruption tells."""
+    """A progress line; if the command is interrupted, its message contains the last state."""
     progress = ProgressLine(verb, unit, quiet)
     click.get_current_context().find_root().meta[PROGRESS] = progress
     return progress

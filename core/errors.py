@@ -1,15 +1,15 @@
-"""The error that a person reads."""
+"""Errors that the user can fix."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class StructAlignError(Exception):
-    """Something the user can mend: the message says what, where, and what to do, in one line."""
+    """Something the user can fix: the message says what, where, and what to do, in one line."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> StructAlignError:
-    """The error for an unknown name: it gives the nearest known one, and all when they are few."""
+    """The error for an unknown name, with the nearest known one, and all if they are few."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     listing = f" known: {', '.join(names)}" if len(names) <= 12 else ""

@@ -1,4 +1,4 @@
-"""Atomic files: there whole or not at all."""
+"""Reading and writing files: atomic writes, plain files only, JSON."""
 
 import json
 import os
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file atomically, safe against a power cut."""
+    """Write a UTF-8 file atomically: after a power cut it is whole or absent."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, body: bytes) -> None:
-    """Write a file atomically, safe against a power cut."""
+    """Write a file atomically: after a power cut it is whole or absent."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -27,7 +27,11 @@ def write_bytes(path: Path, body: bytes) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name of a file that is never written to, a copy where there are no links."""
+    """Hard-link a file that is never written to again; copy it where links are not supported.
+
+    Raises:
+        FileExistsError: ``target`` exists.
+    """
     try:
         os.link(source, target)
     except FileExistsError:
@@ -37,24 +41,24 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether a plain file is there and may be seen; ``Path.is_file`` raises where it may not."""
+    """Whether ``path`` is a plain file; False, not an error, where permissions hide it."""
     return os.path.isfile(path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """A plain file's bytes. Raises OSError, also for a pipe or device, which would block."""
+    """A plain file's bytes. Raises OSError, also for a pipe or device: reading could block."""
     if path.exists() and not path.is_file():
         raise OSError(f"{path} is not a plain file")
     return path.read_bytes()
 
 
 def read_json(path: Path) -> Any:
-    """The JSON in a plain file. Raises OSError, or ValueError where it holds none."""
+    """The JSON in a plain file. Raises OSError, or ValueError if it is not JSON."""
     return parse_json(read_bytes(path).decode("utf-8"))
 
 
 def parse_json(text: str) -> Any:
-    """The JSON in a text. Raises ValueError, also where it is nested too deep."""
+    """The value of a JSON text. Raises ValueError, also if it is nested too deep."""
     try:
         return json.loads(text)
     except RecursionError as error:
@@ -62,7 +66,7 @@ def parse_json(text: str) -> Any:
 
 
 def share_mode(path: Path) -> None:
-    """Give a file the mode that the umask allows; some libraries leave owner-only files."""
+    """Give a file the mode that the umask allows: some libraries write owner-only files."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)

@@ -26,7 +26,7 @@ class TaskSizes(click.ParamType[int | tuple[int, ...]]):
     name = "K|SIZES"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
-        """Whole numbers above 0."""
+        """A whole number above 0, or several. Fails with a usage error."""
         try:
             sizes = tuple(map(int, str(value).split(",")))
         except ValueError:
@@ -37,12 +37,12 @@ class TaskSizes(click.ParamType[int | tuple[int, ...]]):
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers from 0 on with commas between, ``0,1,2``."""
+    """Whole numbers, separated by commas: ``0,1,2``."""
 
     name = "N,N,..."
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """Checked one by one."""
+        """The numbers. Fails with a usage error."""
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part.isdigit() for part in parts):
             self.fail(f"{value!r}: give whole numbers, such as 0,1,2", param, ctx)
@@ -55,7 +55,7 @@ class Values(click.ParamType[tuple[str, tuple[str, ...]]]):
     name = "KEY=A,B,C"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[str, ...]]:
-        """The key, and the values as they are written."""
+        """The key, and the values as text. Fails with a usage error."""
         key, equals, values = str(value).partition("=")
         if not key or not equals or not all(values.split(",")):
             self.fail(f"{value!r}: give it as KEY=A,B,C", param, ctx)
@@ -68,7 +68,7 @@ class Setting(click.ParamType[tuple[str, Any]]):
     name = "KEY=VALUE"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
-        """The key, and a number, a truth value, null or text."""
+        """The key, and a number, a boolean, None or text. Fails with a usage error."""
         import yaml
 
         key, equals, text = str(value).partition("=")
@@ -91,14 +91,20 @@ class NameOrFile(click.ParamType[str]):
 
 
 TASKS, NUMBERS, GRID, SETTING = TaskSizes(), Numbers(), Values(), Setting()
-root = opt("--cache-root", type=PATH, help="Where caches and generated videos live.  "
+root = opt("--cache-root", type=PATH, help="Folder of caches and generated videos.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
-runs = opt("--runs", type=PATH, help="Where runs live.  [default: STRUCTALIGN_RUNS or runs]")
-json = opt("--json", "as_json", is_flag=True, help="Print one JSON object, nothing else.")
+runs = opt("--runs", type=PATH, help="Folder of runs.  [default: STRUCTALIGN_RUNS, else ./runs]")
+json = opt("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default=DEVICE,
              help="Where to compute.")  # fmt: skip
-changes = opt("--set", "pairs", type=SETTING, multiple=True, help="Change a setting; repeats.")
-order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one a line.")
+changes = opt(
+    "--set",
+    "pairs",
+    type=SETTING,
+    multiple=True,
+    help="Change a setting; may be given several times.",
+)
+order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one per line.")
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 

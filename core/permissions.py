@@ -11,7 +11,7 @@ from .files import link_or_copy
 
 GROUP = stat.S_IRGRP | stat.S_IWGRP
 WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-OWN = ".own"  # how the name of an own copy ends
+OWN = ".own"  # suffix of the name of a copy
 
 
 def make_root(root: Path) -> None:
@@ -22,64 +22,64 @@ def make_root(root: Path) -> None:
 
 
 def open_to_group(root: Path) -> None:
-    """If the group may write to the root, let it write to all that this process makes."""
+    """If the group may write to the root, let it write to everything this process creates."""
     if root.stat().st_mode & stat.S_IWGRP:
         mask = os.umask(0)
         os.umask(mask & ~(GROUP | stat.S_IXGRP))
 
 
 def make_read_only(folder: Path) -> None:
-    """Remove write permission from a folder and all in it; readers keep reading."""
+    """Remove write permission from a folder and its content; read permission stays."""
     for path in (*folder.rglob("*"), folder):
         path.chmod(_readable(path) & ~WRITE)
 
 
 def own_copy(folder: Path) -> Path:
-    """``folder`` if all of it is ours, else a copy of it beside it that is.
+    """``folder`` if this user owns all of it, else a copy next to it that the user owns.
 
     Only its owner may change a file's mode: an unfinished cache that another member of the group
-    began could not be made read-only. Nothing is moved, so a kill in here costs the copy alone;
-    what an earlier one left is removed first. Our own files are linked.
+    began could not be made read-only. Files of this user are linked. Nothing is moved, so a kill
+    in here loses only the copy; copies that earlier kills left behind are removed first.
     """
-    for left in folder.parent.glob(f".{folder.name}.*{OWN}"):
-        with suppress(PermissionError):  # another member's: it waits for them
-            make_writable(left)
-            shutil.rmtree(left)
+    for abandoned in folder.parent.glob(f".{folder.name}.*{OWN}"):
+        with suppress(PermissionError):  # another member's: that member's next call removes it
+            make_writable(abandoned)
+            shutil.rmtree(abandoned)
     user, inside = os.geteuid(), sorted(folder.rglob("*"))
-    # root may change any mode
+    # The superuser may change any mode.
     if user == 0 or all(path.lstat().st_uid == user for path in (folder, *inside)):
         return folder
-    own = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{OWN}")
-    own.mkdir()
+    copy = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{OWN}")
+    copy.mkdir()
     for path in inside:
-        target = own / path.relative_to(folder)
+        target = copy / path.relative_to(folder)
         if path.is_dir():
             target.mkdir()
         elif path.lstat().st_uid == user:
             link_or_copy(path, target)
         else:
             shutil.copyfile(path, target)
-    return own
+    return copy
 
 
 def make_writable(folder: Path) -> None:
-    """Restore the owner's write permission of folders, so that they can be moved or removed.
+    """Let the owner write to a folder and the folders in it, so that they can be moved or removed.
 
     Files keep their modes: they may be linked into a published cache.
     """
     for path in (folder, *folder.rglob("*")):
         mode = stat.S_IMODE(path.lstat().st_mode)
-        # What is writable may belong to another member, who alone may change its mode.
+        # A folder that is writable already may belong to another member: leave its mode.
         if path.is_dir() and not mode & stat.S_IWUSR:
             path.chmod(mode | stat.S_IWUSR)
 
 
 def _readable(path: Path) -> int:
-    """The mode with the readers that the folder above has.
+    """The file's mode, readable by everyone who can read the parent folder.
 
-    Libraries leave files that only their owner can read.
+    Some libraries write files that only their owner can read.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
-    above = stat.S_IMODE(path.parent.stat().st_mode)
-    enter = above & (stat.S_IXGRP | stat.S_IXOTH) if path.is_dir() else 0
-    return mode | (above & (stat.S_IRGRP | stat.S_IROTH)) | enter
+    parent = stat.S_IMODE(path.parent.stat().st_mode)
+    enter = parent & (stat.S_IXGRP | stat.S_IXOTH) if path.is_dir() else 0
+    return mode | (parent & (stat.S_IRGRP | stat.S_IROTH)) | enter

@@ -17,7 +17,7 @@ from .processes import child_python_path
 CONNECT_TIMEOUT = 10  # seconds for a cluster to answer
 HTTP2_SETTINGS = 4  # a frame type
 TRIES = 3
-ADDRESS_SPACE = 12 * 10**9  # bytes: with less Ray's processes never answer
+ADDRESS_SPACE = 12 * 10**9  # bytes: with less, Ray's processes never answer
 
 
 @contextmanager
@@ -28,9 +28,9 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
         StructAlignError: it cannot be started or reached.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Its core logs errors that it then mends itself.
+    # Ray's core logs errors from which it then recovers.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # At Ray's own niceness of 15 busy neighbours starve the workers.
+    # At Ray's default niceness of 15 other busy processes starve the workers.
     os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
@@ -44,27 +44,27 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
         _check_address_space()
         local = {"include_dashboard": False, "num_cpus": max(cpus or 0, os.cpu_count() or 1)}
         if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
-            # Ray would leave one in the home folder, which may be read-only, and every cluster
-            # started later would ask for it.
+            # Ray would write one into the home folder, which may be read-only, and every cluster
+            # started later would require it.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     runtime = {"env_vars": {"PYTHONPATH": child_python_path()}}
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        # Its core announces its log level; errors come as exceptions.
+        # Ray's core prints its log level; errors are raised as exceptions.
         with _own_sigterm(), _silent_stderr():
             start_with_retries(
                 lambda: ray.init(address=address, runtime_env=runtime, **quiet, **local)
             )
     except (OSError, ValueError, RuntimeError, RayError) as error:
         if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
-            if address == "local":  # Ray's core keeps what it read first
+            if address == "local":  # Ray's core never reads its settings a second time
                 raise StructAlignError(
                     "Ray refuses the processes it just started here: RAY_AUTH_MODE or "
                     "RAY_AUTH_TOKEN changed since Ray was first used in this process; "
                     "leave them as they were, or start a new process"
                 ) from error
             raise StructAlignError(
-                f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, "
+                f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, "
                 "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
             ) from error
         first = str(error).splitlines()[0]
@@ -76,18 +76,18 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
 
 
 def start_with_retries(begin: Callable[[], object]) -> None:
-    """Call ``begin``, which starts Ray, and again when Ray gave up waiting for its own processes.
+    """Call ``begin``, which starts Ray; again if Ray gave up waiting for its own processes.
 
-    Ray gives them 30 seconds, which a busy machine exceeds.
+    Ray waits 30 seconds for them, which a busy machine exceeds.
 
     Raises:
-        StructAlignError: it gave up ``TRIES`` times. What else ``begin`` raises passes through.
+        StructAlignError: it gave up ``TRIES`` times. Other errors of ``begin`` pass through.
     """
     for attempt in range(1, TRIES + 1):
         try:
             begin()
             return
-        except Exception as error:  # Ray raises exactly this, no class of its own
+        except Exception as error:  # Ray raises Exception itself, not a subclass
             if type(error) is not Exception:
                 raise
             _end_half_started(error)
@@ -100,7 +100,7 @@ def start_with_retries(begin: Callable[[], object]) -> None:
 
 
 def _end_half_started(error: Exception) -> None:
-    """End the processes of the node whose start raised ``error``: they would stay running."""
+    """End the processes of the node whose start raised ``error``: they would keep running."""
     from ray._private.node import Node
 
     for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -110,7 +110,7 @@ def _end_half_started(error: Exception) -> None:
 
 
 def _check_address_space() -> None:
-    """Raises StructAlignError where Ray's processes could not reserve the memory they map."""
+    """Raises StructAlignError if the limit of address space is too low for Ray's processes."""
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     if allowed != resource.RLIM_INFINITY and allowed < ADDRESS_SPACE:
         raise StructAlignError(
@@ -120,20 +120,20 @@ def _check_address_space() -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Raises StructAlignError when no Ray answers at HOST:PORT: Ray itself would wait for ever."""
+    """Raises StructAlignError if no Ray answers at HOST:PORT: Ray itself would wait forever."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not host or not port.isdecimal():
         raise StructAlignError(
-            f"'{address}' is no address of a Ray cluster; "
-            "it is HOST:PORT, as `ray start --head` prints it, or auto"
+            f"'{address}' is not the address of a Ray cluster; "
+            "give HOST:PORT, as `ray start --head` prints it, or auto"
         )
     without_tls = os.environ.get("RAY_USE_TLS", "0").lower() in ("0", "false")
     try:
-        where = (host.strip("[]"), int(port))
-        with socket.create_connection(where, timeout=CONNECT_TIMEOUT) as connection:
+        server = (host.strip("[]"), int(port))
+        with socket.create_connection(server, timeout=CONNECT_TIMEOUT) as connection:
             if without_tls and not _speaks_http2(connection):
                 raise StructAlignError(
-                    f"what answers at '{address}' is no Ray cluster; "
+                    f"the server at '{address}' is not a Ray cluster; "
                     "give the address that `ray start --head` prints"
                 )
     except (OSError, OverflowError) as error:
@@ -154,7 +154,7 @@ def _speaks_http2(connection: socket.socket) -> bool:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: Ray's core puts one in its place that aborts."""
+    """Keep this process's handler of SIGTERM: Ray's core would replace it by one that aborts."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files: loading them executes nothing."""
+"""Tensors in safetensors files: loading one never runs code from it."""
 
 import math
 import mmap
@@ -16,7 +16,7 @@ from .files import is_plain_file, parse_json, share_mode
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors, moved to the CPU. Raises OSError when the disk does not take them."""
+    """Write tensors, moved to the CPU. Raises OSError if they cannot be written."""
     try:
         save_file(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path
@@ -27,7 +27,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def halve_where_exact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as float16 where that loses nothing, so that ``float`` gives them back."""
+    """Tensors as float16 where that is exact, so that ``float`` restores them."""
     short = {name: value.half() for name, value in tensors.items()}
     return {
         name: short[name] if short[name].float().equal(value) else value
@@ -36,7 +36,7 @@ def halve_where_exact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read tensors. Raises StructAlignError when the file is missing or damaged."""
+    """Read tensors. Raises StructAlignError if the file is missing or damaged."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -44,10 +44,13 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def map_tensor(path: Path, name: str) -> tuple[Tensor, mmap.mmap]:
-    """A float32 tensor of a file, mapped into memory: what is not touched is not read.
+    """A float32 tensor of a file, mapped into memory: pages are read from disk on first use.
 
-    With it the map, which can give its pages back. Writing changes this process's copy alone.
-    Raises StructAlignError as ``load_tensors``.
+    Returns the tensor and the map, through which the pages can be released. Writing to the tensor
+    does not change the file.
+
+    Raises:
+        StructAlignError: the file is missing or damaged, or the tensor is not float32.
     """
     try:
         if not is_plain_file(path):

@@ -1,7 +1,9 @@
 """Python and the command line have the same verbs with the same defaults."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structalign
@@ -9,7 +11,7 @@ from structalign import verbs
 from structalign.cli import main
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     "append RUN --cache CACHE": verbs.append, "eval": verbs.evaluate, "report": verbs.report,
     "search QUERY": verbs.search, "sweep --methods finetune --tasks 2": verbs.sweep,
     "train --tasks 2": verbs.train,

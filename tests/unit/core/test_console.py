@@ -26,7 +26,7 @@ def test_ten_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
     assert "\r" not in "".join(lines)
 
 
-def test_rate_and_time_left_count_from_where_it_went_on(
+def test_rate_and_time_left_count_from_where_it_resumed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
@@ -77,8 +77,8 @@ def screen(written: str, columns: int) -> list[str]:
 
 
 @pytest.mark.parametrize("columns", [40, 200])
-def test_notes_and_a_moving_line_do_not_mix_on_a_terminal(columns: int) -> None:
-    """Seen: '...R@1 50.00 after zero-shottask 1: R@1 50.00', and remains of lines that wrapped."""
+def test_messages_and_a_moving_line_do_not_mix_on_a_terminal(columns: int) -> None:
+    """Once: '...R@1 50.00 after zero-shottask 1: R@1 50.00', and remains of wrapped lines."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
     with subprocess.Popen([sys.executable, "-c", SHOWN_ON_A_TERMINAL], stderr=theirs) as child:

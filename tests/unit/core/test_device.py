@@ -1,7 +1,4 @@
-"""A process that computes on the CPU.
-
-Freed memory is found again without the kernel, and wrong matrix products stop it.
-"""
+"""A process that computes on the CPU reuses freed memory, and refuses wrong matrix products."""
 
 import subprocess
 import sys
@@ -50,13 +47,13 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
-def test_freed_memory_is_found_again_without_page_faults() -> None:
+def test_freed_memory_is_reused_without_page_faults() -> None:
     faults = {}
     for how in ("default", "kept"):
         took_effect, count = run(FAULTS, how).stdout.split()
         assert took_effect == "True"
         faults[how] = int(count)
-    # seldom a tensor finds no gap that is large enough, and the heap grows by it
+    # Rarely no freed gap is large enough for a tensor, and the heap grows.
     assert faults["kept"] * 4 < faults["default"], faults
 
 
@@ -64,17 +61,17 @@ def test_right_products_pass() -> None:
     check_products()
 
 
-def test_a_product_that_was_left_undone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_product_that_was_not_computed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: torch.zeros(len(a), b.shape[1]))
     with pytest.raises(StructAlignError, match="import torch before decord"):
         check_products()
 
 
-def test_decord_before_torch_never_computes_wrongly_in_silence() -> None:
+def test_decord_before_torch_never_silently_computes_wrong_products() -> None:
     """decord2 loads every CUDA library it finds, one of which answers to BLAS's names.
 
-    Seen to crash, and to leave products undone.
+    Observed: crashes, and products that were not computed.
     """
     done = run(DECORD_FIRST)
-    crashed, told = done.returncode < 0, "import torch before decord" in done.stderr
-    assert crashed or told or done.stdout.strip() == "right", done
+    crashed, refused = done.returncode < 0, "import torch before decord" in done.stderr
+    assert crashed or refused or done.stdout.strip() == "right", done

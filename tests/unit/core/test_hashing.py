@@ -1,4 +1,4 @@
-"""Hashes are remembered while a file is as it was, and found anew when it is not."""
+"""A hash is kept while its file is unchanged, and computed again once it has changed."""
 
 import hashlib
 import os
@@ -30,27 +30,29 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_read_once(tmp_path: Path, reads: list[str]) -> None:
     old(tmp_path / "a", b"1")
-    memo = tmp_path / "memo" / "m.json"
-    first = FileHashCache(memo, tmp_path).of(["a", "gone"])
+    stored = tmp_path / "hashes" / "m.json"
+    first = FileHashCache(stored, tmp_path).of(["a", "gone"])
     assert first == {"a": hashlib.sha256(b"1").hexdigest(), "gone": "missing"}
-    assert FileHashCache(memo, tmp_path).of(["a", "gone"]) == first and reads == ["a"]
+    assert FileHashCache(stored, tmp_path).of(["a", "gone"]) == first and reads == ["a"]
 
 
 def test_a_change_is_noticed(tmp_path: Path, reads: list[str]) -> None:
-    memo = tmp_path / "m.json"
+    stored = tmp_path / "m.json"
     old(tmp_path / "a", b"1")
-    FileHashCache(memo, tmp_path).of(["a"])
+    FileHashCache(stored, tmp_path).of(["a"])
     old(tmp_path / "a", b"2", age=50)
-    assert FileHashCache(memo, tmp_path).of(["a"])["a"] == hashlib.sha256(b"2").hexdigest()
+    assert FileHashCache(stored, tmp_path).of(["a"])["a"] == hashlib.sha256(b"2").hexdigest()
     assert reads == ["a", "a"]
 
 
-def test_a_file_changed_a_moment_ago_is_not_remembered(tmp_path: Path, reads: list[str]) -> None:
-    """Its clock may be too coarse to show the next change."""
-    memo = tmp_path / "m.json"
+def test_the_hash_of_a_file_changed_just_before_is_not_kept(
+    tmp_path: Path, reads: list[str]
+) -> None:
+    """The file system's clock may be too coarse to show the next change."""
+    stored = tmp_path / "m.json"
     (tmp_path / "a").write_bytes(b"1")
-    FileHashCache(memo, tmp_path).of(["a"])
-    FileHashCache(memo, tmp_path).of(["a"])
+    FileHashCache(stored, tmp_path).of(["a"])
+    FileHashCache(stored, tmp_path).of(["a"])
     assert reads == ["a", "a"]
 
 
@@ -58,7 +60,9 @@ def test_a_file_changed_a_moment_ago_is_not_remembered(tmp_path: Path, reads: li
     "body",
     ["", "[]", '{"folder": "/elsewhere", "files": {"a": [1, 1, "wrong"]}}', '{"files": {"a": 3}}'],
 )
-def test_a_memo_that_is_broken_or_of_another_folder_is_ignored(tmp_path: Path, body: str) -> None:
+def test_a_file_of_hashes_that_is_broken_or_of_another_folder_is_ignored(
+    tmp_path: Path, body: str
+) -> None:
     old(tmp_path / "a", b"1")
     (tmp_path / "m.json").write_text(body)
     assert (

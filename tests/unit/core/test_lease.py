@@ -1,4 +1,4 @@
-"""A lease is granted to one, waits for the living, and passes on from the dead.
+"""A lease is granted to one process, respects a live holder, and is taken over from a dead one.
 
 Processes and files are real.
 """
@@ -21,7 +21,7 @@ def test_one_of_many_gets_it(tmp_path: Path) -> None:
             assert sum(pool.map(Lease.try_acquire, claims)) == 1
 
 
-def test_given_up_at_the_end(tmp_path: Path) -> None:
+def test_it_is_released_at_the_end(tmp_path: Path) -> None:
     first, second = Lease(tmp_path, "c"), Lease(tmp_path, "c")
     assert first.try_acquire() and not second.try_acquire()
     with first:
@@ -30,7 +30,7 @@ def test_given_up_at_the_end(tmp_path: Path) -> None:
     assert second.try_acquire()
 
 
-def test_a_process_of_this_host_that_ended_is_followed_at_once(tmp_path: Path) -> None:
+def test_a_process_of_this_host_that_ended_is_succeeded_at_once(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
@@ -68,7 +68,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_another_host_is_followed_when_it_stands_still_and_not_while_it_beats(
+def test_another_host_is_succeeded_once_its_heartbeat_stops(
     tmp_path: Path, clock: list[float]
 ) -> None:
     foreign(tmp_path)
@@ -82,7 +82,7 @@ def test_another_host_is_followed_when_it_stands_still_and_not_while_it_beats(
     assert ours.try_acquire() and ours.number == 2
 
 
-def test_who_was_overtaken_knows_it_and_leaves_the_new_owner_alone(tmp_path: Path) -> None:
+def test_a_holder_that_lost_its_lease_knows_it_and_leaves_the_new_file(tmp_path: Path) -> None:
     first = Lease(tmp_path, "c", heartbeat=0.05)
     assert first.try_acquire()
     with first:
@@ -92,9 +92,7 @@ def test_who_was_overtaken_knows_it_and_leaves_the_new_owner_alone(tmp_path: Pat
     assert (tmp_path / "c.0002").exists()
 
 
-def test_a_claim_that_cannot_be_read_counts_as_standing_still(
-    tmp_path: Path, clock: list[float]
-) -> None:
+def test_an_unreadable_lease_expires_like_a_silent_one(tmp_path: Path, clock: list[float]) -> None:
     (tmp_path / "c.0001").write_text("not json")
     ours = Lease(tmp_path, "c", timeout=1)
     assert not ours.try_acquire()

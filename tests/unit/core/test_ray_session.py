@@ -1,7 +1,4 @@
-"""Ray on a busy machine.
-
-It gives up after 30 seconds of waiting for its own parts; one of CI's runs failed on that.
-"""
+"""Starting Ray on a busy machine: it gives up after waiting 30 seconds for its own processes."""
 
 import os
 import re
@@ -33,9 +30,9 @@ def raylets() -> set[int]:
 
 @contextmanager
 def held_up(count: int) -> Iterator[set[int]]:
-    """The first ``count`` raylets that this process starts are stopped.
+    """Stop the first ``count`` raylets that this process starts, as on a machine without time.
 
-    As if the machine gave them no time. Yields those that were.
+    Yields the ids of those stopped so far.
     """
     stopped: set[int] = set()
     over = threading.Event()
@@ -57,15 +54,15 @@ def held_up(count: int) -> Iterator[set[int]]:
 
 
 @pytest.mark.slow
-def test_a_start_that_took_too_long_is_tried_again_and_leaves_nothing_behind() -> None:
+def test_a_start_that_takes_too_long_is_repeated_and_leaves_no_processes() -> None:
     with held_up(1) as stopped, ray_session("local", 1) as ray:
         assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0), (
-            "workers must not give way to whoever else is busy"
+            "workers must keep their share of a busy machine"
         )
         assert len(stopped) == 1 and len(raylets()) == 1 and not raylets() & stopped
 
 
-def test_a_machine_that_stays_too_busy_is_told_in_one_line() -> None:
+def test_a_machine_that_stays_too_busy_is_one_error_line() -> None:
     tries = []
 
     def begin() -> None:
@@ -82,7 +79,7 @@ def test_a_machine_that_stays_too_busy_is_told_in_one_line() -> None:
     assert re.fullmatch(said, str(raised.value))
 
 
-def test_an_error_that_is_no_matter_of_time_is_not_tried_again() -> None:
+def test_an_error_other_than_a_timeout_is_not_retried() -> None:
     tries = []
 
     def begin() -> None:
@@ -99,7 +96,7 @@ import os
 from structalign.core.ray_session import ray_session
 with ray_session("local", 1):
     pass
-del os.environ["RAY_AUTH_TOKEN"]  # as a session that puts its environment back
+del os.environ["RAY_AUTH_TOKEN"]  # like a session that restores its environment
 os.environ["RAY_gcs_server_port_wait_time_s"] = "15"  # Ray tries for 20 s
 with ray_session("local", 1):
     pass
@@ -107,8 +104,8 @@ with ray_session("local", 1):
 
 
 @pytest.mark.slow
-def test_a_token_changed_within_a_process_is_told() -> None:
-    """One of CI's runs failed on that, and was told to bring a token to a cluster."""
+def test_a_token_changed_within_a_process_is_named_in_the_error() -> None:
+    """The message once asked for the token of a cluster instead."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")
     }
@@ -120,5 +117,5 @@ def test_a_token_changed_within_a_process_is_told() -> None:
         check=False,
     )
     assert done.returncode == 1
-    [told] = [line for line in done.stderr.splitlines() if "StructAlignError: " in line]
-    assert told.endswith("leave them as they were, or start a new process")
+    [message] = [line for line in done.stderr.splitlines() if "StructAlignError: " in line]
+    assert message.endswith("leave them as they were, or start a new process")

@@ -89,7 +89,7 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(
     ("address", "message"),
     [
         ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1'"),
-        ("nowhere", "is no address of a Ray cluster"),
+        ("nowhere", "is not the address of a Ray cluster"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_reported_at_once(
@@ -127,7 +127,7 @@ def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
         cli.environment["RAY_gcs_server_port_wait_time_s"] = "4"  # Ray tries for 20 s
         message = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
         assert (
-            f"the Ray cluster at '{address}' wants its token: set RAY_AUTH_MODE=token, and "
+            f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN" in message
         )
         head.communicate("\n", timeout=60)
@@ -144,7 +144,7 @@ class Silent(socketserver.BaseRequestHandler):
 @pytest.mark.parametrize(
     ("handler", "message"),
     [
-        (http.server.SimpleHTTPRequestHandler, "is no Ray cluster; give the address that"),
+        (http.server.SimpleHTTPRequestHandler, "is not a Ray cluster; give the address that"),
         (Silent, r"\(timed out\)"),
     ],
 )
