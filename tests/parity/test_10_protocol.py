@@ -108,7 +108,7 @@ def test_recall_and_forgetting(golden: Golden, two: TwoTasks) -> None:
     assert first == pytest.approx(float(golden.get(FILE, "t1_r1")))
     assert second == pytest.approx(float(golden.get(FILE, "t2_r1")))
     assert after == pytest.approx(float(golden.get(FILE, "t1_r1_after_t2")))
-    matrix = [[0.0, 0.0], [first, None], [after, second]]
+    matrix: list[list[float | None]] = [[0.0, 0.0], [first, None], [after, second]]
     assert backward_forgetting(matrix, [1, 1], 2) == pytest.approx(float(golden.get(FILE, "bwf")))
     ranks = text_to_video_ranks(overall, torch.arange(2 * n))
     close(official_order(ranks), golden.get(FILE, "overall_metrics"), 1e-9)

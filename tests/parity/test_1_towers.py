@@ -1,11 +1,13 @@
 """Topic 1: both towers compute what the official code computes, from the tokens of every cut."""
 
 import re
+from typing import cast
 
 import pytest
 import torch
 from helpers.golden import SLOTS, Golden, close
 from structalign.train.methods.structalign.official import official_words
+from structalign.train.model.adapters import TextExperts
 from torch.nn import functional as F
 
 IO = "1_model_io"
@@ -121,7 +123,8 @@ def test_edge_captions(golden: Golden) -> None:
 def test_noisy_gating(golden: Golden) -> None:
     where = re.search(r"text layer (\d+), (\w+)_lora", golden.meaning(IO, "gating.x"))
     assert where is not None
-    experts, slot = golden.method().experts[int(where[1])], SLOTS.index(where[2])
+    experts = cast(TextExperts, golden.method().experts[int(where[1])])
+    slot = SLOTS.index(where[2])
     x, noise = golden.get(IO, "gating.x"), golden.get(IO, "gating.noise")
     with torch.no_grad():
         close(experts.gates(x, slice(slot, slot + 1), None)[0], golden.get(IO, "gating.gates_eval"))

@@ -9,12 +9,15 @@ import pytest
 import torch
 from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_official
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
+from structalign.train.model.adapters import Noise
+from structalign.train.model.towers import TextFeatures
 from structalign.train.optimizer import build_optimizer, clip_gradients
 from structalign.train.schedule import learning_rate_factor
 from structalign.train.stream import Batch
 from torch import Tensor
 
 FILE = "8_train_step"
+SIDES = ("text", "video", "label")
 
 
 @dataclass
@@ -25,6 +28,12 @@ class Step:
     losses: dict[str, Tensor]
     total: Tensor
     gradients: dict[str, Tensor]
+
+
+def drawn(golden: Golden, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Recorded draws of prototypes: text, video, labels."""
+    text, video, labels = (golden.get("5_prototypes", f"{name}.{x}") for x in SIDES)
+    return text, video, labels
 
 
 def run_step(golden: Golden, name: str) -> Step:
@@ -39,22 +48,30 @@ def run_step(golden: Golden, name: str) -> Step:
     hidden = golden.get("1_model_io", "vision.hidden_states")
     tokens = hidden[method.towers.video.cut].unflatten(1, (pixels.shape[1], -1))
     size = len(ids)
-    place = torch.arange(size)
+    index = torch.arange(size)
     features = method.text_features
-    method.text_features = lambda i, t, n=None: features(i, t, n, visible)  # type: ignore[method-assign]
+
+    def visible_features(
+        token_ids: Tensor,
+        task: int | None,
+        noise: Noise | None = None,
+        visible: Tensor | None = visible,
+    ) -> TextFeatures:
+        return features(token_ids, task, noise, visible)
+
+    method.text_features = visible_features  # type: ignore[method-assign]
     if task > 1:
         reference = golden.method(golden.reference_weights)
         with torch.no_grad():
             words = reference.text_features(ids, task, visible=visible)
             frames = reference.frames(tokens)
         method.teacher = Teacher(frames[None], words.words, words.lengths, reference.towers.scale)
-        apa = tuple(golden.get("5_prototypes", f"apa.{x}") for x in ("text", "video", "label"))
-        apa2 = tuple(golden.get("5_prototypes", f"apa2.{x}") for x in ("text", "video", "label"))
-        method.draw_prototypes = lambda batch: Replayed(apa2, apa)  # type: ignore[method-assign,arg-type]
+        replayed = Replayed(drawn(golden, "apa2"), drawn(golden, "apa"))
+        method.draw_prototypes = lambda batch: replayed  # type: ignore[method-assign]
     labels = golden.get(FILE, f"{'t1' if task == 1 else 't2'}.categories")
     noise = RecordedNoise(golden.get(FILE, "t2n.noise")) if name == "t2n" else None
     method.noise = lambda: noise  # type: ignore[method-assign]
-    losses = method.losses(Batch(tokens, place, ids, labels, place, place, 0))
+    losses = method.losses(Batch(tokens, index, ids, labels, index, index, 0))
     total = torch.stack(list(losses.values())).sum()
     total.backward()
     gradients: dict[str, Tensor] = {}
@@ -62,11 +79,13 @@ def run_step(golden: Golden, name: str) -> Step:
         if parameter.grad is not None:
             gradients |= split_like_official(ours, parameter.grad, golden.config["lora_nums"])
     towers = method.towers
-    gradients |= {
-        "clipmodel.visual_projection.weight": towers.video.projection.grad.T,  # type: ignore[union-attr]
-        "clipmodel.text_projection.weight": towers.text.projection.grad.T,  # type: ignore[union-attr]
-        "clipmodel.logit_scale": towers.logit_scale.grad,
-    }  # type: ignore[dict-item]
+    for theirs, parameter in (
+        ("visual_projection.weight", towers.video.projection),
+        ("text_projection.weight", towers.text.projection),
+        ("logit_scale", towers.logit_scale),
+    ):
+        assert parameter.grad is not None
+        gradients[f"clipmodel.{theirs}"] = parameter.grad.T if parameter.ndim else parameter.grad
     return Step(method, losses, total, gradients)
 
 

@@ -1,10 +1,13 @@
 """CLIP-ViP against CTVR's tower: every block's tokens, loss, gradients."""
 
+from typing import cast
+
 import pytest
 import torch
 from helpers.baselines import arrays, backbone, needs_reference, reference_gradients
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
+from open_clip.transformer import ResidualAttentionBlock
 from structalign.cache import StructAlignError
 from structalign.train.contrastive import contrastive
 from structalign.train.methods import clip_vip
@@ -35,7 +38,9 @@ def test_every_block_the_loss_and_every_gradient(file: dict[str, Tensor]) -> Non
     frames = file["pixels"].shape[1]
     seen: list[Tensor] = []
     hooks = [
-        block.ln_1.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+        cast(ResidualAttentionBlock, block).ln_1.register_forward_pre_hook(
+            lambda _, given: seen.append(given[0].detach())
+        )
         for block in method.student.video.blocks
     ]
     video = method.encode_sequence(

@@ -10,8 +10,12 @@ from helpers.baselines import HEADS, arrays, backbone, needs_reference
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
-from structalign.train.methods import moe_adapter
-from structalign.train.methods.moe_adapter import AdapterMixture, MoEAdapter, MoEAdapterOptions
+from structalign.train.methods.moe_adapter import (
+    AdapterMixture,
+    MoEAdapter,
+    MoEAdapterOptions,
+    _attention,
+)
 from structalign.train.stream import Batch
 from torch import Tensor
 from torch.nn import functional as F
@@ -194,7 +198,7 @@ def test_a_mistake_in_the_formula_is_noticed(
             AdapterMixture, "gates", lambda self, rho, *rest: gates(self, -rho, *rest)
         )
     else:
-        monkeypatch.setattr(moe_adapter.F, "relu", lambda x: x)
+        monkeypatch.setattr(F, "relu", lambda x: x)
     with pytest.raises(AssertionError):
         test_every_path(file)
 
@@ -222,7 +226,7 @@ def test_the_official_block(tower: str) -> None:
         for task in range(2):
             mixture.routers[task].copy_(own[f"router_list.{task}"])
             mixture.noises[task].copy_(own[f"w_noise_list.{task}"])
-        plain = x + moe_adapter._attention(block, x, x.shape[1], causal=tower == "text")
+        plain = x + _attention(block, x, x.shape[1], causal=tower == "text")
         tail = plain + block.mlp(block.ln_2(plain))
         close(tail, official["zero_shot"])
         for task in range(2):

@@ -1,5 +1,6 @@
 """X-Pool's pooling against the official code: evaluation, training with its dropout, gradients."""
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -8,10 +9,10 @@ import torch
 from helpers.baselines import arrays, needs_reference
 from helpers.golden import close, close_gradient
 from structalign.train.contrastive import contrastive
-from structalign.train.methods import xpool
 from structalign.train.methods.xpool import TextPooling, pooled_similarity
 from structalign.train.model.adapters import Noise
 from torch import Tensor
+from torch.nn import functional as F
 
 pytestmark = needs_reference
 NAMES = {
@@ -91,9 +92,9 @@ def test_it_starts_with_identities(file: dict[str, Tensor]) -> None:
 
 
 MISTAKES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "no scale of the logits": lambda m: m.setattr(xpool.math, "sqrt", lambda _: 1.0),
+    "no scale of the logits": lambda m: m.setattr(math, "sqrt", lambda _: 1.0),
     "softmax over captions": lambda m: m.setattr(Tensor, "softmax", over_captions),
-    "raw texts in the cosine": lambda m: m.setattr(xpool.F, "normalize", lambda x, dim: x),
+    "raw texts in the cosine": lambda m: m.setattr(F, "normalize", lambda x, dim: x),
 }
 softmax = Tensor.softmax
 

@@ -93,11 +93,11 @@ def test_a_run_in_bfloat16_by_the_command_line(shared: Cli, tmp_path: Path) -> N
     assert without_seconds(
         shared.json("eval", tmp_path / "bfloat16", "--again")
     ) == without_seconds(runs["bfloat16"])
-    before_learning = [
+    exact, rounded = (
         torch.tensor(runs[compute]["matrix"]["r1"][0]) for compute in ("float32", "bfloat16")
-    ]
+    )
     # one caption of eight may change places
-    assert torch.allclose(*before_learning, atol=100 / 8 + 1e-6)
+    assert torch.allclose(exact, rounded, atol=100 / 8 + 1e-6)
 
 
 def test_a_run_made_before_there_was_a_choice(shared: Cli, tmp_path: Path) -> None:

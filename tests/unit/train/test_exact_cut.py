@@ -6,6 +6,7 @@ From cached tokens the tail gives what the uncut tower gives from pixels, with t
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from helpers.methods import make_method
 from structalign.backbones.backbone import Backbone, load_backbone
 from structalign.backbones.split_weights import load_frozen, save_frozen
 from structalign.train.methods.adapted import AdaptedMethod
+from structalign.train.model.adapters import FrameFusion
 from torch import Tensor, nn
 
 FRAMES = 4
@@ -37,14 +39,14 @@ class UncutTower(nn.Module):
             normed = block.ln_1(x)
             attention = block.attn(normed, normed, normed, need_weights=False)[0]
             if str(index) in self.adapters:
-                adapter = self.adapters[str(index)]
+                adapter = cast(FrameFusion, self.adapters[str(index)])
                 cross = self.cross(adapter, normed.unflatten(0, (batch, frames)), index)
                 attention = (1 - adapter.alpha) * attention + adapter.alpha * cross.flatten(0, 1)
             x = x + attention
             x = x + block.mlp(block.ln_2(x))
         return (self.visual.ln_post(x)[:, 0] @ self.visual.proj).unflatten(0, (batch, frames))
 
-    def cross(self, adapter: nn.Module, x: Tensor, index: int) -> Tensor:
+    def cross(self, adapter: FrameFusion, x: Tensor, index: int) -> Tensor:
         """softmax(Q(guide) K(frame)^T / sqrt d) V(frame), one frame after another."""
         wq, wk, wv = adapter.qkv_weight.chunk(3)
         bq, bk, bv = adapter.qkv_bias.chunk(3)

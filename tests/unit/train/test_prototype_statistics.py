@@ -1,5 +1,7 @@
 """Where class prototypes come from: the path that was trained, or the official code's other one."""
 
+from typing import cast
+
 import pytest
 import torch
 from helpers.cli import Cli
@@ -8,6 +10,7 @@ from structalign.backbones.split_weights import load_frozen
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.train.contrastive import pooled_unit
 from structalign.train.methods.structalign.method import StructAlign
+from structalign.train.model.adapters import TextExperts
 from structalign.train.stream import StreamPart, Task, TaskStream
 from structalign.train.task_plan import plan_tasks
 
@@ -25,7 +28,8 @@ def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Ta
     method = make_method("structalign", backbone, 2, **{**BASE, **changes})
     assert isinstance(method, StructAlign)
     for experts in method.experts:
-        experts.up.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr, operator]
+        rng = torch.Generator().manual_seed(1)
+        cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=rng)
     part = StreamPart(cache, plan_tasks(cache.catalog.categories, 2))
     task = TaskStream([part], method.settings, 0, CPU).task(2, method.tokenize)
     method.end_task(task)

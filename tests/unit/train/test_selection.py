@@ -3,6 +3,7 @@
 Ties favour the later, and the official patience counts from the eleventh epoch on.
 """
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ from structalign.train.epoch_selection import BestEpoch
 from torch import nn
 
 
-def choose(rule: str, scores: list[float]) -> tuple[int, int, float]:
+def choose(rule: str, scores: Sequence[float]) -> tuple[int, int, float]:
     """(epochs run, epoch kept, value restored) when epoch n leaves the weight n."""
     weight = nn.Parameter(torch.zeros(()))
     choice = BestEpoch(rule, SimpleNamespace(learnt=lambda: {"weight": weight}))  # type: ignore[arg-type]

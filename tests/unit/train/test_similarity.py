@@ -33,12 +33,14 @@ def test_values_and_gradients(seed: int, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(similarity, "CPU_TILE", (2, 4 * 4 * 6 * 2 * 3))  # three videos a tile
     fast = [x.clone().requires_grad_() for x in (frames, words)]
     slow = [x.clone().requires_grad_() for x in (frames, words)]
-    a, b = word_frame_similarity(*fast, lengths), word_frame_similarity_reference(*slow, lengths)
+    a = word_frame_similarity(fast[0], fast[1], lengths)
+    b = word_frame_similarity_reference(slow[0], slow[1], lengths)
     assert torch.allclose(a, b, atol=1e-6)
     weights = torch.randn(a.shape, generator=torch.Generator().manual_seed(9))
     (a * weights).sum().backward()
     (b * weights).sum().backward()
     for x, y in zip(fast, slow, strict=True):
+        assert x.grad is not None and y.grad is not None
         assert torch.allclose(x.grad, y.grad, atol=1e-6)
 
 

@@ -3,6 +3,8 @@
 K equal runs of the category order, every caption once an epoch, the same order for the same seed.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from helpers.cli import Cli
@@ -23,9 +25,9 @@ def ids(texts: list[str]) -> torch.Tensor:
     return torch.tensor([[len(text), 3] for text in texts])
 
 
-def stream(cache: FeatureCache, tasks: int = 2, seed: int = 0, **changes: object) -> TaskStream:
+def stream(cache: FeatureCache, tasks: int = 2, seed: int = 0, **changes: Any) -> TaskStream:
     part = StreamPart(cache, plan_tasks(cache.catalog.categories, tasks))
-    return TaskStream([part], TrainSettings(batch=5, **changes), seed, CPU)  # type: ignore[arg-type]
+    return TaskStream([part], TrainSettings(batch=5, **changes), seed, CPU)
 
 
 def test_tasks_cut_the_category_order(cache: FeatureCache) -> None:
@@ -62,7 +64,7 @@ def test_seeds_decide_the_order(cache: FeatureCache) -> None:
 
 
 def test_held_out_clips_are_training_clips_that_are_not_trained_on(cache: FeatureCache) -> None:
-    aside = {"heldout": 0.25, "selection": "heldout"}
+    aside: dict[str, Any] = {"heldout": 0.25, "selection": "heldout"}
     whole, part = stream(cache), stream(cache, **aside)
     trained, searched = part.task(1, ids), part.queries(1, ids, "heldout")
     assert trained.tokens.shape[1] == 6 and len(searched.clips) == 2

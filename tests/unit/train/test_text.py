@@ -1,11 +1,14 @@
 """Which tokens are words; a caption's embeddings do not depend on its batch."""
 
+from typing import cast
+
 import pytest
 import torch
 from helpers.methods import make_method
 from structalign.backbones.backbone import load_backbone
 from structalign.train.methods.adapted import AdaptedMethod
 from structalign.train.methods.structalign.official import official_padding, official_words
+from structalign.train.model.adapters import TextExperts
 
 CAPTIONS = [
     "a red star",
@@ -19,7 +22,8 @@ def model(words: str) -> tuple[AdaptedMethod, torch.Tensor]:
     method = make_method("structalign", backbone, 2, rank=4, experts=3, words=words)
     assert isinstance(method, AdaptedMethod)
     for experts in method.experts:
-        experts.up.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr, operator]
+        rng = torch.Generator().manual_seed(1)
+        cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=rng)
     return method, backbone.tokenizer()(CAPTIONS)
 
 
