@@ -82,11 +82,6 @@ class Method(nn.Module):
         self.task = 0
         self.generators: dict[str, Generator] = {}
 
-    @classmethod
-    def class_for(cls, options: Any) -> "type[Method]":
-        """The class that runs with ``options``; override where some need a subclass."""
-        return cls
-
     # A task's life, called by the loop.
 
     def begin_task(self, task: "Task") -> None:

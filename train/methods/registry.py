@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -88,7 +89,12 @@ def make_config(
 
 def build_method(config: MethodConfig, backbone: "Backbone", seed: int) -> "Method":
     """A method before its first task, on the CPU."""
-    kind = method_class(config.source).class_for(config.options)
+    module = _method_module(config.source)
+    kind: type[Method] = (
+        module.class_for(config.options)
+        if hasattr(module, "class_for")
+        else method_class(config.source)
+    )
     return kind(backbone, config, seed)
 
 
@@ -100,9 +106,13 @@ def method_class(source: str) -> "type[Method]":
     """
     from .base import Method
 
+    return only_subclass(_method_module(source), Method)
+
+
+def _method_module(source: str) -> ModuleType:
     if source.endswith(".py"):
-        return only_subclass(load_python_file(Path(source), "method"), Method)
-    return only_subclass(import_module(f".{source}", __package__), Method)
+        return load_python_file(Path(source), "method")
+    return import_module(f".{source}", __package__)
 
 
 def _settings_elsewhere() -> set[str]:

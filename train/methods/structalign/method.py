@@ -14,7 +14,6 @@ from ...optimizer import ParameterGroup
 from ...seeds import generator
 from ...stream import Batch, Task
 from ..adapted import AdaptedMethod, AdapterOptions, PairFeatures
-from ..base import Method
 from .losses import etf_alignment, prototype_alignment, prototype_replay, relation_preserving
 from .prototypes import ClassPrototypes
 from .simplex import Kind, class_directions, grow_directions
@@ -85,13 +84,6 @@ class StructAlign(AdaptedMethod):
 
     Options = StructAlignOptions
     options: StructAlignOptions
-
-    @classmethod
-    def class_for(cls, options: StructAlignOptions) -> type[Method]:
-        """``OfficialStructAlign`` where an option asks for one of its deviations."""
-        from .official import OfficialStructAlign
-
-        return OfficialStructAlign if cls is StructAlign and options.deviates else cls
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
