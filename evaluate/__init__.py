@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """``search`` stands above this room, in ``structalign.search``; this name keeps working."""
+    """``search`` lives in ``structalign.search``; its name here is kept for scripts."""
     if name == "search":
         from .. import verbs
 
@@ -19,9 +19,7 @@ def __getattr__(name: str) -> Any:
 
 
 def evaluate(run: "Run | str | Path") -> "Results":
-    """A run's results, computed from its checkpoints and stored gallery.
-
-    Leaves ``results.json`` in the run.
+    """Measure a run again, from its checkpoints and stored gallery; writes ``results.json``.
 
     Args:
         run: a run, or its folder.

@@ -93,10 +93,10 @@ class Evaluator:
             if method.is_pretrained
             else stage_scores(method, gallery, self.queries, reencoded)
         )
-        own = list(
+        pairs = list(
             zip(_own_blocks(scores.stored, gallery, self.queries), self.queries, strict=True)
         )
-        within = [text_to_video_ranks(s, q.target) for s, q in own]
+        within = [text_to_video_ranks(s, q.target) for s, q in pairs]
         stored = [ranks.summary() for ranks in within]
         seen = _seen(scores.stored, self.queries)
         again = {
@@ -113,7 +113,7 @@ class Evaluator:
             * bool(missing),
             "row": {
                 "t2v/stored/task": stored,
-                "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in own],
+                "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in pairs],
                 "t2v/reencoded/task": [
                     again.get(task) if task in old else as_stored
                     for task, as_stored in enumerate(stored, 1)

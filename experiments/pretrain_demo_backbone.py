@@ -66,7 +66,7 @@ def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def random_scene(rng: np.random.Generator) -> Scene:
-    """Any look with any other: pre-training knows no categories."""
+    """Any combination of attributes: pre-training has no categories."""
     pick = lambda names: str(rng.choice(list(names)))  # noqa: E731
     return Scene(
         pick(SHAPES), pick(COLOURS), pick(SIZES), pick(TEXTURES), pick(GROUNDS), pick(PATTERNS),
@@ -134,7 +134,7 @@ def contrast(scores: Tensor) -> Tensor:
 @click.option("--batch", default=256)
 @click.option("--lr", default=1.2e-3)
 def main(minutes: float, seed: int, batch: int, lr: float) -> None:
-    """Train the demo backbone and write it beside the code that loads it."""
+    """Train the demo backbone and write it to ``FOLDER``."""
     FOLDER.mkdir(exist_ok=True)
     words = vocabulary()
     merges = learn_merges(words)

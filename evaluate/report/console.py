@@ -1,4 +1,4 @@
-"""Results as a table that a person can read."""
+"""Results as printed tables: figures by stage, and the task matrix of R@1."""
 
 import textwrap
 from typing import Any
@@ -55,10 +55,10 @@ def results_table(results: dict[str, Any]) -> str:
     lines += ["", f"final v2t: {', '.join(measured)}"]
     if final["BWF_stored"] is not None:
         transfer = "" if final["FWT"] is None else f"; forward transfer {final['FWT']:.2f}"
-        anew = final["BWF_reencoded"]
-        again = "not measured" if anew is None else f"{anew:.2f}"
+        reencoded = final["BWF_reencoded"]
+        shown_bwf = "not measured" if reencoded is None else f"{reencoded:.2f}"
         lines.append(
-            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {again}{transfer} "
+            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {shown_bwf}{transfer} "
             "(all within the task)"
         )
     for metric in SCORE_METRICS:

@@ -1,4 +1,4 @@
-"""A study goes on from what its captions found, without the runs; its table says what they say."""
+"""A study resumes from its captions' outcomes, without the runs; its table agrees with them."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ CATEGORIES = ("birds", "cars", "cats", "dogs")
 
 
 def outcomes(hits: int, lost: float) -> Outcomes:
-    """40 captions of 20 clips, of which so many are found at first, half of the rest in ten."""
+    """40 captions of 20 clips: ``hits`` rank first, half of the others among the first ten."""
     queries = tuple((f"clip{n // 2}", n % 2) for n in range(40))
     first = torch.zeros(40, dtype=torch.float64)
     first[torch.randperm(40, generator=torch.Generator().manual_seed(hits))[:hits]] = 2.5
@@ -70,7 +70,7 @@ def test_a_table_from_the_files_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (tmp_path / "recall.svg").read_text().startswith("<svg")
 
 
-def test_a_figure_draws_ones_own_method_beside_some_of_the_studys() -> None:
+def test_a_figure_draws_your_own_method_and_some_of_the_studys() -> None:
     names = {"structalign": "mine@12345678", "finetune": "finetune"}
     runs = [run._replace(method=names[run.method]) for run in measured(0)]
     runs += [run._replace(method="clip4clip") for run in runs if run.method == "finetune"]
