@@ -1,4 +1,4 @@
 """Benchmarks: ``make bench`` runs those in make_bench/, the others here are run by hand.
 
-What several of them use lies in parts/.
+What several of them use is in parts/.
 """

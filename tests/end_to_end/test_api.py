@@ -20,12 +20,12 @@ def test_every_block_runs(cli: Cli, videos: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("## block") == len(BLOCKS) == 9
-    for told in (
+    for line in (
         "32 clips, 0 in quarantine",
         "1 of 2 tasks",
         "2 of 2 tasks, in",
         "32 clips searched",
     ):
-        assert told in done.stdout
+        assert line in done.stdout
     assert "has no finished task yet; train it first" in done.stdout
     assert "torch.Size([2, 128]) torch.Size([128]) torch.Size([4, 128])" in done.stdout
