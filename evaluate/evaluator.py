@@ -21,9 +21,10 @@ from ..train.loop import encode_clips
 from ..train.methods.base import Method
 from ..train.stream import Queries, TaskStream
 from .geometry import class_cosines, drift
-from .metrics import SCORE_METRICS, Ranks, text_to_video_ranks, video_to_text_ranks
+from .metrics import SCORE_METRICS
 from .protocol import StageScores, stage_scores
 from .query_results import QueryResult, first_clips
+from .ranks import Ranks, text_to_video_ranks, video_to_text_ranks
 from .zero_shot import ZeroShotScores
 
 Record = dict[str, Any]

@@ -1,15 +1,17 @@
-"""Ranks, and the registry of metrics: one row each, read by results, console, report and sweep."""
+"""The registry of metrics: one row each, read by results, console, report and sweep.
+
+It loads no torch: a finished run's figures are printed within a second.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..cache.catalog import Clip
-from ..core.errors import StructAlignError
 from .twins import told_apart
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class Metric:
     """
 
     name: str
-    score: Callable[[Tensor], Tensor]
+    score: "Callable[[Tensor], Tensor]"
     is_higher_better: bool = True
     digits: int = 1
     scale: float = 100.0
-    summarise: Callable[[Tensor], Tensor] = torch.mean
+    summarise: "Callable[[Tensor], Tensor]" = lambda scores: scores.mean()
 
-    def __call__(self, ranks: Tensor) -> float:
+    def __call__(self, ranks: "Tensor") -> float:
         """The metric of some queries' ranks, float64 [Q]."""
         return float(self.summarise(self.score(ranks)) * self.scale)
 
@@ -51,21 +53,26 @@ class Metric:
         return "" if value is None else f"{value:.{self.digits}f}"
 
 
-def recall(k: int) -> Callable[[Tensor], Tensor]:
+def recall(k: int) -> "Callable[[Tensor], Tensor]":
     """1 for each query whose right answer is among the first k, else 0."""
     return lambda ranks: (ranks <= k).double()
 
 
-def rank(ranks: Tensor) -> Tensor:
+def rank(ranks: "Tensor") -> "Tensor":
     """The ranks themselves."""
     return ranks
+
+
+def median(scores: "Tensor") -> "Tensor":
+    """Between the two middle ones where their number is even."""
+    return scores.quantile(0.5)
 
 
 METRICS = (
     Metric("R@1", recall(1), digits=2),
     Metric("R@5", recall(5)),
     Metric("R@10", recall(10)),
-    Metric("MedR", rank, is_higher_better=False, scale=1, summarise=partial(torch.quantile, q=0.5)),
+    Metric("MedR", rank, is_higher_better=False, scale=1, summarise=median),
     Metric("MeanR", rank, is_higher_better=False, scale=1),
     Metric("nDCG@10", lambda ranks: (ranks <= 10) / (1 + ranks).log2()),  # one relevant clip
 )
@@ -84,7 +91,7 @@ class ScoreMetric:
     """
 
     name: str
-    function: Callable[[Tensor, Tensor, Sequence[tuple[str, Clip]]], Mapping[str, float] | None]
+    function: "Callable[[Tensor, Tensor, Sequence[tuple[str, Clip]]], Mapping[str, float] | None]"
     value: str
     sentence: str
 
@@ -95,60 +102,3 @@ SCORE_METRICS = (
         "motion twins told apart: {told_apart:.1f}% of {captions} (chance 50)",
     ),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Expected 1-based rank of the right answer of every query, float64 [Q].
-
-    ``tied`` counts queries with an equal wrong score.
-    """
-
-    values: Tensor
-    tied: int
-
-    def summary(self) -> dict[str, float]:
-        """Every metric of the registry, by name."""
-        return {metric.name: metric(self.values) for metric in METRICS}
-
-
-def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """Rank = 1 + #better + #equal / 2: an equal wrong score counts half (the mid rank).
-
-    Args:
-        scores: float [T, V], higher is more alike.
-        target: int64 [T], the right column of each row.
-
-    Raises:
-        StructAlignError: a score is not a finite number.
-    """
-    _refuse_nan(scores)
-    right = scores.gather(1, target[:, None])
-    better = (scores > right).sum(1).double()
-    equal = (scores == right).sum(1).double() - 1
-    return Ranks(1 + better + equal / 2, int((equal > 0).sum()))
-
-
-def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
-    """For every video with captions, the rank of its best one among all other videos' captions.
-
-    Arguments, ties and errors are those of ``text_to_video_ranks``.
-    """
-    _refuse_nan(scores)
-    videos = target.unique()
-    values, tied = [], 0
-    for video in videos.tolist():
-        column, is_own = scores[:, video], target == video
-        best = column[is_own].max()
-        others = column[~is_own]
-        equal = int((others == best).sum())
-        values.append(1 + float((others > best).sum()) + equal / 2)
-        tied += equal > 0
-    return Ranks(torch.tensor(values, dtype=torch.float64), tied)
-
-
-def _refuse_nan(scores: Tensor) -> None:
-    if not torch.isfinite(scores).all():
-        raise StructAlignError(
-            "a score is not a finite number; the run's embeddings are broken, train it again"
-        )

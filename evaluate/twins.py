@@ -1,14 +1,16 @@
 """The demo world's own metric: captions that prefer their clip to its motion twin."""
 
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ..cache.catalog import Clip
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def told_apart(
-    scores: Tensor, target: Tensor, clips: Sequence[tuple[str, Clip]]
+    scores: "Tensor", target: "Tensor", clips: Sequence[tuple[str, Clip]]
 ) -> dict[str, float] | None:
     """Of the captions whose clip has its motion twin among ``clips``, the share that prefers it.
 

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from structalign.backbones.backbone import Backbone
 from structalign.backbones.identity import Preprocessing
-from structalign.evaluate.metrics import Ranks, recall
+from structalign.evaluate.metrics import recall
+from structalign.evaluate.ranks import Ranks
 from structalign.train.method_config import MethodConfig
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.official import OfficialStructAlign

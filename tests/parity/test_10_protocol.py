@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers.golden import Golden, close, official_order
 from structalign.evaluate.matrix import backward_forgetting
-from structalign.evaluate.metrics import text_to_video_ranks
 from structalign.evaluate.protocol import StageScores, stage_scores
+from structalign.evaluate.ranks import text_to_video_ranks
 from structalign.train.gallery import Block, Gallery
 from structalign.train.methods.structalign.method import StructAlign
 from structalign.train.model.similarity import word_frame_similarity

@@ -7,7 +7,7 @@ instead of chance.
 import pytest
 import torch
 from helpers.golden import Golden, close, official_order
-from structalign.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
+from structalign.evaluate.ranks import text_to_video_ranks, video_to_text_ranks
 from structalign.train.model.similarity import fused_similarity
 
 FILE = "7_evaluation"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.cli import EXTRACT, QUICK, Cli
 from structalign.cache import FeatureCache, StructAlignError
-from structalign.evaluate.metrics import text_to_video_ranks
+from structalign.evaluate.ranks import text_to_video_ranks
 from structalign.search.parts import ClipFilter
 from structalign.search.results import SearchResult
 from structalign.search.searcher import Searcher
