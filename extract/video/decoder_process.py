@@ -18,7 +18,7 @@ from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
 from .errors import ClipError
 from .frame_index import LARGEST_FRAME, FrameIndex, read_index
-from .pyav_frames import LARGEST_SIDE, frames_by_seeking, frames_from_start
+from .pyav_frames import frames_by_seeking, frames_from_start
 from .sampling import frame_range, sample_frames
 
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
@@ -45,7 +45,7 @@ def decode(
         raise ClipError("too_large", f"frames of {pixels:,} pixels; at most {LARGEST_FRAME:,}")
     if index.seekable:
         wanted = sample_frames(*frame_range(index.times, index.last, start, end), count)
-        if index.decord and min(index.size) <= LARGEST_SIDE:
+        if index.decord and index.shown == index.size:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
                 return by_decord, index.seconds
@@ -76,7 +76,7 @@ def _from_start(
             wanted = sample_frames(*frame_range(times, last, start, end), count)
         except ClipError:
             wanted = []  # the index shows no such frame; the decoder may
-        frames, shown, last = frames_from_start(file, wanted)
+        frames, shown, last = frames_from_start(file, wanted, index.shown)
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if sample_frames(*frame_range(shown, last, start, end), count) == wanted:

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 # Change the number with whatever changes a frame: index, choice of decoder, scaling, windows.
-FRAME_SELECTION = "display order 1"
+FRAME_SELECTION = "display order 2"
 
 
 def decoder_version() -> str:

@@ -10,15 +10,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+from av.packet import Packet
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from .errors import ClipError
+from .picture import is_upright, shown_size
 
 # Common formats. Excluded: playlists (hls, dash, concat), which open other files, and texts.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mpegvideo,h264,hevc,"
-    "jpeg_pipe,png_pipe,webp_pipe"  # a picture is a video of one frame
+    "gif,apng,jpeg_pipe,png_pipe,webp_pipe"  # a picture is a video of one frame
 )
+PICTURES = ("gif", "apng", "jpeg_pipe", "png_pipe", "webp_pipe")  # browsers ignore their aspect
 SEEKABLE = ("mov", "matroska", "mpegts")  # whose packets all carry a pts to seek to
 INDEXED_BY_DECORD = ("mov", "matroska")
 ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9", "av1", "mjpeg")
@@ -26,6 +30,8 @@ ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9"
 READ_BY_DECORD = ("h264", "mpeg4", "vp9", "av1", "mjpeg")
 JPEG = b"\xff\xd8\xff"
 LARGEST_FRAME = 8192 * 4320  # pixels: 8K
+NOT_SHOWN = Disposition.attached_pic | Disposition.dependent  # covers; tiles of a larger picture
+HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics by their number in H.273
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,9 @@ class FrameIndex:
         last: seconds for which the last frame is shown.
         seekable: every shown frame has its own packet with a pts; else decode from the start.
         decord: decord, which numbers frames as stored between key frames, numbers them this way.
-        size: width and height of the coded pictures in pixels.
+        size: width and height of the first coded picture in pixels.
+        shown: width and height at which all pictures are shown, before they are turned upright.
+        hdr: PQ or HLG if the video has a high dynamic range, else None.
     """
 
     pts: list[int]
@@ -49,6 +57,8 @@ class FrameIndex:
     seekable: bool
     decord: bool
     size: tuple[int, int]
+    shown: tuple[int, int]
+    hdr: str | None
 
     @property
     def times(self) -> list[float]:
@@ -69,7 +79,7 @@ def open_video(path: Path) -> av.container.InputContainer:
     """Open a local video file, but no other file that it names.
 
     Raises:
-        ClipError: ``unreadable``, or ``no_video`` if it has no video stream.
+        ClipError: ``unreadable``, or ``no_video`` if it has no video stream that is shown.
     """
     allowed = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
@@ -78,13 +88,30 @@ def open_video(path: Path) -> av.container.InputContainer:
         container = av.open(f"file:{path}", format=form, options=allowed)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise ClipError("unreadable", f"not a video of a known format ({error})"[:200]) from error
-    if not container.streams.video:
+    try:
+        codec = shown_stream(container).codec_context
+    except ClipError:
         container.close()
-        raise ClipError("no_video", "the file has no video stream")
-    codec = container.streams.video[0].codec_context
+        raise
     codec.thread_count = 1
     codec.options = {"max_pixels": str(LARGEST_FRAME)}
     return container
+
+
+def shown_stream(container: av.container.InputContainer) -> VideoStream:
+    """The video stream that is shown: the default one, else the first.
+
+    Among equals, one that moves goes before a still picture (AVIF stores one beside a film).
+
+    Raises:
+        ClipError: ``no_video`` if there is none besides covers and tiles.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & NOT_SHOWN]
+    if streams:
+        return min(streams, key=lambda s: (not s.disposition & Disposition.default, s.frames == 1))
+    if container.streams.video:
+        raise ClipError("no_video", "its only pictures are a cover, or tiles of a larger picture")
+    raise ClipError("no_video", "the file has no video stream")
 
 
 def _begins(path: Path, magic: bytes) -> bool:
@@ -93,16 +120,28 @@ def _begins(path: Path, magic: bytes) -> bool:
 
 
 def read_index(path: Path) -> FrameIndex:
-    """Index the first video stream of a file from its packets.
+    """Index the shown video stream of a file from its packets.
 
     Raises:
         ClipError: as ``open_video`` does.
     """
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = shown_stream(container)
+        codec, family = stream.codec_context, container.format.name.split(",")[0]
+        aspect = None if family in PICTURES else stream.sample_aspect_ratio
+        # decord takes another one of several streams, and leaves pixels and mirrors as they are.
+        if not (codec.width and codec.height):
+            raise ClipError("no_video", "its video stream tells no picture size")
+        first = _FirstFrame(
+            wanted=family in INDEXED_BY_DECORD
+            and codec.codec.canonical_name in READ_BY_DECORD
+            and len(container.streams.video) == 1
+            and aspect in (None, 1)
+        )
         stored: list[tuple[int | None, int, bool, bool, int]] = []
         try:
             for packet in container.demux(stream):
+                first.decode(packet)
                 if packet.size:
                     dts = packet.dts if packet.dts is not None else packet.pts or 0
                     duration = packet.duration or 0
@@ -110,7 +149,6 @@ def read_index(path: Path) -> FrameIndex:
                     stored.append((packet.pts, dts, packet.is_keyframe, shown, duration))
         except av.FFmpegError as error:
             raise ClipError("unreadable", f"its packets cannot be read ({error})"[:200]) from error
-        codec, family = stream.codec_context, container.format.name.split(",")[0]
         base = stream.time_base or Fraction(1, 1)
         shown_pts = [pts for pts, _, _, shown, _ in stored if shown]
         pts = sorted(value for value in shown_pts if value is not None)
@@ -135,10 +173,34 @@ def read_index(path: Path) -> FrameIndex:
             base,
             _last_duration(pts, {row[0]: row[4] for row in stored}, base, stream),
             seekable,
-            seekable and in_stored_order
-            and family in INDEXED_BY_DECORD and codec.codec.canonical_name in READ_BY_DECORD,
+            seekable and in_stored_order and first.is_upright,
             (codec.width, codec.height),
-        )  # fmt: skip
+            shown_size(codec.width, codec.height, aspect),
+            HDR.get(codec.color_trc),
+        )
+
+
+class _FirstFrame:
+    """Decodes packets up to the first frame, which alone tells how a video is turned.
+
+    ``is_upright`` is false if no frame was wanted or none decodes.
+    """
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self.is_upright = False
+
+    def decode(self, packet: "Packet[VideoStream]") -> None:
+        """Decode a packet, unless the first frame is already there."""
+        if not self._wanted:
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:  # PyAV decodes this file, and says what is wrong with it
+            self._wanted = False
+            return
+        if frames:
+            self._wanted, self.is_upright = False, is_upright(frames[0])
 
 
 def _last_duration(

@@ -8,24 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from .errors import ClipError
-from .frame_index import FrameIndex, open_video
-
-LARGEST_SIDE = 1080  # pixels of the shorter side; larger frames are scaled down
+from .frame_index import FrameIndex, open_video, shown_stream
+from .picture import Picture, to_picture
 
 HARMLESS = re.compile(
     r"mmco: unref short|co located POCs|number of reference frames|SEI type|ATTENTION|time_scale"
 )
 av.logging.set_level(av.logging.ERROR)
-
-Picture = NDArray[np.uint8]
 
 
 def frames_by_seeking(path: Path, index: FrameIndex, wanted: Sequence[int]) -> list[Picture] | None:
@@ -52,13 +47,13 @@ def _decode_group(
     numbers: set[int],
     frames: dict[int, Picture],
 ) -> bool:
-    stream = container.streams.video[0]
+    stream = shown_stream(container)
     container.seek(key[1], stream=stream, backward=True)
     number = bisect_left(index.pts, key[0])
     for frame in _decoded(_packets_from(container, key[0])):
         if number < len(index.pts) and frame.pts == index.pts[number]:
             if number in numbers:
-                frames[number] = to_picture(frame)
+                frames[number] = to_picture(frame, index.shown)
             if number == max(numbers):
                 return True
             number += 1
@@ -73,16 +68,21 @@ def _packets_from(container: InputContainer, key: int) -> "Iterator[Packet[Video
     Such pictures may depend on frames before the key frame, which are not decoded.
     """
     begun = False
-    for packet in container.demux(container.streams.video[0]):
+    for packet in container.demux(shown_stream(container)):
         begun = begun or packet.pts == key
         if begun and (packet.pts is None or packet.pts >= key):
             yield packet
 
 
 def frames_from_start(
-    path: Path, wanted: Sequence[int]
+    path: Path, wanted: Sequence[int], size: tuple[int, int]
 ) -> tuple[dict[int, Picture], list[float], float]:
     """Decode a whole file.
+
+    Args:
+        path: the file.
+        wanted: display numbers.
+        size: width and height at which frames are shown, before they are turned upright.
 
     Returns:
         The wanted frames by display number; display times of all frames in seconds, from 0 at the
@@ -91,12 +91,12 @@ def frames_from_start(
     frames: dict[int, Picture] = {}
     stamps: list[int | None] = []
     with open_video(path) as container:
-        stream = container.streams.video[0]
+        stream = shown_stream(container)
         unit, gap = stream.time_base or Fraction(1), 1 / Fraction(stream.guessed_rate or 25)
         for number, frame in enumerate(_decoded(container.demux(stream))):
             stamps.append(frame.pts)
             if number in wanted:
-                frames[number] = to_picture(frame)
+                frames[number] = to_picture(frame, size)
     pts = [stamp for stamp in stamps if stamp is not None]
     if len(pts) < len(stamps) or any(b <= a for a, b in pairwise(pts)):
         unit, pts = gap, list(range(len(stamps)))
@@ -125,13 +125,3 @@ def first_complaint(messages: Iterable[str]) -> str | None:
     """The first message of FFmpeg that is not known to be harmless, and so may mean damage."""
     lines = (message.strip() for message in messages)
     return next((line[:200] for line in lines if line and not HARMLESS.search(line)), None)
-
-
-def to_picture(frame: VideoFrame) -> Picture:
-    """Convert a frame to uint8 [height, width, 3], RGB, upright, scaled to LARGEST_SIDE at most."""
-    turns, shorter = frame.rotation // 90, min(frame.width, frame.height)
-    if shorter > LARGEST_SIDE:
-        scale = LARGEST_SIDE / shorter
-        width, height = round(frame.width * scale), round(frame.height * scale)
-        frame = frame.reformat(width, height, "rgb24", interpolation="AREA")
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))

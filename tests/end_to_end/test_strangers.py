@@ -115,7 +115,7 @@ def test_extracting_beside_a_cache_of_another_decoder_version(cli: Cli, videos: 
     done = cli(*INLINE, "--root", videos, "--cut", "4")
     assert done.returncode == 0, done.stderr
     assert (
-        "holds the same clips, decoded by 'decord2 3.4.0' instead of 'display order 1"
+        "holds the same clips, decoded by 'decord2 3.4.0' instead of 'display order 2"
         in done.stderr
     )
     assert {one["complete"] for one in cli.json("cache", "ls")["caches"]} == {True}

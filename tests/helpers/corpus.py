@@ -80,11 +80,12 @@ def damaged(path: Path, source: Path, length: int, seed: int) -> Path:
     return path
 
 
-def rotated(path: Path, source: Path) -> Path:
-    """The same film with a display matrix of a quarter turn in its track header."""
+def turned(path: Path, source: Path, a: int, b: int, c: int, d: int) -> Path:
+    """The same film, but its track header shows a pixel (x, y) at (a x + c y, b x + d y)."""
     body = bytearray(source.read_bytes())
-    matrix = body.index(b"tkhd") + 44
-    body[matrix : matrix + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    at, one = body.index(b"tkhd") + 44, 1 << 16
+    matrix = (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    body[at : at + 36] = struct.pack(">9i", *matrix)
     path.write_bytes(body)
     return path
 
@@ -109,7 +110,7 @@ def good(folder: Path) -> dict[str, Path]:
             frames=40,
             times=[20 * n if n < 20 else 400 + 200 * (n - 20) for n in range(40)],
         ),
-        "rotated": rotated(folder / "rotated.mp4", mp4),
+        "rotated": turned(folder / "rotated.mp4", mp4, 0, 1, -1, 0),
         "very wide": write(folder / "wide.mp4", frames=8, size=(4096, 16)),
         "tiny": write(folder / "tiny.mp4", frames=8, size=(64, 48)),
         "trailing bytes": appended(folder / "trailing.mp4", mp4),

@@ -11,12 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from helpers import corpus
 from helpers.numbered import number_in, with_edit_list, write_numbered
 from structalign.extract.video.decoder import Decoder
 from structalign.extract.video.errors import ClipError
 from structalign.extract.video.frame_index import read_index
-from structalign.extract.video.pyav_frames import frames_by_seeking
 from structalign.extract.video.sampling import sample_frames
 
 CODECS = {
@@ -143,16 +141,6 @@ def test_numbers_are_those_drawn(decoder: Decoder, tmp_path: Path) -> None:
         if codec != "libsvtav1":  # too lossy to read the numbers
             numbers = [number_in(frame) for frame in decoder.decode(path, None, None, 60).frames]
             assert numbers == list(range(60)), kind
-
-
-def test_pyav_turns_a_picture_as_decord_does(decoder: Decoder, tmp_path: Path) -> None:
-    path = corpus.rotated(tmp_path / "turned.mp4", corpus.write(tmp_path / "plain.mp4"))
-    index = read_index(path)
-    by_pyav = frames_by_seeking(path, index, [0, 30, 59])
-    assert index.decord and by_pyav is not None
-    assert np.array_equal(
-        np.stack(by_pyav), decoder.decode(path, None, None, 60).frames[[0, 30, 59]]
-    )
 
 
 def test_who_decodes(tmp_path: Path) -> None:
