@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import QUICK, ROOT, Cli
+from structalign.evaluate.metrics import METRICS
 
 PAGES = ("README.md", "docs/videos.md", "docs/cache.md", "docs/training.md")
 SMALL = {  # added to a verb's command to make it fast; the rest of the command stays
@@ -56,6 +57,12 @@ def test_the_two_commands_are_what_ci_runs() -> None:
         and "make test" in ci
         and "structalign demo" in ci
     )
+
+
+def test_the_demo_prints_the_columns_that_readme_shows() -> None:
+    (header,) = re.findall(r"^ +stage  .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    columns = ["stage", *(metric.title for metric in METRICS), "BWF ↓"]
+    assert header.strip().split("  ") == columns
 
 
 def test_the_pages_use_every_verb() -> None:
