@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+PNG = b"\x89PNG\r\n\x1a\n"
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def missing_bytes(path: Path) -> int:
-    """The number of bytes that an MP4/MOV, Matroska/WebM or AVI file declares beyond its end.
+    """The number of bytes that a container declares beyond the end of its file.
+
+    Containers are MP4/MOV, Matroska/WebM, AVI, WebP, GIF and PNG.
 
     0 for a whole file and for other formats. Decoders open truncated files without an error and
     return fewer frames.
@@ -19,10 +22,14 @@ def missing_bytes(path: Path) -> int:
         file.seek(0)
         if head.startswith(EBML):
             end = _matroska_end(file, size)
-        elif head[:4] == b"RIFF" and head[8:] == b"AVI ":
+        elif head[:4] == b"RIFF" and head[8:] in (b"AVI ", b"WEBP"):
             end = 8 + int.from_bytes(head[4:8], "little")
         elif head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
             end = _boxes_end(file, size)
+        elif head[:6] in (b"GIF87a", b"GIF89a"):
+            end = _gif_end(file, size)
+        elif head.startswith(PNG):
+            end = _png_end(file, size)
         else:
             return 0
     return max(0, end - size)
@@ -62,6 +69,43 @@ def _matroska_end(file: BinaryIO, size: int) -> int:
         if element == SEGMENT:
             return at
     return at
+
+
+def _png_end(file: BinaryIO, size: int) -> int:
+    """The byte where the chunk IEND ends, or the one that the file ends in."""
+    at = len(PNG)
+    while at < size:
+        file.seek(at)
+        head = file.read(8)
+        at += 12 + int.from_bytes(head[:4], "big")
+        if head[4:] == b"IEND":
+            return at
+    return at if at > size else size + 12
+
+
+def _gif_end(file: BinaryIO, size: int) -> int:
+    """The byte where the trailer ends, or the block that the file ends in."""
+    file.seek(10)
+    file.seek(13 + _colours(file.read(1)))
+    while file.tell() < size:
+        kind = file.read(1)
+        if kind == b"!":  # an extension: its label, then sub-blocks
+            file.seek(1, os.SEEK_CUR)
+        elif kind == b",":  # an image: its place and colours, its code size, then sub-blocks
+            file.seek(8, os.SEEK_CUR)
+            file.seek(_colours(file.read(1)) + 1, os.SEEK_CUR)
+        else:
+            return file.tell()  # the trailer, or bytes after a last image without one
+        while (length := file.read(1)) != b"\0":
+            if not length:
+                return size + 1
+            file.seek(length[0], os.SEEK_CUR)
+    return file.tell()
+
+
+def _colours(flags: bytes) -> int:
+    """The bytes of the colour table that a GIF's flags announce."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def _vint(data: bytes) -> tuple[int | None, int]:

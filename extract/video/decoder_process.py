@@ -20,6 +20,7 @@ from .errors import ClipError
 from .frame_index import LARGEST_FRAME, FrameIndex, read_index
 from .pyav_frames import frames_by_seeking, frames_from_start
 from .sampling import frame_range, sample_frames
+from .webp_frames import frames_of_webp, is_animated_webp, webp_times
 
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
@@ -34,15 +35,22 @@ def decode(
 
     The frame index chooses the decoder: decord if the index proves its numbering right, else PyAV
     from the preceding key frame if packets give the display order, else PyAV from the start.
+    Pillow decodes animated WebP.
 
     Raises:
         ClipError: with a quarantine reason.
     """
     file = Path(path)
     _refuse_unfit(file)
+    if is_animated_webp(file):
+        times, last = webp_times(file)
+        wanted = sample_frames(*frame_range(times, last, start, end), count)
+        return np.stack(frames_of_webp(file, wanted)), times[-1] + last
     index = read_index(file)
     if (pixels := index.size[0] * index.size[1]) > LARGEST_FRAME:
         raise ClipError("too_large", f"frames of {pixels:,} pixels; at most {LARGEST_FRAME:,}")
+    if (pixels := index.shown[0] * index.shown[1]) > LARGEST_FRAME:
+        raise ClipError("too_large", f"shown with {pixels:,} pixels; at most {LARGEST_FRAME:,}")
     if index.seekable:
         wanted = sample_frames(*frame_range(index.times, index.last, start, end), count)
         if index.decord and index.shown == index.size:

@@ -86,21 +86,24 @@ def frames_from_start(
 
     Returns:
         The wanted frames by display number; display times of all frames in seconds, from 0 at the
-        first one and by the frame rate if the file has no times; one frame's seconds by its rate.
+        first one and by the frame rate if the file has no times; seconds of the last frame.
     """
     frames: dict[int, Picture] = {}
     stamps: list[int | None] = []
+    duration = 0
     with open_video(path) as container:
         stream = shown_stream(container)
         unit, gap = stream.time_base or Fraction(1), 1 / Fraction(stream.guessed_rate or 25)
         for number, frame in enumerate(_decoded(container.demux(stream))):
             stamps.append(frame.pts)
+            duration = frame.duration or 0
             if number in wanted:
                 frames[number] = to_picture(frame, size)
     pts = [stamp for stamp in stamps if stamp is not None]
     if len(pts) < len(stamps) or any(b <= a for a, b in pairwise(pts)):
-        unit, pts = gap, list(range(len(stamps)))
-    return frames, [float((stamp - pts[0]) * unit) for stamp in pts], float(gap)
+        unit, pts, duration = gap, list(range(len(stamps))), 1
+    last = duration * unit or gap
+    return frames, [float((stamp - pts[0]) * unit) for stamp in pts], float(last)
 
 
 def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
