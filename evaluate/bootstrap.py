@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
-from .metrics import METRICS
+from .metrics import METRICS, mean
 from .query_results import QueryResult, read_query_results
 
 DRAWS, LEVEL = 2000, 0.95
 COUNTS = 40_000_000  # draws times queries that are kept at once: 320 MB
 BWF = "BWF"
-AVERAGES = [metric for metric in METRICS if metric.summarise is torch.mean]
+AVERAGES = [metric for metric in METRICS if metric.summarise is mean]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def mean(scores: "Tensor") -> "Tensor":
+    """Of all queries; it can be split up by query."""
+    return scores.mean()
+
+
+def median(scores: "Tensor") -> "Tensor":
+    """Between the two middle ones where their number is even."""
+    return scores.quantile(0.5)
+
+
 @dataclass(frozen=True)
 class Metric:
     """A row of the registry: ``scale`` times a summary of what each query's rank scores.
@@ -24,7 +34,7 @@ class Metric:
         is_higher_better: which way is better.
         digits: after the decimal point in tables.
         scale: 100 turns shares into percent.
-        summarise: the scores of all queries [Q] to one; a mean can be split up by query.
+        summarise: the scores of all queries [Q] to one.
     """
 
     name: str
@@ -32,7 +42,7 @@ class Metric:
     is_higher_better: bool = True
     digits: int = 1
     scale: float = 100.0
-    summarise: "Callable[[Tensor], Tensor]" = lambda scores: scores.mean()
+    summarise: "Callable[[Tensor], Tensor]" = mean
 
     def __call__(self, ranks: "Tensor") -> float:
         """The metric of some queries' ranks, float64 [Q]."""
@@ -61,11 +71,6 @@ def recall(k: int) -> "Callable[[Tensor], Tensor]":
 def rank(ranks: "Tensor") -> "Tensor":
     """The ranks themselves."""
     return ranks
-
-
-def median(scores: "Tensor") -> "Tensor":
-    """Between the two middle ones where their number is even."""
-    return scores.quantile(0.5)
 
 
 METRICS = (
