@@ -43,13 +43,15 @@ class ClipOutcome:
     """How one clip ended.
 
     ``reason`` is None if its tokens were written, else a quarantine reason. ``video_ends`` is the
-    length of its video in seconds if the clip's own end lies beyond it.
+    length of its video in seconds if the clip's own end lies beyond it, ``hdr`` is PQ or HLG if it
+    has a high dynamic range.
     """
 
     clip: str
     reason: str | None = None
     message: str = ""
     video_ends: float | None = None
+    hdr: str | None = None
 
     @classmethod
     def published(cls, cache: "FeatureCache", clip: str) -> "ClipOutcome":

@@ -160,6 +160,7 @@ class Extraction:
         outcomes = self._write_tokens(writer, stem, device)
         self._refuse_too_many(outcomes)
         self._report_late_ends(outcomes)
+        self._report_hdr(outcomes)
         if self.root.file_hashes(self.dataset.root).of(self.plan.sources) != self.plan.sources:
             raise StructAlignError(
                 f"files under {self.dataset.root} changed while they were being extracted; "
@@ -249,6 +250,17 @@ class Extraction:
             f"{len(past)} of {len(outcomes)} clips end after their video and are clamped to its "
             f"end (the latest: {clip}, at {end:g} s of {video:.2f} s)"
         )
+
+    def _report_hdr(self, outcomes: list[ClipOutcome]) -> None:
+        """Log how many clips have a high dynamic range, and the first of them."""
+        clips = [outcome for outcome in outcomes if outcome.hdr]
+        if clips:
+            first = self.dataset.catalog[clips[0].clip]
+            self.log(
+                f"{len(clips)} of {len(outcomes)} clips are HDR and are not tone-mapped, so they "
+                f"look paler than in a player (the first: {first.id}, {first.path}, "
+                f"{clips[0].hdr}); convert them to SDR for pictures like those of other videos"
+            )
 
     def _provenance(self, backbone: "Backbone", device: str) -> dict[str, Any]:
         """How the cache was made; not part of the fingerprint."""

@@ -112,7 +112,8 @@ class ClipWorker:
             reason = "too_large" if large else "decode_error"
             return ClipOutcome(clip.id, reason, _one_line(error)), None
         is_beyond = clip.end is not None and clip.end > decoded.seconds
-        return ClipOutcome(clip.id, video_ends=decoded.seconds if is_beyond else None), tokens
+        ends = decoded.seconds if is_beyond else None
+        return ClipOutcome(clip.id, video_ends=ends, hdr=decoded.hdr), tokens
 
     def close(self) -> None:
         """End the decoder's process."""

@@ -30,11 +30,13 @@ class Decoded:
     """Frames of a clip, uint8 [count, height, width, 3], RGB.
 
     ``seconds`` is the length of its whole video, ``decode_seconds`` the time that decoding took.
+    ``hdr`` is PQ or HLG if it has a high dynamic range, which is not tone-mapped.
     """
 
     frames: NDArray[np.uint8]
     seconds: float
     decode_seconds: float
+    hdr: str | None
 
 
 class Decoder:
@@ -94,10 +96,10 @@ class Decoder:
             kind, *reply = connection.recv()
             if kind == "error":
                 raise ClipError(*reply)
-            shape, seconds, decode_seconds = reply
+            shape, seconds, decode_seconds, hdr = reply
             frames = np.empty(shape, np.uint8)
             connection.recv_bytes_into(frames.reshape(-1).data)
-            return Decoded(frames, seconds, decode_seconds)
+            return Decoded(frames, seconds, decode_seconds, hdr)
         except (EOFError, ConnectionError) as error:
             code = self._child.wait() if self._child else None
             self.close()

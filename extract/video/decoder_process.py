@@ -25,7 +25,8 @@ from .webp_frames import frames_of_webp, is_animated_webp, webp_times
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
 Request = tuple[str, float | None, float | None, int]
-Frames = tuple[NDArray[np.uint8], float]  # [count, height, width, 3] RGB, seconds of the video
+# [count, height, width, 3] RGB; seconds of the video; PQ or HLG if it has a high dynamic range
+Frames = tuple[NDArray[np.uint8], float, str | None]
 
 
 def decode(
@@ -45,7 +46,7 @@ def decode(
     if is_animated_webp(file):
         times, last = webp_times(file)
         wanted = sample_frames(*frame_range(times, last, start, end), count)
-        return np.stack(frames_of_webp(file, wanted)), times[-1] + last
+        return np.stack(frames_of_webp(file, wanted)), times[-1] + last, None
     index = read_index(file)
     if (pixels := index.size[0] * index.size[1]) > LARGEST_FRAME:
         raise ClipError("too_large", f"frames of {pixels:,} pixels; at most {LARGEST_FRAME:,}")
@@ -56,10 +57,10 @@ def decode(
         if index.decord and index.shown == index.size:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
-                return by_decord, index.seconds
+                return by_decord, index.seconds, index.hdr
         by_seeking = frames_by_seeking(file, index, wanted)
         if by_seeking is not None:
-            return np.stack(by_seeking), index.seconds
+            return np.stack(by_seeking), index.seconds, index.hdr
     return _from_start(file, index, start, end, count)
 
 
@@ -88,7 +89,8 @@ def _from_start(
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if sample_frames(*frame_range(shown, last, start, end), count) == wanted:
-            return np.stack([frames[number] for number in wanted]), shown[-1] + last
+            pictures = np.stack([frames[number] for number in wanted])
+            return pictures, shown[-1] + last, index.hdr
         times = shown
 
 
@@ -96,7 +98,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
     """Send "ready", then serve requests until the parent closes the connection.
 
     A reply is ("error", reason, message), or ("frames", shape, seconds of the video, seconds of
-    decoding) and then the frames' bytes.
+    decoding, HDR) and then the frames' bytes.
     """
     connection.send("ready")
     while True:
@@ -106,7 +108,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
             return
         began = time.monotonic()
         try:
-            frames, seconds = decode(*request, log)
+            frames, seconds, hdr = decode(*request, log)
         except ClipError as error:
             connection.send(("error", error.reason, error.message))
         except MemoryError:
@@ -115,7 +117,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except (ValueError, OSError, av.FFmpegError) as error:
             connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
         else:
-            connection.send(("frames", frames.shape, seconds, time.monotonic() - began))
+            connection.send(("frames", frames.shape, seconds, time.monotonic() - began, hdr))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)
 
 

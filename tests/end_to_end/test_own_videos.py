@@ -1,10 +1,12 @@
 """A person's own videos: where they may lie, and what is said of clips that do not fit them."""
 
 import csv
+import shutil
 from pathlib import Path
 
+import av
 import pytest
-from helpers.cli import EXTRACT, QUICK, Cli
+from helpers.cli import EXTRACT, INLINE, QUICK, Cli
 
 LINES = (
     ("long", "1", "99", "a red ball rolls"),
@@ -50,6 +52,23 @@ def test_videos_on_a_second_disk_and_a_clip_longer_than_its_video(
     assert ends == {"long": body["video_ends"]["long"], "short": 0.5, "whole": None}
     shown = cli("search", run, "a red ball", *added).stdout
     assert f"long  1.0 to {ends['long']:.1f} s" in shown and "99" not in shown
+
+
+def test_a_high_dynamic_range_is_a_warning(cli: Cli, tmp_path: Path, videos: Path) -> None:
+    """Its pictures are not tone-mapped, so they are not those of a player."""
+    rows = ["clip_id,path,caption", "plain,plain.mp4,a red ball", "pale,pale.mp4,a red ball"]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    shutil.copyfile(sorted(videos.glob("*.mp4"))[0], tmp_path / "plain.mp4")
+    with av.open(str(tmp_path / "pale.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p10le"
+        stream.codec_context.color_trc = 16  # PQ
+        output.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p10le")))
+        output.mux(stream.encode())
+    done = cli(*INLINE, "--root", tmp_path, "--cut", "4")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 clips are HDR and are not tone-mapped" in done.stderr
+    assert "the first: pale, pale.mp4, PQ" in done.stderr
 
 
 def test_paths_outside_the_root_are_refused(cli: Cli, manifest: Path) -> None:

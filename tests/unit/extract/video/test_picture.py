@@ -222,3 +222,14 @@ def test_pictures_that_change_size_are_scaled_to_the_first(
     assert frames.shape == truth.shape and difference(frames, truth) < 10
     late = decoder.decode(path, 0.81, 1.19, 5).frames
     assert late.shape == (5, 96, 160, 3) and difference(late, truth[[20, 22, 24, 26, 28]]) < 12
+
+
+@pytest.mark.parametrize(("number", "name"), [(16, "PQ"), (18, "HLG"), (1, None)])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_a_high_dynamic_range_is_reported(
+    number: int, name: str | None, suffix: str, decoder: Decoder, tmp_path: Path
+) -> None:
+    """``number`` is the stream's transfer characteristics, as H.273 counts them."""
+    pictures = np.stack([quadrants()] * 8)
+    path = write_streams(tmp_path / f"film.{suffix}", pictures, color_trc=number)
+    assert decoder.decode(path, None, None, 2).hdr == name
