@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backbone import is_accepted, load_backbone
+    from .backbone import is_accepted, load_backbone, preprocessing_of
 
-__all__ = ["is_accepted", "load_backbone"]
+__all__ = ["is_accepted", "load_backbone", "preprocessing_of"]
 
 
 def __getattr__(name: str) -> Any:

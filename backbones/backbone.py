@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from open_clip.tokenizer import SimpleTokenizer
 from ..core.errors import StructAlignError, unknown
 from .family import Family, Stem, Tail, family_of
 from .identity import BackboneIdentity, Preprocessing, check_cut
-from .pretrained import DEMO_FOLDER, read_state, weights_file
-from .saved_names import BPE_FILE
+from .pretrained import DEMO_FOLDER, read_state, tag_of_weights, weights_file
+from .saved_names import BACKBONE_FILE, BPE_FILE
 from .weight_hashes import hash_digests, weight_digests
 
 RANDOM = re.compile(r"random:(\d+)")
@@ -93,24 +94,35 @@ def is_accepted(name: str) -> bool:
     return True
 
 
-def load_backbone(name: str, pretrained: str) -> Backbone:
+def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Backbone:
     """A backbone by name, with weights from a tag, a file, or ``random:SEED``.
+
+    A tag brings its own preprocessing and activation (GELU or QuickGELU).
 
     Args:
         name: open_clip's, or ``demo``.
-        pretrained: open_clip's tag, a file, or ``random:SEED``.
+        pretrained: open_clip's tag, a file, ``TAG=FILE``, or ``random:SEED``.
+        saved: the folder of a backbone that ``save_frozen`` wrote, whose configuration and
+            preprocessing are taken instead of the tag's.
 
     Raises:
         StructAlignError: an unknown name, weights that are missing or not safe to load, or an
             architecture that cannot be cut.
     """
     config, tag, bpe = _configuration(name)
-    family, seed = family_of(name, config), RANDOM.fullmatch(pretrained)
-    model = build_model(name, config, seed=int(seed[1]) if seed else None)
-    file = None
+    family_of(name, config)  # refuses before anything is downloaded
+    seed, file, state = RANDOM.fullmatch(pretrained), None, None
     if not seed:
-        file, tag_of_weights = weights_file(name, pretrained)
-        state, tag = read_state(file), {**tag, **tag_of_weights}
+        file, tag_of_file = weights_file(name, pretrained)
+        state, tag = read_state(file), {**tag, **tag_of_file}
+        if tag_of_file:
+            config = _with_activation(config, tag_of_file)
+    preprocessing = Preprocessing.of(config, tag)
+    if saved:
+        body = json.loads((saved / BACKBONE_FILE).read_text())
+        config, preprocessing = body["config"], Preprocessing.from_json(body["preprocessing"])
+    model = build_model(name, config, seed=int(seed[1]) if seed else None)
+    if state is not None:
         try:
             model.load_state_dict(state, assign=True)
         except RuntimeError as error:
@@ -121,9 +133,29 @@ def load_backbone(name: str, pretrained: str) -> Backbone:
         model.requires_grad_(False)
         # Weights files do not hold the mask.
         model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)
-    preprocessing = family.preprocessing(config, tag)
     weights = hash_digests(weight_digests(model.state_dict(), config, bpe))
     return Backbone(name, pretrained, config, preprocessing, model, bpe, weights, file=file)
+
+
+def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
+    """What a tag's weights were trained with; of every model of open_clip, loads no weights.
+
+    Args:
+        name: open_clip's, or ``demo``.
+        tag: open_clip's, or ``demo``.
+
+    Returns:
+        ``size``, ``mean``, ``std``, ``interpolation``, ``resize_mode``, ``quick_gelu``.
+
+    Raises:
+        StructAlignError: an unknown name or tag.
+    """
+    config, known, _ = _configuration(name)
+    if (name, tag) != ("demo", "demo"):
+        known = tag_of_weights(name, tag)
+        config = _with_activation(config, known)
+    preprocessing = asdict(Preprocessing.of(config, known))
+    return {**preprocessing, "quick_gelu": bool(config.get("quick_gelu"))}
 
 
 def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
@@ -143,6 +175,16 @@ def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_cli
         torch.manual_seed(seed or 0)
         model = family.build(config)
     return model.requires_grad_(False).eval()
+
+
+def _with_activation(config: dict[str, Any], tag: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the activation that a tag's weights were trained with.
+
+    It stays as it is, and so does its hash, where the two agree.
+    """
+    quick = bool(tag.get("quick_gelu"))
+    same = quick == bool(config.get("quick_gelu"))
+    return config if same else {**config, "quick_gelu": quick}
 
 
 def _configuration(name: str) -> tuple[dict[str, Any], dict[str, Any], Path | None]:

@@ -64,10 +64,6 @@ class Family(ABC):
         """(tokens of a frame, width), the same at every cut."""
 
     @abstractmethod
-    def preprocessing(self, config: Config, tag: Mapping[str, Any]) -> Preprocessing:
-        """What frames go through; ``tag`` has the preprocessing of the weights, where known."""
-
-    @abstractmethod
     def stem(
         self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]
     ) -> Stem:

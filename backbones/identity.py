@@ -1,6 +1,7 @@
 """A backbone without its weights: enough to know which cache an extraction would make."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,19 +10,46 @@ from typing import Any
 from ..core.errors import StructAlignError
 from ..core.files import read_json, write_text
 
+# OpenAI's, where neither the configuration nor the weights say.
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IDENTITY_VERSION = 1  # raised when the same name and tag give another identity than before
+IMAGE_SIZE = 224  # open_clip's, where a configuration does not say
+
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize the shorter side to ``size`` pixels, crop the centre, scale to [0, 1], normalise."""
+    """Resize to ``size`` pixels, scale to [0, 1], normalise.
+
+    ``resize_mode`` is open_clip's: ``shortest`` resizes the shorter side and crops the centre,
+    ``squash`` resizes both sides to ``size``, whatever the shape of the picture.
+    """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], tag: Mapping[str, Any]) -> "Preprocessing":
+        """The size of a model's configuration, the rest of its weights' ``tag``, where known."""
+        return cls(
+            size=int(config["vision_cfg"].get("image_size", IMAGE_SIZE)),
+            mean=tuple(tag.get("mean") or MEAN),
+            std=tuple(tag.get("std") or STD),
+            interpolation=tag.get("interpolation") or "bicubic",
+            resize_mode=tag.get("resize_mode") or "shortest",
+        )
 
     def as_json(self) -> dict[str, Any]:
-        """A dictionary of plain values."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """A dictionary of plain values, without ``resize_mode`` where it is ``shortest``.
+
+        So the fingerprints of caches stay what they were before there were other modes.
+        """
+        body = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if self.resize_mode == "shortest":
+            del body["resize_mode"]
+        return body
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "Preprocessing":
@@ -79,6 +107,20 @@ class BackboneIdentities:
 def _stat(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def split_pretrained(pretrained: str) -> tuple[str, Path | None]:
+    """The tag and the file of ``--pretrained``: a tag, a file, or ``TAG=FILE``; "" without a tag.
+
+    ``TAG=FILE`` is for weights of a tag that were fetched by hand: a file says neither its
+    preprocessing nor its activation, the tag does.
+    """
+    if (path := Path(pretrained).expanduser()).is_file():
+        return "", path.resolve()
+    tag, separator, file = pretrained.partition("=")
+    if separator and (path := Path(file).expanduser()).is_file():
+        return tag, path.resolve()
+    return pretrained, None
 
 
 def check_cut(name: str, blocks: int, cut: int) -> None:

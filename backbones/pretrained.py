@@ -11,31 +11,40 @@ from torch import Tensor
 
 from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
+from .identity import split_pretrained
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
 HUB_FILE = "open_clip_model.safetensors"
 
 
+def tag_of_weights(name: str, tag: str) -> dict[str, Any]:
+    """What open_clip knows of a tag: where its weights lie, their preprocessing and activation.
+
+    Raises StructAlignError for a tag that the backbone does not have.
+    """
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        demo = ["demo"] if name == "demo" else []
+        raise unknown("weights", tag, [*tags, "random:0", *demo])
+    return dict(open_clip.get_pretrained_cfg(name, tag))
+
+
 def weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
-    """The file of some weights, downloaded if need be, and the preprocessing of their tag.
+    """The file of some weights, downloaded if need be, and what open_clip knows of their tag.
 
     Args:
         name: the backbone's.
-        pretrained: open_clip's tag, or a file.
+        pretrained: open_clip's tag, a file, or ``TAG=FILE``.
 
     Raises:
         StructAlignError: an unknown tag, or a download that fails.
     """
     if name == "demo" and pretrained == "demo":
         return DEMO_FOLDER / HUB_FILE, {}
-    path = Path(pretrained).expanduser()
-    if path.is_file():
-        return path.resolve(), {}
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in tags:
-        demo = ["demo"] if name == "demo" else []
-        raise unknown("weights", pretrained, [*tags, "random:0", *demo])
-    source = open_clip.get_pretrained_cfg(name, pretrained)
+    tag, file = split_pretrained(pretrained)
+    if file:
+        return file, tag_of_weights(name, tag) if tag else {}
+    source = tag_of_weights(name, tag)
     for library in ("open_clip", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     log_to_stderr(f"weights '{pretrained}' of '{name}': from the hub's cache, or downloaded now")
@@ -48,7 +57,7 @@ def weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
             where = f"https://huggingface.co/{hub.rstrip('/')}/resolve/main/{HUB_FILE}"
         raise StructAlignError(
             f"weights '{pretrained}' of '{name}' cannot be downloaded ({type(error).__name__}); "
-            f"fetch {where} elsewhere and pass its file with --pretrained FILE"
+            f"fetch {where} elsewhere and pass its file with --pretrained {tag}=FILE"
         ) from error
     return path, source
 

@@ -47,7 +47,7 @@ def load_cache_backbone(cache: FeatureCache) -> Backbone:
         StructAlignError: its weights are not on this machine, or differ.
     """
     pretrained = str(cache.provenance["pretrained"])
-    backbone = load_backbone(cache.spec.backbone, pretrained)
+    backbone = load_backbone(cache.spec.backbone, pretrained, cache.frozen)
     if backbone.weights != cache.spec.weights:
         raise StructAlignError(
             f"'{pretrained}' holds other weights here than those this cache was made with"

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..backbones.identity import BackboneIdentity, check_cut
+from ..backbones.identity import IDENTITY_VERSION, BackboneIdentity, check_cut, split_pretrained
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import SCHEMA, CacheSpec, hash_sources
@@ -102,11 +102,13 @@ def _identity(
     settings: ExtractSettings, root: CacheRoot
 ) -> "tuple[BackboneIdentity, Backbone | None]":
     identities = root.backbone_identities()
-    file = Path(settings.pretrained).expanduser()
-    weights = str(file.resolve()) if file.is_file() else settings.pretrained
+    tag, file = split_pretrained(settings.pretrained)
+    weights = f"{tag}={file}" if file else tag
     versions = (f"{package} {version(package)}" for package in ("torch", "open_clip_torch"))
-    # The schema says how weights are hashed: what an older version remembered is another hash.
-    key = " ".join((settings.backbone, weights, f"schema {SCHEMA}", *versions))
+    # The schema says how weights are hashed, IDENTITY_VERSION what an identity is taken from: what
+    # an older version remembered is another identity.
+    version_of_rules = f"schema {SCHEMA}.{IDENTITY_VERSION}"
+    key = " ".join((settings.backbone, weights, version_of_rules, *versions))
     if identity := identities.find(key):
         return identity, None
     from ..backbones.backbone import load_backbone  # slow: torch, open_clip, the weights

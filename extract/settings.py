@@ -49,7 +49,9 @@ class ExtractOptions:
     )
     adapted_blocks: int | None = option(None, "Number of vision blocks after the cut.", at_least=1)
     backbone: str | None = option(None, "Name of an open_clip ViT, or demo.")
-    pretrained: str | None = option(None, "An open_clip tag, a file of weights, or random:SEED.")
+    pretrained: str | None = option(
+        None, "An open_clip tag, a file of weights, TAG=FILE, or random:SEED."
+    )
     device: str = DEVICE
     workers: int | None = option(
         None, "Number of Ray workers.  [default: one per core]", at_least=1

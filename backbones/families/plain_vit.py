@@ -24,8 +24,6 @@ VISION = {
     "image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "ls_init_value",
 }  # fmt: skip
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-# OpenAI's, where neither the configuration nor the weights say.
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
 class PlainViT(Family):
@@ -57,15 +55,6 @@ class PlainViT(Family):
         """The class token and the patches."""
         vision = config["vision_cfg"]
         return 1 + (vision["image_size"] // vision["patch_size"]) ** 2, int(vision["width"])
-
-    def preprocessing(self, config: Config, tag: Mapping[str, Any]) -> Preprocessing:
-        """The size is the configuration's, the rest the weights'."""
-        return Preprocessing(
-            size=int(config["vision_cfg"]["image_size"]),
-            mean=tuple(tag.get("mean") or MEAN),
-            std=tuple(tag.get("std") or STD),
-            interpolation=tag.get("interpolation") or "bicubic",
-        )
 
     def stem(
         self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]

@@ -28,7 +28,7 @@ def make_views(
         clip_id: with the augmentation's seed, it determines the training crops.
         count: the number of views.
         augmentation: how training views are drawn.
-        preprocessing: the backbone's size, interpolation, mean and standard deviation.
+        preprocessing: the backbone's size, resize mode, interpolation, mean and deviation.
         device: where to compute.
 
     Returns:
@@ -49,8 +49,13 @@ def make_views(
 
 
 def _test_view(stack: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Resize the shorter side and crop the centre, as torchvision's Resize and CenterCrop do."""
+    """Resize the shorter side and crop the centre, as torchvision's Resize and CenterCrop do.
+
+    ``squash`` resizes both sides and crops nothing.
+    """
     size, (height, width) = preprocessing.size, stack.shape[-2:]
+    if preprocessing.resize_mode == "squash":
+        return _resize(stack, size, size, preprocessing.interpolation)
     long = int(size * max(height, width) / min(height, width))
     tall, wide = (long, size) if height >= width else (size, long)
     resized = _resize(stack, tall, wide, preprocessing.interpolation)
@@ -64,7 +69,8 @@ def _train_view(
     augmentation: Augmentation,
     preprocessing: Preprocessing,
 ) -> Tensor:
-    top, left, height, width = _crop(stack.shape[-2], stack.shape[-1], rng, augmentation.scale)
+    crop = _crop_of_squashed if preprocessing.resize_mode == "squash" else _crop
+    top, left, height, width = crop(stack.shape[-2], stack.shape[-1], rng, augmentation.scale)
     size = preprocessing.size
     view = _resize(stack[..., top : top + height, left : left + width], size, size, "bilinear")
     return view.flip(-1) if augmentation.flip and rng.random() < 0.5 else view
@@ -96,6 +102,19 @@ def _crop(
             return int(top), int(left), h, w
     side_w, side_h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
     return (height - side_h) // 2, (width - side_w) // 2, side_h, side_w
+
+
+def _crop_of_squashed(
+    height: int, width: int, rng: np.random.Generator, scale: float
+) -> tuple[int, int, int, int]:
+    """Draw a crop of the picture squashed to a square, in pixels of the picture itself.
+
+    So things are squashed in training views as they are in the test view.
+    """
+    side = max(height, width)
+    top, left, crop_height, crop_width = _crop(side, side, rng, scale)
+    y, x = top * height // side, left * width // side
+    return y, x, max(1, crop_height * height // side), max(1, crop_width * width // side)
 
 
 def _generator(seed: int, clip_id: str, view: int) -> np.random.Generator:

@@ -1,8 +1,12 @@
 """Views: the test view is fixed, training views are seeded by clip and view alone."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from structalign.backbones.identity import Preprocessing
 from structalign.cache.spec import Augmentation
 from structalign.extract.video.views import make_views
@@ -66,3 +70,35 @@ def test_the_test_view_is_torchvisions(size: tuple[int, int], interpolation: str
     theirs = v2.Compose([v2.Resize(32, mode, antialias=True), v2.CenterCrop(32)])
     planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float().div_(255)
     assert torch.equal(make_views(frames, "a", 1, rule(1), preprocessing)[0], theirs(planes))
+
+
+@pytest.mark.parametrize("size", [(40, 60), (60, 40), (20, 200), (33, 33)])
+def test_squash_resizes_both_sides_as_open_clip_does(size: tuple[int, int]) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    preprocessing = replace(PREPROCESSING, interpolation="bilinear", resize_mode="squash")
+    cfg = {**asdict(preprocessing), "mode": "RGB", "fill_color": 0}
+    theirs = image_transform_v2(PreprocessCfg(**cfg), is_train=False)
+    view = make_views(frames, "a", 1, rule(1), preprocessing)[0]
+    for ours, frame in zip(view, frames, strict=True):
+        # PIL resizes integers, we resize floats.
+        assert (ours - theirs(Image.fromarray(frame))).abs().max() < 0.03
+
+
+def test_training_views_of_a_squashed_picture_are_squashed_too() -> None:
+    """A disc in a wide picture becomes as narrow in every training view as in the test view."""
+    y, x = np.mgrid[:60, :240]
+    disc = ((y - 30) ** 2 + (x - 120) ** 2 < 20**2)[..., None] * np.full(3, 255, np.uint8)
+    preprocessing = replace(PREPROCESSING, size=96, resize_mode="squash")
+    augmentation = Augmentation(20, 0, 0.9, False)
+    views = make_views(disc[None], "a", 20, augmentation, preprocessing)[:, 0, 0]
+    is_disc = views > views.mean((1, 2), keepdim=True) + 1
+    ratios = is_disc.any(1).sum(1) / is_disc.any(2).sum(1)  # width / height
+    assert 0.2 < float(ratios[0]) < 0.3
+    assert all(3 / 16 * 0.8 < ratio < 1 / 3 * 1.2 for ratio in ratios.tolist())
+
+
+@pytest.mark.parametrize("size", [(1, 50), (50, 1), (2, 3)])
+def test_squashed_views_of_narrow_pictures(size: tuple[int, int]) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    preprocessing = replace(PREPROCESSING, resize_mode="squash")
+    assert make_views(frames, "a", 20, rule(20), preprocessing).isfinite().all()
