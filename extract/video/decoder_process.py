@@ -18,6 +18,7 @@ from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
 from .errors import ClipError
 from .frame_index import LARGEST_FRAME, FrameIndex, read_index
+from .picture import Picture
 from .pyav_frames import frames_by_seeking, frames_from_start
 from .sampling import frame_range, sample_frames
 from .webp_frames import frames_of_webp, is_animated_webp, webp_times
@@ -54,13 +55,13 @@ def decode(
         raise ClipError("too_large", f"shown with {pixels:,} pixels; at most {LARGEST_FRAME:,}")
     if index.seekable:
         wanted = sample_frames(*frame_range(index.times, index.last, start, end), count)
-        if index.decord and index.shown == index.size:
+        if index.decord:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
                 return by_decord, index.seconds, index.hdr
         by_seeking = frames_by_seeking(file, index, wanted)
         if by_seeking is not None:
-            return np.stack(by_seeking), index.seconds, index.hdr
+            return _stacked(by_seeking), index.seconds, index.hdr
     return _from_start(file, index, start, end, count)
 
 
@@ -89,9 +90,16 @@ def _from_start(
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if sample_frames(*frame_range(shown, last, start, end), count) == wanted:
-            pictures = np.stack([frames[number] for number in wanted])
+            pictures = _stacked([frames[number] for number in wanted])
             return pictures, shown[-1] + last, index.hdr
         times = shown
+
+
+def _stacked(pictures: list[Picture]) -> NDArray[np.uint8]:
+    """[count, height, width, 3]; raise ClipError if the axes of some have changed places."""
+    if len({picture.shape for picture in pictures}) > 1:
+        raise ClipError("decode_error", "the video turns on its side in mid-stream")
+    return np.stack(pictures)
 
 
 def serve(connection: Connection, log: DecoderLog) -> None:

@@ -4,6 +4,7 @@ It comes from the packets, without decoding: display order is the order of their
 order in which they are stored.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -20,9 +21,10 @@ from .picture import is_upright, shown_size
 # Common formats. Excluded: playlists (hls, dash, concat), which open other files, and texts.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,mpegvideo,h264,hevc,"
-    "gif,apng,jpeg_pipe,png_pipe,webp_pipe"  # a picture is a video of one frame
+    "gif,apng,jpeg_pipe,png_pipe,webp_pipe"
 )
-PICTURES = ("gif", "apng", "jpeg_pipe", "png_pipe", "webp_pipe")  # browsers ignore their aspect
+STILL = ("jpeg_pipe", "png_pipe", "webp_pipe")  # a picture is a video of one frame
+PICTURES = ("gif", "apng", *STILL)  # browsers ignore their aspect
 SEEKABLE = ("mov", "matroska", "mpegts")  # whose packets all carry a pts to seek to
 INDEXED_BY_DECORD = ("mov", "matroska")
 ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9", "av1", "mjpeg")
@@ -44,7 +46,8 @@ class FrameIndex:
         time_base: seconds per unit of pts.
         last: seconds for which the last frame is shown.
         seekable: every shown frame has its own packet with a pts; else decode from the start.
-        decord: decord, which numbers frames as stored between key frames, numbers them this way.
+        decord: decord, which numbers frames as stored between key frames, numbers them this way,
+            and shows them as they are to be shown.
         size: width and height of the first coded picture in pixels.
         shown: width and height at which all pictures are shown, before they are turned upright.
         hdr: PQ or HLG if the video has a high dynamic range, else None.
@@ -114,6 +117,20 @@ def shown_stream(container: av.container.InputContainer) -> VideoStream:
     raise ClipError("no_video", "the file has no video stream")
 
 
+def packets_of(
+    container: av.container.InputContainer, stream: VideoStream
+) -> "Iterator[Packet[VideoStream]]":
+    """The packets of a stream; of a still picture only the first one, and the end.
+
+    Phones append a second picture to a photo (a gain map, a preview).
+    """
+    is_still, begun = container.format.name in STILL, False
+    for packet in container.demux(stream):
+        if not (is_still and begun and packet.size):
+            yield packet
+        begun = True
+
+
 def _begins(path: Path, magic: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(magic)) == magic
@@ -129,24 +146,25 @@ def read_index(path: Path) -> FrameIndex:
         stream = shown_stream(container)
         codec, family = stream.codec_context, container.format.name.split(",")[0]
         aspect = None if family in PICTURES else stream.sample_aspect_ratio
-        # decord takes another one of several streams, and leaves pixels and mirrors as they are.
+        size, shown = (codec.width, codec.height), shown_size(codec.width, codec.height, aspect)
+        # decord takes another one of several streams, stretches nothing, and mistakes mirrors.
         if not (codec.width and codec.height):
             raise ClipError("no_video", "its video stream tells no picture size")
         first = _FirstFrame(
             wanted=family in INDEXED_BY_DECORD
             and codec.codec.canonical_name in READ_BY_DECORD
             and len(container.streams.video) == 1
-            and aspect in (None, 1)
+            and shown == size
         )
         stored: list[tuple[int | None, int, bool, bool, int]] = []
         try:
-            for packet in container.demux(stream):
+            for packet in packets_of(container, stream):
                 first.decode(packet)
                 if packet.size:
                     dts = packet.dts if packet.dts is not None else packet.pts or 0
                     duration = packet.duration or 0
-                    shown = not packet.is_discard
-                    stored.append((packet.pts, dts, packet.is_keyframe, shown, duration))
+                    keeps = not packet.is_discard
+                    stored.append((packet.pts, dts, packet.is_keyframe, keeps, duration))
         except av.FFmpegError as error:
             raise ClipError("unreadable", f"its packets cannot be read ({error})"[:200]) from error
         base = stream.time_base or Fraction(1, 1)
@@ -174,8 +192,8 @@ def read_index(path: Path) -> FrameIndex:
             _last_duration(pts, {row[0]: row[4] for row in stored}, base, stream),
             seekable,
             seekable and in_stored_order and first.is_upright,
-            (codec.width, codec.height),
-            shown_size(codec.width, codec.height, aspect),
+            size,
+            shown,
             HDR.get(codec.color_trc),
         )
 

@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .errors import ClipError
-from .frame_index import FrameIndex, open_video, shown_stream
+from .frame_index import FrameIndex, open_video, packets_of, shown_stream
 from .picture import Picture, to_picture
 
 HARMLESS = re.compile(
@@ -94,7 +94,7 @@ def frames_from_start(
     with open_video(path) as container:
         stream = shown_stream(container)
         unit, gap = stream.time_base or Fraction(1), 1 / Fraction(stream.guessed_rate or 25)
-        for number, frame in enumerate(_decoded(container.demux(stream))):
+        for number, frame in enumerate(_decoded(packets_of(container, stream))):
             stamps.append(frame.pts)
             duration = frame.duration or 0
             if number in wanted:

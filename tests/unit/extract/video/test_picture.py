@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from helpers import corpus
@@ -127,6 +128,46 @@ def test_a_photos_resolution_is_no_aspect(decoder: Decoder, tmp_path: Path) -> N
     path = tmp_path / "photo.jpg"
     Image.fromarray(quadrants()).save(path, dpi=(72, 36))
     assert decoder.decode(path, None, None, 1).frames.shape == (1, 96, 128, 3)
+
+
+@pytest.mark.parametrize("second", [(32, 24), (128, 96)])
+def test_a_photo_is_its_first_picture(
+    second: tuple[int, int], decoder: Decoder, tmp_path: Path
+) -> None:
+    """Phones append a gain map for HDR screens, or a preview."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(quadrants()).save(path, quality=95)
+    Image.new("L", second).save(tmp_path / "gain.jpg")
+    path.write_bytes(path.read_bytes() + (tmp_path / "gain.jpg").read_bytes())
+    frames = decoder.decode(path, None, None, 4).frames
+    assert frames.shape == (4, 96, 128, 3) and difference(frames, quadrants()[None]) < 4
+
+
+def test_an_absurd_aspect_is_too_large(decoder: Decoder, tmp_path: Path) -> None:
+    pictures = np.stack([quadrants(512, 512)] * 5)
+    path = write_streams(tmp_path / "film.mp4", pictures, sample_aspect_ratio=Fraction(500))
+    with pytest.raises(ClipError, match="shown with 131,072,000 pixels") as error:
+        decoder.decode(path, None, None, 5)
+    assert error.value.reason == "too_large"
+
+
+def test_a_turn_in_mid_stream_is_refused(decoder: Decoder, tmp_path: Path) -> None:
+    """H.264 may turn single pictures; what players make of it differs."""
+    source = write_streams(tmp_path / "film.ts", np.stack([quadrants()] * 30), gop_size=10)
+    path = tmp_path / "turned.ts"
+    with av.open(str(source)) as given, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(given.streams.video[0])
+        turn = BitStreamFilterContext(
+            "h264_metadata=display_orientation=insert:rotate=90", given.streams.video[0]
+        )
+        for packet in given.demux(video=0):
+            late = packet.pts is not None and packet.pts * packet.time_base > 0.6
+            for one in turn.filter(packet) if late else [packet]:
+                if one.size:
+                    one.stream = stream
+                    output.mux(one)
+    with pytest.raises(ClipError, match="turns on its side in mid-stream"):
+        decoder.decode(path, None, None, 30)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
