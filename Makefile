@@ -21,6 +21,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	ln -sfn $(CURDIR) $(VENV)/structalign
 	MYPYPATH=$(VENV) $(BIN)/mypy
+	MYPYPATH=$(VENV):tests $(BIN)/mypy tests
 
 test: lint
 	$(BIN)/python -m pytest

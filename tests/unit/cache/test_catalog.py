@@ -1,6 +1,7 @@
 """A catalog is refused when anything in it could go wrong later."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from structalign.cache import Catalog, Clip, StructAlignError
@@ -13,18 +14,23 @@ def catalog(*clips: Clip) -> Catalog:
     return Catalog("test", ("music", "sports"), clips)
 
 
+def of_another_kind(name: str, value: Any) -> dict[str, Any]:
+    """A field as a file may hold it, against its type."""
+    return {name: value}
+
+
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
         (replace(CLIP, captions=()), "has no caption"),
         (replace(CLIP, captions=("fine", "  ")), "clip 'a' has an empty caption"),
         (replace(CLIP, category="news"), "not in the dataset's category order"),
-        (replace(CLIP, split="val"), "must be train or test"),
+        (replace(CLIP, **of_another_kind("split", "val")), "must be train or test"),
         (replace(CLIP, id="../a"), "unfit for a file name"),
         (replace(CLIP, id=""), "unfit for a file name"),
         (replace(CLIP, start=float("nan")), "must be seconds"),
         (replace(CLIP, start=3.0, end=3.0), "not after its start"),
-        (replace(CLIP, extra={"take": 2}), "must map texts to texts"),
+        (replace(CLIP, **of_another_kind("extra", {"take": 2})), "must map texts to texts"),
     ],
 )
 def test_refused(clip: Clip, message: str) -> None:

@@ -33,7 +33,7 @@ def test_byte_ranges(store: Store) -> None:
         assert file.tail(7) == BODY[-7:]
         first, second = bytearray(10), bytearray(3)
         assert file.read_into([first, second], 5) == 13
-        assert (first, second) == (BODY[5:15], BODY[15:18])
+        assert first == BODY[5:15] and second == BODY[15:18]
         assert file.read_into([first], len(BODY) - 4) == 4 and first[:4] == BODY[-4:]
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structalign.evaluate.matrix import (
+    Matrix,
     backward_forgetting,
     backward_transfer,
     forward_transfer,
@@ -11,8 +12,8 @@ from structalign.evaluate.matrix import (
     task_matrices,
 )
 
-MATRIX = [[10.0, 20.0, 30.0], [50.0, None, None], [40.0, 60.0, None], [45.0, 50.0, 70.0]]
-AHEAD = [[10.0, 20.0, 30.0], [None, 25.0, None], [None, None, 28.0], [None, None, None]]
+MATRIX: Matrix = [[10.0, 20.0, 30.0], [50.0, None, None], [40.0, 60.0, None], [45.0, 50.0, 70.0]]
+AHEAD: Matrix = [[10.0, 20.0, 30.0], [None, 25.0, None], [None, None, 28.0], [None, None, None]]
 
 
 def test_backward_forgetting() -> None:
@@ -41,9 +42,9 @@ def test_forgetting_is_the_negative_of_backward_transfer_when_tasks_are_equal(
         for stage, row in enumerate(rows)
     ]
     for stage in range(2, 6):
-        assert backward_forgetting(matrix, [4] * 5, stage) == pytest.approx(
-            -backward_transfer(matrix, stage), abs=1e-9
-        )  # type: ignore[operator]
+        gained = backward_transfer(matrix, stage)
+        assert gained is not None
+        assert backward_forgetting(matrix, [4] * 5, stage) == pytest.approx(-gained, abs=1e-9)
 
 
 def test_rows_become_matrices_with_gaps_where_nothing_was_measured() -> None:

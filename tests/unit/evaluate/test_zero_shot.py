@@ -10,6 +10,7 @@ from structalign.evaluate.zero_shot import ZeroShotScores
 from structalign.train.gallery import Gallery
 from structalign.train.methods import base
 from structalign.train.methods.adapted import AdaptedMethod
+from structalign.train.model import towers
 from torch import Tensor
 
 
@@ -36,7 +37,7 @@ def test_zero_shot_encodes_every_caption_once(
     learnt: AdaptedMethod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    encode = base.encode_by_length
+    encode = towers.encode_by_length
 
     def counted(work: object, ids: Tensor, *rest: object, **more: object) -> object:
         encoded.append(len(ids))

@@ -1,7 +1,9 @@
 """A study resumes from its captions' outcomes, without the runs; its table agrees with them."""
 
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from helpers.cli import ROOT, Cli
 from structalign.cache.reader import FeatureCache
 from structalign.core.errors import StructAlignError
 from structalign.core.files import read_json
+from structalign.core.ray_session import ray_session
 from structalign.evaluate.bootstrap import Outcomes
 from structalign.experiments import conflict_study, sweep_runs
 from structalign.experiments.study_outcomes import FIGURES, Measured, read_measured, write_measured
@@ -103,8 +106,13 @@ def test_a_method_is_added_to_the_files(
     methods = conflict_study.named([str(own), "finetune"])
     mine, _ = methods
     assert re.fullmatch("mine@[0-9a-f]{8}", mine)
-    started, begin = [], sweep_runs.ray_session
-    monkeypatch.setattr(sweep_runs, "ray_session", lambda at: started.append(at) or begin(at))
+    started: list[str | None] = []
+
+    def begin(address: str | None) -> AbstractContextManager[ModuleType]:
+        started.append(address)
+        return ray_session(address)
+
+    monkeypatch.setattr(sweep_runs, "ray_session", begin)
     runs, hours = conflict_study.run_study(tmp_path, world, methods, [0])
     assert started == [None], "once for tries and runs, and not again for what they left"
     assert [run.method for run in runs] == ["finetune", mine]

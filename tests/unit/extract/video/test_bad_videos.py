@@ -12,6 +12,7 @@ from helpers import corpus
 from helpers.cli import EXTRACT, INLINE, Cli
 from structalign.cache import FeatureCache
 from structalign.extract.datasets.demo.files import write_manifest
+from structalign.extract.datasets.demo.world import WorldClip
 from structalign.extract.video.decoder import Decoder
 from structalign.extract.video.errors import ClipError
 
@@ -100,8 +101,8 @@ def test_large_frames_are_scaled(tmp_path: Path) -> None:
 
 
 def test_good_clips_do_not_notice_bad_neighbours(
-    shared: Cli, cli: Cli, videos: Path, tmp_path: Path, world_clips: list
-) -> None:  # type: ignore[type-arg]
+    shared: Cli, cli: Cli, videos: Path, tmp_path: Path, world_clips: list[WorldClip]
+) -> None:
     root = Path(shutil.copytree(videos, tmp_path / "videos"))
     (tmp_path / "bad").mkdir()
     files = [
@@ -123,6 +124,6 @@ def test_good_clips_do_not_notice_bad_neighbours(
         FeatureCache.open(shared.json(*INLINE, "--root", videos, "--cut", "4")["path"]),
         FeatureCache.open(report["path"]),
     )
-    for clip in rest.available(list(rest.catalog)):
-        for view in range(rest.views.views(clip.id)):
-            assert np.array_equal(rest.tokens([clip.id], view), whole.tokens([clip.id], view))
+    for good in rest.available(list(rest.catalog)):
+        for view in range(rest.views.views(good.id)):
+            assert np.array_equal(rest.tokens([good.id], view), whole.tokens([good.id], view))
