@@ -107,14 +107,18 @@ def shown_stream(container: av.container.InputContainer) -> VideoStream:
     Among equals, one that moves goes before a still picture (AVIF stores one beside a film).
 
     Raises:
-        ClipError: ``no_video`` if there is none besides covers and tiles.
+        ClipError: ``no_video`` if there is none besides covers and tiles, ``unreadable`` if its
+            codec is not known.
     """
     streams = [s for s in container.streams.video if not s.disposition & NOT_SHOWN]
-    if streams:
-        return min(streams, key=lambda s: (not s.disposition & Disposition.default, s.frames == 1))
-    if container.streams.video:
-        raise ClipError("no_video", "its only pictures are a cover, or tiles of a larger picture")
-    raise ClipError("no_video", "the file has no video stream")
+    if not streams:
+        only = "its only pictures are a cover, or tiles of a larger picture"
+        none = "the file has no video stream"
+        raise ClipError("no_video", only if container.streams.video else none)
+    stream = min(streams, key=lambda s: (not s.disposition & Disposition.default, s.frames == 1))
+    if not stream.codec_context:
+        raise ClipError("unreadable", "its video codec is not known to FFmpeg")
+    return stream
 
 
 def packets_of(

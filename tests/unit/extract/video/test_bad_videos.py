@@ -56,6 +56,15 @@ def test_bad_files_end_with_their_reason(tmp_path: Path) -> None:
     assert reasons == {name: reason for name, (reason, _) in files.items()}
 
 
+def test_a_codec_that_is_not_known_is_named_so(tmp_path: Path) -> None:
+    """PyAV has no codec context for it; the decoder died."""
+    path = corpus.write(tmp_path / "film.mp4", frames=5)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"ZZZZ"))
+    with Decoder(60) as decoder, pytest.raises(ClipError, match="codec is not known") as error:
+        decoder.decode(path, None, None, 2)
+    assert error.value.reason == "unreadable"
+
+
 def test_most_damage_to_h264_is_found(tmp_path: Path) -> None:
     """Random damage that changes frames is nearly always an error.
 
