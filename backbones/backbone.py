@@ -12,12 +12,15 @@ import open_clip
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
+from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
+from .checkpoint import read_weights
 from .family import Family, Stem, Tail, family_of
 from .identity import BackboneIdentity, Preprocessing, check_cut
-from .pretrained import DEMO_FOLDER, read_state, tag_of_weights, weights_file
+from .pretrained import DEMO_FOLDER, tag_of_weights, tags_differ, weights_file
 from .saved_names import BACKBONE_FILE, BPE_FILE
 from .weight_hashes import hash_digests, weight_digests
+from .weight_names import OPENAI_TAG, is_openai, looks_like, misfit, to_open_clip
 
 RANDOM = re.compile(r"random:(\d+)")
 
@@ -114,22 +117,30 @@ def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Back
     seed, file, state = RANDOM.fullmatch(pretrained), None, None
     if not seed:
         file, tag_of_file = weights_file(name, pretrained)
-        state, tag = read_state(file), {**tag, **tag_of_file}
+        state = read_weights(file)
+        tag_of_file = tag_of_file or (OPENAI_TAG if is_openai(state) else {})
+        state, tag = to_open_clip(state, file), {**tag, **tag_of_file}
         if tag_of_file:
             config = _with_activation(config, tag_of_file)
+        elif tags_differ(name, config):
+            log_to_stderr(
+                f"{file} does not say how its weights were trained: taken as '{name}' has it, with "
+                f"{'Quick' * bool(config.get('quick_gelu'))}GELU and OpenAI's preprocessing; for "
+                "those of a tag give --pretrained TAG=FILE"
+            )
     preprocessing = Preprocessing.of(config, tag)
     if saved:
         body = json.loads((saved / BACKBONE_FILE).read_text())
         config, preprocessing = body["config"], Preprocessing.from_json(body["preprocessing"])
     model = build_model(name, config, seed=int(seed[1]) if seed else None)
     if state is not None:
-        try:
-            model.load_state_dict(state, assign=True)
-        except RuntimeError as error:
+        if reason := misfit(state, model.state_dict()):
+            looks = looks_like(state, name, model.state_dict())
             raise StructAlignError(
-                f"weights '{pretrained}' do not fit backbone '{name}': "
-                f"{' '.join(str(error).split())[:200]}"
-            ) from error
+                f"weights '{pretrained}' do not fit backbone '{name}': {reason}"
+                f"{f'; they look like {looks}' if looks else ''}"
+            )
+        model.load_state_dict(state, assign=True)
         model.requires_grad_(False)
         # Weights files do not hold the mask.
         model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)

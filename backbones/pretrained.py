@@ -1,17 +1,15 @@
-"""Pretrained weights: found by an open_clip tag or in a file, and read safely."""
+"""Pretrained weights: found by an open_clip tag, or a file."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
-from .identity import split_pretrained
+from .identity import Preprocessing, split_pretrained
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
 HUB_FILE = "open_clip_model.safetensors"
@@ -62,22 +60,14 @@ def weights_file(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
     return path, source
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict on the CPU in float32. Loading never runs code from the file.
+def tags_differ(name: str, config: Mapping[str, Any]) -> bool:
+    """Whether some tag of a name has another preprocessing or activation than a file is taken to.
 
-    Raises:
-        StructAlignError: the file holds something else.
+    Then a file of its weights may need it, too.
     """
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            state = state.get("state_dict", state)
-    except Exception as error:
-        raise StructAlignError(
-            f"{path} is not safetensors, nor a plain state dict that loads without running code "
-            f"({type(error).__name__}); convert it"
-        ) from error
-    tensors = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    quick, plain = bool(config.get("quick_gelu")), Preprocessing.of(config, {})
+    sources = (tag_of_weights(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name))
+    return any(
+        bool(source.get("quick_gelu")) != quick or Preprocessing.of(config, source) != plain
+        for source in sources
+    )
