@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 LARGEST_SIDE = 1080  # pixels of the shorter side; larger frames are scaled down
-EXIF = 31  # FFmpeg's AV_FRAME_DATA_EXIF
+NOT_KNOWN = range(28, 40)  # side data that FFmpeg has and PyAV 18 does not: EXIF is 31
 
 Picture = NDArray[np.uint8]
 
@@ -69,23 +69,23 @@ def orientation(frame: VideoFrame) -> tuple[int, int, bool]:
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV 18 does not know EXIF data, and then gives no side data at all
-        data = _without_exif(frame).side_data.get("DISPLAYMATRIX")
+    except ValueError:  # for one kind that it does not know, PyAV gives no side data at all
+        data = _with_known_data(frame).side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
         return None
     a, b, _, c, d = struct.unpack_from("=5i", data)
     return a, b, c, d
 
 
-def _without_exif(frame: VideoFrame) -> VideoFrame:
+def _with_known_data(frame: VideoFrame) -> VideoFrame:
     graph = av.filter.Graph()
-    source = graph.add_buffer(
+    last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
     )
-    remove = graph.add("sidedata", f"mode=delete:type={EXIF}")
-    sink = graph.add("buffersink")
-    source.link_to(remove)
-    remove.link_to(sink)
+    removals = [graph.add("sidedata", f"mode=delete:type={number}") for number in NOT_KNOWN]
+    for following in (*removals, graph.add("buffersink")):
+        last.link_to(following)
+        last = following
     graph.configure()
     graph.push(frame)
     result = graph.pull()

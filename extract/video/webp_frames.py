@@ -1,5 +1,6 @@
 """Frames of an animated WebP by Pillow, since FFmpeg decodes only still ones."""
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from .errors import ClipError
 from .frame_index import LARGEST_FRAME
 from .picture import Picture, shown_size, to_picture
 
-ANIMATION = 2  # a bit of the flags of the chunk VP8X
+FLAGS = 20  # where the flags of the chunk VP8X are
+ANIMATION, ALPHA = 2, 16  # bits of them
 SHORTEST, INSTEAD = 10, 100  # milliseconds: browsers show shorter frames for longer
 
 
@@ -20,7 +22,7 @@ def is_animated_webp(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(21)
     is_extended = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21
-    return is_extended and bool(head[20] & ANIMATION)
+    return is_extended and bool(head[FLAGS] & ANIMATION)
 
 
 def webp_times(path: Path) -> tuple[list[float], float]:
@@ -48,19 +50,20 @@ def frames_of_webp(path: Path, wanted: Sequence[int]) -> list[Picture]:
     """
     frames: dict[int, Picture] = {}
     try:
-        with Image.open(path, formats=["WEBP"]) as image:
-            if (pixels := image.width * image.height) > LARGEST_FRAME:
-                raise ClipError(
-                    "too_large", f"frames of {pixels:,} pixels; at most {LARGEST_FRAME:,}"
-                )
+        body = bytearray(path.read_bytes())
+        body[FLAGS] |= ALPHA  # else Pillow paints black what no frame covers
+        with Image.open(io.BytesIO(body), formats=["WEBP"]) as image:
+            if (area := image.width * image.height) > LARGEST_FRAME:
+                message = f"frames of {area:,} pixels; at most {LARGEST_FRAME:,}"
+                raise ClipError("too_large", message)
             size = shown_size(*image.size, None)
             for number in range(max(wanted) + 1):
                 image.seek(number)
                 if number in wanted:
                     white = Image.new("RGBA", image.size, "white")
                     white.alpha_composite(image.convert("RGBA"))
-                    pixels_of = np.asarray(white.convert("RGB"))
-                    frame = av.VideoFrame.from_ndarray(pixels_of, format="rgb24")
+                    pixels = np.asarray(white.convert("RGB"))
+                    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                     frames[number] = to_picture(frame, size)
     except (OSError, EOFError, ValueError, Image.DecompressionBombError) as error:
         raise ClipError("decode_error", f"frames do not decode ({error})"[:200]) from error

@@ -74,6 +74,18 @@ def test_transparent_parts_are_white(suffix: str, decoder: Decoder, tmp_path: Pa
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_what_no_frame_covers_is_white(suffix: str, decoder: Decoder, tmp_path: Path) -> None:
+    """libwebp stores the opaque rectangle alone, and no transparency."""
+    pictures = [Image.new("RGBA", (64, 48), (0, 0, 0, 0)) for _ in range(2)]
+    for number, picture in enumerate(pictures):
+        picture.paste((255, 0, 0, 255), (0, 0, 8 + 8 * number, 48))
+    path = tmp_path / f"animation.{suffix}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, lossless=True)
+    frames = decoder.decode(path, None, None, 2).frames
+    assert (frames[0, :, 8:] == 255).all() and (frames[1, :, :16] == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_frames_without_a_time_are_shown_for_a_tenth_of_a_second(
     suffix: str, decoder: Decoder, tmp_path: Path
 ) -> None:
