@@ -21,6 +21,8 @@ HARMLESS = re.compile(
     r"mmco: unref short|co located POCs|number of reference frames|SEI type|ATTENTION|time_scale"
 )
 av.logging.set_level(av.logging.ERROR)
+# Else a message that equals the last one, of another file too, is left out.
+av.logging.set_skip_repeated(False)
 
 
 def frames_by_seeking(path: Path, index: FrameIndex, wanted: Sequence[int]) -> list[Picture] | None:

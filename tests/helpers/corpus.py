@@ -32,7 +32,7 @@ def write(
         stream.width, stream.height, stream.pix_fmt = (
             width,
             height,
-            "yuvj420p" if codec == "mjpeg" else "yuv420p",
+            {"mjpeg": "yuvj420p", "prores_ks": "yuv422p10le"}.get(codec, "yuv420p"),
         )
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
@@ -121,6 +121,30 @@ def appended(path: Path, source: Path) -> Path:
     """A whole file with foreign bytes after it."""
     path.write_bytes(source.read_bytes() + b"\x00\x00\x00\x01 and a note")
     return path
+
+
+CODECS = {  # file: encoder; every family of decoders that people's files need
+    "mpeg2.mpg": "mpeg2video", "mpeg2.ts": "mpeg2video", "mpeg4.avi": "mpeg4",
+    "divx.avi": "msmpeg4v2", "wmv2.wmv": "wmv2", "h264.ts": "libx264", "h264.flv": "libx264",
+    "hevc.mkv": "libx265", "hevc.mp4": "libx265", "prores.mov": "prores_ks", "mjpeg.avi": "mjpeg",
+    "vp8.webm": "libvpx", "ffv1.mkv": "ffv1",
+}  # fmt: skip
+
+
+def damaged_codecs(folder: Path, copies: int) -> list[Path]:
+    """A film in each codec, and copies of it with some bytes overwritten."""
+    files = []
+    for name, codec in CODECS.items():
+        film = write(folder / name, codec, 20)
+        files.append(film)
+        for seed in range(copies):
+            rng, body = np.random.default_rng(seed), bytearray(film.read_bytes())
+            at = int(rng.integers(len(body) // 4, len(body) - 400))
+            length = 8 if seed < copies // 2 else 120
+            body[at : at + length] = rng.bytes(length)
+            files.append(folder / f"damaged{seed}_{name}")
+            files[-1].write_bytes(body)
+    return files
 
 
 def bad(folder: Path) -> dict[str, tuple[str, Path]]:
