@@ -43,8 +43,8 @@ class ClipOutcome:
     """How one clip ended.
 
     ``reason`` is None if its tokens were written, else a quarantine reason. ``video_ends`` is the
-    length of its video in seconds if the clip's own end lies beyond it, ``hdr`` is PQ or HLG if it
-    has a high dynamic range.
+    length of its video in seconds if the clip's own end lies beyond it, ``hdr`` is PQ, HLG or
+    Dolby Vision if it has a high dynamic range.
     """
 
     clip: str

@@ -30,7 +30,7 @@ class Decoded:
     """Frames of a clip, uint8 [count, height, width, 3], RGB.
 
     ``seconds`` is the length of its whole video, ``decode_seconds`` the time that decoding took.
-    ``hdr`` is PQ or HLG if it has a high dynamic range, which is not tone-mapped.
+    ``hdr`` is PQ, HLG or Dolby Vision if it has a high dynamic range, which is not tone-mapped.
     """
 
     frames: NDArray[np.uint8]

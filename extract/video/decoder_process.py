@@ -26,7 +26,7 @@ from .webp_frames import frames_of_webp, is_animated_webp, webp_times
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
 Request = tuple[str, float | None, float | None, int]
-# [count, height, width, 3] RGB; seconds of the video; PQ or HLG if it has a high dynamic range
+# [count, height, width, 3] RGB; seconds of the video; PQ, HLG or Dolby Vision, None for SDR
 Frames = tuple[NDArray[np.uint8], float, str | None]
 
 

@@ -34,6 +34,7 @@ JPEG = b"\xff\xd8\xff"
 LARGEST_FRAME = 8192 * 4320  # pixels: 8K
 NOT_SHOWN = Disposition.attached_pic | Disposition.dependent  # covers; tiles of a larger picture
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics by their number in H.273
+DOLBY_VISION = ("dvh1", "dvhe", "dva1", "dvav", "dav1")  # tags of streams with no other colours
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class FrameIndex:
             and shows them as they are to be shown.
         size: width and height of the first coded picture in pixels.
         shown: width and height at which all pictures are shown, before they are turned upright.
-        hdr: PQ or HLG if the video has a high dynamic range, else None.
+        hdr: PQ, HLG or Dolby Vision if the video has a high dynamic range, else None.
     """
 
     pts: list[int]
@@ -198,7 +199,7 @@ def read_index(path: Path) -> FrameIndex:
             seekable and in_stored_order and first.is_upright,
             size,
             shown,
-            HDR.get(codec.color_trc),
+            "Dolby Vision" if codec.codec_tag in DOLBY_VISION else HDR.get(codec.color_trc),
         )
 
 

@@ -274,3 +274,10 @@ def test_a_high_dynamic_range_is_reported(
     pictures = np.stack([quadrants()] * 8)
     path = write_streams(tmp_path / f"film.{suffix}", pictures, color_trc=number)
     assert decoder.decode(path, None, None, 2).hdr == name
+
+
+def test_dolby_vision_is_a_high_dynamic_range(decoder: Decoder, tmp_path: Path) -> None:
+    """Its streams need not name their transfer characteristics."""
+    path = corpus.write(tmp_path / "film.mp4", "libx265", 8)
+    path.write_bytes(path.read_bytes().replace(b"hev1", b"dvh1"))
+    assert decoder.decode(path, None, None, 2).hdr == "Dolby Vision"
