@@ -10,7 +10,6 @@ from typing import Any
 
 import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 
 from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
@@ -19,6 +18,7 @@ from .family import Family, Stem, Tail, family_of
 from .identity import BackboneIdentity, Preprocessing, check_cut
 from .pretrained import DEMO_FOLDER, tag_of_weights, tags_differ, weights_file
 from .saved_names import BACKBONE_FILE, BPE_FILE
+from .tokenizer import CaptionTokenizer
 from .weight_hashes import hash_digests, weight_digests
 from .weight_names import OPENAI_TAG, is_openai, looks_like, misfit, to_open_clip
 
@@ -80,12 +80,10 @@ class Backbone:
         check_cut(self.name, self.blocks, cut)
         return self.family.tail(self.model, cut)
 
-    def tokenizer(self) -> SimpleTokenizer:
+    def tokenizer(self) -> CaptionTokenizer:
         """Captions to token ids [n, context]: start, words, end (the highest id), zeros."""
         length = self.config["text_cfg"].get("context_length", 77)
-        if self.bpe is None:
-            return SimpleTokenizer(context_length=length)
-        return SimpleTokenizer(str(self.bpe), context_length=length)
+        return CaptionTokenizer(self.bpe, length)
 
 
 def is_accepted(name: str) -> bool:

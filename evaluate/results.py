@@ -214,7 +214,10 @@ def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
     clips = [clip for number in numbers for clip in stream.eval_clips(number)]
     untested = [number for number in numbers if stream.is_evaluated_on_training_clips(number)]
     last = recorded[-1]  # version 0.3 wrote "doubts"
-    warnings = [shared_captions(clips), *last.get("warnings", last.get("doubts", ()))]
+    learnt = [clip for number in numbers for clip in stream.train_clips(number)]
+    captions = (text for clip in dict.fromkeys([*learnt, *clips]) for text in clip.captions)
+    truncated = run.backbone.tokenizer().truncation_warning(captions)
+    warnings = [shared_captions(clips), truncated, *last.get("warnings", last.get("doubts", ()))]
     if untested:
         which = ", ".join(map(str, untested[:9])) + ", ..." * (len(untested) > 9)
         warnings.append(

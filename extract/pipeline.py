@@ -149,6 +149,9 @@ class Extraction:
                 f"the weights '{self.settings.pretrained}' changed while this cache was planned; "
                 "run extract again"
             )
+        captions = (text for clip in catalog for text in clip.captions)
+        if warning := backbone.tokenizer().truncation_warning(captions):
+            self.log(warning)
         stem = backbone.stem(spec.cut)
         writer = self.root.writer(spec.fingerprint())
         if writer.is_finalized:  # an earlier run was interrupted just before publishing

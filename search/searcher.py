@@ -104,7 +104,7 @@ class Searcher:
                 )
             )  # fmt: skip
         self._release()
-        return SearchResults(query, clips, end == token_ids.shape[1] - 1, tuple(results))
+        return SearchResults(query, clips, self.method.tokenizer.truncates(text), tuple(results))
 
     @torch.no_grad()
     def search_alike(

@@ -6,11 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
+from ...backbones.tokenizer import CaptionTokenizer
 from ...core.errors import StructAlignError
 from ..method_config import MethodConfig
 from ..model.adapters import GeneratorNoise, Noise
@@ -182,7 +182,7 @@ class Method(nn.Module):
     # What the base provides.
 
     @cached_property
-    def tokenizer(self) -> SimpleTokenizer:
+    def tokenizer(self) -> CaptionTokenizer:
         """The tokenizer of the cache's backbone."""
         return self._make_tokenizer()
 

@@ -143,6 +143,9 @@ def test_queries_of_any_kind(searcher: Searcher) -> None:
         assert len(searcher.search(query, 3)) == 3
     assert searcher.search("word " * 10_000).is_truncated
     assert not searcher.search("a word").is_truncated
+    length = searcher.method.tokenizer.context - 2
+    assert not searcher.search("red " * length).is_truncated  # every token is used
+    assert searcher.search("red " * (length + 1)).is_truncated
     for nothing in ("", "   ", "\x07\n"):
         with pytest.raises(StructAlignError, match="the query has no word"):
             searcher.search(nothing, 1)
@@ -154,3 +157,10 @@ def test_a_video_finds_itself(searcher: Searcher) -> None:
     assert results.query == "mine.mp4" and results.clips == 32
     assert results[0].clip.id == block.clips[3]
     assert results[0].similarities == {"global": pytest.approx(1.0)}
+
+
+def test_a_marker_in_a_query_is_text(searcher: Searcher) -> None:
+    """The query is read to its end, as every other."""
+    short, whole = searcher.search("a", 1)[0], searcher.search("a <end_of_text> red ball", 1)[0]
+    assert [match.word for match in short.matches] == ["a"]
+    assert [match.word for match in whole.matches][-2:] == ["red", "ball"]
