@@ -168,16 +168,10 @@ def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
 
 
 def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
-    """open_clip's model of this configuration, frozen and in evaluation mode.
+    """open_clip's model, frozen and in evaluation mode. Raises StructAlignError if it has no cut.
 
-    Args:
-        name: the backbone's, for messages.
-        config: open_clip's configuration.
-        seed: of random weights on the CPU. None builds on the meta device, where weights take
-            neither time nor space until they are loaded.
-
-    Raises:
-        StructAlignError: the model cannot be cut.
+    ``seed`` gives random weights on the CPU. None builds on the meta device, where weights take
+    neither time nor space until they are loaded.
     """
     family = family_of(name, config)
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if seed is not None else "meta"):

@@ -67,16 +67,9 @@ class Family(ABC):
     def stem(
         self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]
     ) -> Stem:
-        """The part before the cut.
+        """The part before the cut. Raises StructAlignError if a weight is missing.
 
-        Args:
-            config: the configuration.
-            preprocessing: what the frames have been through.
-            cut: the number of blocks.
-            weights: by open_clip's names below ``visual.``; those after the cut are not used.
-
-        Raises:
-            StructAlignError: a weight is missing.
+        ``weights`` have open_clip's names below ``visual.``; those after the cut are not used.
         """
 
     @abstractmethod
@@ -97,15 +90,7 @@ def families() -> dict[str, Family]:
 
 
 def family_of(name: str, config: Config) -> Family:
-    """The family of a backbone.
-
-    Args:
-        name: the backbone's, for the message.
-        config: open_clip's configuration.
-
-    Raises:
-        StructAlignError: no family accepts it; gives every family's reason.
-    """
+    """The family of a backbone. Raises StructAlignError with every family's reason if none fits."""
     reasons = {key: family.refusal(config) for key, family in families().items()}
     for key, reason in reasons.items():
         if not reason:

@@ -42,12 +42,7 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
 def load_frozen(folder: Path, weights: str) -> Backbone:
     """The backbone after its cut that ``save_frozen`` wrote.
 
-    Args:
-        folder: holds the files.
-        weights: the hash of the whole backbone, which every part must fit.
-
-    Raises:
-        StructAlignError: a part belongs to another backbone.
+    Raises StructAlignError if a part does not fit ``weights``, the hash of the whole backbone.
     """
     body = json.loads((folder / BACKBONE_FILE).read_text())
     cut, file = int(body["cut"]), folder / FROZEN_FILE

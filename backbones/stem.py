@@ -19,15 +19,7 @@ def save_stem(stem: Stem, folder: Path) -> str:
 
 
 def load_stem(folder: Path, weights: str) -> Stem:
-    """The stem that ``save_stem`` wrote.
-
-    Args:
-        folder: holds the files.
-        weights: the hash that ``save_stem`` returned.
-
-    Raises:
-        StructAlignError: it is missing, or has another hash.
-    """
+    """The stem that ``save_stem`` wrote. Raises StructAlignError unless it has that hash."""
     state = {name: value.float() for name, value in load_tensors(folder / STEM_FILE).items()}
     if hash_weights(state) != weights:
         raise StructAlignError(

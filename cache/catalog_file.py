@@ -76,16 +76,9 @@ def read_catalog(folder: Path) -> Catalog:
 
 
 def parse_catalog(body: bytes, where: object, large: int) -> Catalog:
-    """The catalog in the bytes of a file.
+    """The catalog in the bytes of a file that lies in ``where``. Raises StructAlignError.
 
-    Args:
-        body: the bytes.
-        where: the folder of the file, for messages.
-        large: a catalog with as many clips stays columns.
-
-    Raises:
-        StructAlignError: it is not a catalog. A large catalog's clips are checked one by one,
-            when they are asked for.
+    With ``large`` clips or more it stays columns: each clip is checked when it is asked for.
     """
     try:
         catalog = _ColumnCatalog(body)

@@ -122,10 +122,7 @@ def _import(
 def _unpack(
     bodies: dict[str, bytes], tokens: h5py.Dataset, writer: CacheWriter, file: Path, root: CacheRoot
 ) -> str:
-    """Check the unpacked cache and finalize it, unless it is published already.
-
-    Returns the fingerprint.
-    """
+    """Check a cache and finalize it, unless it is published already; returns its fingerprint."""
     complete = parse_checksums_text(bodies.pop(COMPLETE).decode(), file)
     catalog_body = bodies.pop(CATALOG_JSON)
     if hashlib.sha256(catalog_body).hexdigest() != complete["files"].pop(CATALOG_JSON, None):

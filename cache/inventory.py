@@ -8,7 +8,6 @@ from typing import Any
 from ..core.console import text_table
 from ..core.errors import StructAlignError
 from ..core.files import read_json
-from .catalog import Catalog
 from .layout import BATCH_RECORDS, COMPLETE, SPEC, TOKENS
 from .reader import FeatureCache
 from .root import CacheRoot
@@ -37,7 +36,10 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
     cache = root.find(reference)
     return {
         **_summary(cache),
-        **_contents(cache.catalog),
+        "train_clips": cache.catalog.count("train"),
+        "test_clips": cache.catalog.count("test"),
+        "captions": cache.catalog.captions,
+        "categories": list(cache.catalog.categories),
         "spec": asdict(cache.spec),
         "quarantined": cache.quarantined(),
         "video_ends": cache.video_ends,
@@ -108,15 +110,6 @@ def _record(file: Path) -> list[dict[str, Any]]:
         return [row for row in read_json(file) if isinstance(row, dict) and "reason" in row]
     except (OSError, ValueError, TypeError):
         return []
-
-
-def _contents(catalog: Catalog) -> dict[str, Any]:
-    return {
-        "train_clips": catalog.count("train"),
-        "test_clips": catalog.count("test"),
-        "captions": catalog.captions,
-        "categories": list(catalog.categories),
-    }
 
 
 def _row(entry: dict[str, Any]) -> list[str]:

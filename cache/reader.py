@@ -19,8 +19,7 @@ from .checksums import DamagedError, parse_checksums_text
 from .layout import CATALOG, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, WEIGHTS
 from .spec import CacheSpec
 from .store import Store, open_store
-from .token_checksums import parse_token_checksums
-from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens
+from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens, parse_token_checksums
 
 
 class FeatureCache:

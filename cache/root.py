@@ -28,9 +28,7 @@ class CacheRoot:
 
     ``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/``
     the locks of those who write them, ``known/`` the hash cache, ``datasets/`` generated videos.
-
-    Args:
-        path: the folder; by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
+    By default it lies at STRUCTALIGN_CACHE, else ~/.cache/structalign.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -110,8 +108,7 @@ class CacheRoot:
     def remove(self, folder: Path) -> None:
         """Delete a published cache: one rename hides it first.
 
-        Raises:
-            StructAlignError: it is not a cache, or holds a file that is not part of a cache.
+        Raises StructAlignError if it is not a cache, or holds a file that is not part of one.
         """
         self._check_is_cache(folder)
         make_writable(folder)
@@ -193,10 +190,7 @@ class CacheRoot:
         )
 
     def locate_unfinished(self, reference: str | None) -> Path | None:
-        """The unfinished cache whose name begins with ``reference``.
-
-        None if there is none, there are several, or a complete cache fits.
-        """
+        """The one unfinished cache that ``reference`` begins; None if a complete cache fits."""
         try:
             self.locate(reference)
         except StructAlignError:

@@ -38,10 +38,7 @@ def read_index(file: ByteRanges, slots: int) -> Index:
 
 
 def read_chunk(file: ByteRanges, offset: int, length: int, body: memoryview) -> int | None:
-    """Fill ``body`` with a chunk.
-
-    Returns its checksum, or None if the chunk has another length or is not as it was written.
-    """
+    """Fill ``body`` with a chunk. Returns its checksum, or None if it is not as it was written."""
     if length != len(body) + CHECKSUM or offset + length > LARGEST_FILE:
         return None
     stored = bytearray(CHECKSUM)
@@ -78,12 +75,9 @@ class ShardWriter:
         return self
 
     def put(self, first: int, count: int, chunks: NDArray[np.float16] | None) -> None:
-        """Set ``count`` slots from ``first`` on; slots must come in ascending order.
+        """Replace ``count`` slots from ``first`` on; slots must come in ascending order.
 
-        Args:
-            first: the first slot.
-            count: how many slots lose what the old file had in them.
-            chunks: float16 [at most count, ...]; slots beyond them stay empty. None empties all.
+        ``chunks`` is float16 [at most count, ...]: slots beyond them stay empty. None empties all.
         """
         if chunks is None and (self._old_index[first : first + count] == NO_CHUNK).all():
             return

@@ -80,8 +80,7 @@ class CacheSpec:
             StructAlignError: it has another schema.
             DamagedError: other fields, or a value of another type or out of range.
         """
-        if body.get("schema") != SCHEMA:
-            there = body.get("schema")
+        if (there := body.get("schema")) != SCHEMA:
             raise StructAlignError(
                 f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "
                 "extract again"
@@ -99,9 +98,8 @@ class CacheSpec:
                 )
         for name, (least, most) in BOUNDS.items():
             if not least <= body[name] <= most:
-                raise DamagedError(
-                    "specification", f"{name} is {body[name]}, not {least} to {most}"
-                )
+                wanted = f"{least} to {most}"
+                raise DamagedError("specification", f"{name} is {body[name]}, not {wanted}")
         if spec.token_dtype not in TOKEN_DTYPES:
             raise DamagedError(
                 "specification",

@@ -4,6 +4,7 @@ Chunks are read straight from their files, near the rate of a memory map and an 
 faster than through Zarr. Any Zarr 3 reader can read the array.
 """
 
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,19 +18,21 @@ from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec
 
 from ..core.errors import StructAlignError
-from ..core.files import share_mode
+from ..core.files import share_mode, write_bytes
 from .catalog import Catalog
-from .layout import TOKENS, TOKENS_INDEX, shard_name
-from .shards import CHECKSUM, NO_CHUNK, BadShardError, Index, ShardWriter, read_chunk, read_index
+from .layout import TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, shard_name
+from .shards import CHECKSUM, NO_CHUNK, BadShardError, Index, read_chunk, read_index
 from .spec import CacheSpec
 from .store import ByteRanges, Store
-from .token_checksums import TokenChecksums
 
 SHARD_CLIPS = 16  # also a batch of extraction: a shard has one writer
 SIGNLESS, INFINITY = 0x7FFF, 0x7C00  # float16: Inf and NaN have all bits of the exponent set
 
 View = tuple[str, int]  # a clip's id, and which of its views
 ZarrArray = Any  # zarr.Array: Zarr is not type-checked here
+# The CRC-32C of every chunk, [clips, views] in catalog order, 0 without a chunk. A chunk's own
+# proves that it is whole; this one that it is no other clip's chunk, and no other cache's.
+TokenChecksums = NDArray[np.uint32]
 
 
 class ViewTable:
@@ -75,14 +78,7 @@ class ChunkError(Exception):
 def create_tokens(
     folder: Path, catalog: Catalog, spec: CacheSpec, token_shape: tuple[int, int]
 ) -> None:
-    """Create an empty array: float16 [clips, views, frames, tokens, width].
-
-    Args:
-        folder: the cache's.
-        catalog: its clips.
-        spec: gives frames and views.
-        token_shape: (tokens of a frame, width).
-    """
+    """Create an empty array in a cache's folder: float16 [clips, views, frames, *token_shape]."""
     chunk = (spec.frames, *token_shape)
     zarr.create_array(
         folder / TOKENS,
@@ -99,22 +95,10 @@ def create_tokens(
     share_mode(folder / TOKENS_INDEX)
 
 
-def shard_writer(folder: Path, shard: int, views: int) -> ShardWriter:
-    """Writes one shard of a cache whose clips have at most ``views`` views.
-
-    Clip ``n`` of the shard has the slots from ``n * views`` on.
-    """
-    return ShardWriter(folder / TOKENS / shard_name(shard), SHARD_CLIPS * views)
-
-
 class TokenReader:
-    """Reads views of clips from the token array, every checksum verified.
+    """Reads views of clips from a cache's token array [clips, views, frames, tokens, width].
 
-    Args:
-        store: where the cache lies.
-        array: its array, [clips, views, frames, tokens, width].
-        table: its views.
-        checksums: what each chunk must have; without them every whole chunk is accepted.
+    A chunk must have its checksum in ``checksums``; without them every whole chunk is accepted.
     """
 
     def __init__(
@@ -237,21 +221,30 @@ class TokenReader:
 def open_tokens(
     store: Store, catalog: Catalog, views: int, checksums: TokenChecksums | None = None
 ) -> TokenReader:
-    """Read access to a cache's token array.
-
-    Args:
-        store: where the cache lies.
-        catalog: its clips.
-        views: of a training clip.
-        checksums: what each chunk must have; without them every whole chunk is accepted.
-
-    Raises:
-        OSError, ValueError: it cannot be opened, or has another shape.
-    """
+    """A cache's token array. Raises OSError or ValueError if it is missing or does not fit."""
     array = zarr.open_array(store.array(TOKENS), mode="r")
     if array.ndim != 5 or array.shape[:2] != (len(catalog), views):
         raise ValueError(f"an array of {array.shape}")
     return TokenReader(store, array, ViewTable(catalog, views), checksums)
+
+
+def write_token_checksums(folder: Path, checksums: TokenChecksums) -> None:
+    """Write checksums into the folder of a cache."""
+    body = io.BytesIO()
+    np.save(body, checksums.astype("<u4"), allow_pickle=False)
+    write_bytes(folder / TOKEN_CHECKSUMS, body.getvalue())
+
+
+def parse_token_checksums(body: bytes, clips: int, views: int) -> TokenChecksums:
+    """The checksums in the bytes of the file. Raises ValueError where it holds something else."""
+    checksums = np.load(io.BytesIO(body), allow_pickle=False)
+    if not isinstance(checksums, np.ndarray) or checksums.dtype != np.dtype("<u4"):
+        raise ValueError(f"{TOKEN_CHECKSUMS} holds no checksums")
+    if checksums.shape != (clips, views):
+        raise ValueError(
+            f"{TOKEN_CHECKSUMS} holds {checksums.shape} checksums, not {(clips, views)}"
+        )
+    return checksums
 
 
 def all_finite(tokens: NDArray[np.float16]) -> bool:

@@ -25,12 +25,12 @@ from .layout import (
     SPEC,
     TOKENS,
     TOKENS_INDEX,
+    shard_name,
 )
 from .shards import ShardWriter
 from .spec import CacheSpec
 from .store import Local
-from .token_checksums import write_token_checksums
-from .tokens import ViewTable, create_tokens, open_tokens, shard_writer
+from .tokens import SHARD_CLIPS, ViewTable, create_tokens, open_tokens, write_token_checksums
 
 if TYPE_CHECKING:
     from .reader import FeatureCache
@@ -76,12 +76,8 @@ class CacheWriter:
     ) -> None:
         """Lay out the folder; what an interrupted extraction left is kept.
 
-        Args:
-            spec: what the tokens mean.
-            catalog: the clips.
-            sources: hash of every source file by its path.
-            token_shape: (tokens of a frame, width).
-            save_frozen: writes the frozen weights after the cut into a folder.
+        ``sources`` maps source files to hashes; ``token_shape`` is (tokens of a frame, width);
+        ``save_frozen`` writes the frozen weights after the cut into a folder.
         """
         prepared = self.path / PREPARED
         if prepared.is_file() and prepared.read_text() == LAYOUT:
@@ -108,8 +104,8 @@ class CacheWriter:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def shard(self, batch: int, table: ViewTable) -> ShardWriter:
-        """Writes the shard of a batch's clips."""
-        return shard_writer(self.path, batch, table.most)
+        """Writes the shard of a batch: its clip ``n`` has the slots from ``n * table.most`` on."""
+        return ShardWriter(self.path / TOKENS / shard_name(batch), SHARD_CLIPS * table.most)
 
     def batch_record(self, batch: int) -> list[ClipOutcome] | None:
         """The outcomes of a finished batch, None for an unfinished one."""

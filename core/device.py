@@ -10,11 +10,7 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # mallopt(3)
 
 
 def prepare_cpu() -> None:
-    """Make this process keep freed memory, and check its matrix products.
-
-    Raises:
-        StructAlignError: matrix products are wrong in this process.
-    """
+    """Make this process keep freed memory, and check its matrix products."""
     keep_freed_memory()
     check_products()
 
@@ -34,11 +30,7 @@ def keep_freed_memory() -> bool:
 
 
 def check_products() -> None:
-    """Check one matrix product: decord imported before torch replaces torch's BLAS.
-
-    Raises:
-        StructAlignError: it is wrong.
-    """
+    """Raise StructAlignError if products are wrong: decord imported first replaces torch's BLAS."""
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(512, 768, generator=generator), torch.randn(768, 512, generator=generator)
     error = float(((a @ b)[:2] - (a[:2, :, None] * b).sum(1)).abs().max())
@@ -53,8 +45,7 @@ def check_products() -> None:
 def resolve_device(name: str) -> torch.device:
     """The device ``name``: cpu, cuda, or auto, which is CUDA if torch sees one, else the CPU.
 
-    Raises:
-        StructAlignError: cuda was requested and torch sees none.
+    Raises StructAlignError if cuda was requested and torch sees none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise StructAlignError("--device cuda: torch sees no CUDA device; use --device cpu")

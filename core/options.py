@@ -109,15 +109,11 @@ ray = opt("--ray-address", help="Join this Ray cluster instead of starting one."
 
 
 def options_of(*kinds: type[Any], **types: Any) -> Decorator:
-    """An option for every field of some dataclasses that has a help text in its metadata.
+    """An option for every field of some dataclasses that ``ranges.option`` declares.
 
-    Name, type and default are the field's, and its range where the metadata gives bounds (the
-    keywords of ``check_range``). Where several dataclasses have a field of one name, the first
-    describes it.
-
-    Args:
-        kinds: dataclasses with fields such as ``field(default=4, metadata={"help": "...", ...})``.
-        types: click types by field name, where the annotation does not say enough.
+    Name, type, default and bounds are the field's. Where several dataclasses have a field of one
+    name, the first describes it. ``types`` are click types by field name, where the annotation does
+    not say enough.
     """
     decorators: dict[str, Decorator] = {}
     for kind in kinds:

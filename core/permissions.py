@@ -75,10 +75,7 @@ def make_writable(folder: Path) -> None:
 
 
 def _readable(path: Path) -> int:
-    """The file's mode, readable by everyone who can read the parent folder.
-
-    Some libraries write files that only their owner can read.
-    """
+    """The file's mode, readable by all who can read the folder: libraries may write owner-only."""
     mode = stat.S_IMODE(path.stat().st_mode)
     parent = stat.S_IMODE(path.parent.stat().st_mode)
     enter = parent & (stat.S_IXGRP | stat.S_IXOTH) if path.is_dir() else 0

@@ -15,14 +15,9 @@ Base = TypeVar("Base")
 
 
 def python_file_hash(path: Path, kind: str) -> str:
-    """The sha256 of a Python file.
+    """The sha256 of a Python file. Raises StructAlignError if there is none.
 
-    Args:
-        path: the file.
-        kind: what it defines and the option that names it: "method", "dataset".
-
-    Raises:
-        StructAlignError: there is no such file.
+    ``kind`` is what it defines and the option that names it: "method", "dataset".
     """
     if not path.is_file():
         raise StructAlignError(f"no file {path}; --{kind} takes a name or a .py file")
@@ -32,8 +27,7 @@ def python_file_hash(path: Path, kind: str) -> str:
 def load_python_file(path: Path, kind: str) -> ModuleType:
     """Run a Python file as a module, once for each version of its content.
 
-    Raises:
-        StructAlignError: there is no such file, or it raises an exception.
+    Raises StructAlignError if there is no such file, or it raises an exception.
     """
     return _load(path, kind, python_file_hash(path, kind))
 
@@ -55,8 +49,7 @@ def _load(path: Path, kind: str, file_hash: str) -> ModuleType:
 def only_subclass(module: ModuleType, base: type[Base]) -> type[Base]:
     """The one subclass of ``base`` that a module defines and that no other class there extends.
 
-    Raises:
-        StructAlignError: the module defines none, or several.
+    Raises StructAlignError if there is none, or several.
     """
     classes = [
         kind

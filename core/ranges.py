@@ -17,11 +17,7 @@ def check_range(
     below: float | None = None,
     at_most: float | None = None,
 ) -> None:
-    """Check that ``value`` lies within the bounds; None, a value that is not given, passes.
-
-    Raises:
-        StructAlignError: it does not, or is not a number (NaN).
-    """
+    """Raise StructAlignError unless ``value`` lies within the bounds; None passes, NaN does not."""
     if value is None:
         return
     bounds = {

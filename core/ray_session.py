@@ -22,10 +22,9 @@ ADDRESS_SPACE = 12 * 10**9  # bytes: with less, Ray's processes never answer
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ModuleType]:
-    """Ray, started here or joined at ``address`` or RAY_ADDRESS. Yields the ray module.
+    """The ray module, with Ray started here or joined at ``address`` or RAY_ADDRESS.
 
-    Raises:
-        StructAlignError: it cannot be started or reached.
+    Raises StructAlignError if it cannot be started or reached.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray's core logs errors from which it then recovers.
@@ -78,10 +77,8 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
 def start_with_retries(begin: Callable[[], object]) -> None:
     """Call ``begin``, which starts Ray; again if Ray gave up waiting for its own processes.
 
-    Ray waits 30 seconds for them, which a busy machine exceeds.
-
-    Raises:
-        StructAlignError: it gave up ``TRIES`` times. Other errors of ``begin`` pass through.
+    Ray waits 30 seconds for them, which a busy machine exceeds. Raises StructAlignError after
+    ``TRIES`` times; other errors of ``begin`` pass through.
     """
     for attempt in range(1, TRIES + 1):
         try:

@@ -47,10 +47,7 @@ def map_tensor(path: Path, name: str) -> tuple[Tensor, mmap.mmap]:
     """A float32 tensor of a file, mapped into memory: pages are read from disk on first use.
 
     Returns the tensor and the map, through which the pages can be released. Writing to the tensor
-    does not change the file.
-
-    Raises:
-        StructAlignError: the file is missing or damaged, or the tensor is not float32.
+    does not change the file. Raises StructAlignError if it is missing, damaged, or not float32.
     """
     try:
         if not is_plain_file(path):

@@ -22,8 +22,10 @@ import torch
 
 from ...backbones.backbone import load_backbone
 from ...cache.catalog import Catalog, Clip
+from ...cache.layout import TOKENS, shard_name
+from ...cache.shards import ShardWriter
 from ...cache.spec import CacheSpec
-from ...cache.tokens import create_tokens, shard_writer
+from ...cache.tokens import SHARD_CLIPS, create_tokens
 from ...extract.video.sampling import sample_frames
 from ..parts.table import Row, print_rows
 from ..parts.videos import TRAIN_SHARE, make_videos, write_manifest
@@ -71,7 +73,8 @@ def stem(files: list[tuple[int, str]]) -> None:
 def write(files: list[tuple[int, str]]) -> None:
     """Write tokens, and nothing else."""
     for n, _ in files:
-        with shard_writer(_ready["folder"], n, VIEWS) as shard:
+        file = _ready["folder"] / TOKENS / shard_name(n)
+        with ShardWriter(file, SHARD_CLIPS * VIEWS) as shard:
             shard.put(0, VIEWS, _ready["tokens"][None].repeat(views_of(n), 0))
 
 
