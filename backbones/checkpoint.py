@@ -37,8 +37,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         body = _read(path)
     except ERRORS as error:
         raise StructAlignError(
-            f"{path} is no file of weights, or damaged ({type(error).__name__}): give safetensors, "
-            "a state dict, a checkpoint, or a TorchScript archive"
+            f"{path} is not a file of weights that loads without running code, or is damaged "
+            f"({type(error).__name__}): give safetensors, a state dict, a checkpoint, or a "
+            "TorchScript archive"
         ) from error
     while isinstance(body, Mapping) and (inner := _container(body)) is not None:
         body = inner

@@ -131,7 +131,7 @@ def test_weights_that_cannot_be_downloaded(cli: Cli, shared: Cli) -> None:
     where = "https://huggingface.co/timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors"
     assert (
         f"cannot be downloaded (FileNotFoundError); fetch {where} elsewhere and pass its file "
-        "with --pretrained FILE" in done.stderr
+        "with --pretrained openai=FILE" in done.stderr
     )
 
 
