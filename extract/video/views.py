@@ -12,6 +12,10 @@ from torch.nn import functional as F
 from ...backbones.identity import Preprocessing
 from ...cache.spec import Augmentation
 
+# Sides of a picture, long to short, beyond which only its middle is resized: 16 times the view's
+# memory at most, where a picture 1 pixel wide and 100,000 high would take 100,000 times as much.
+LONGEST = 16
+
 
 def make_views(
     frames: NDArray[np.uint8],
@@ -51,16 +55,29 @@ def make_views(
 def _test_view(stack: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Resize the shorter side and crop the centre, as torchvision's Resize and CenterCrop do.
 
-    ``squash`` resizes both sides and crops nothing.
+    A picture that is more than LONGEST times as long as it is narrow is cropped to that first, so
+    that memory is bounded; its centre stays where it is. ``squash`` resizes both sides and crops
+    nothing.
     """
     size, (height, width) = preprocessing.size, stack.shape[-2:]
     if preprocessing.resize_mode == "squash":
         return _resize(stack, size, size, preprocessing.interpolation)
+    stack = _middle(stack, LONGEST * min(height, width))
+    height, width = stack.shape[-2:]
     long = int(size * max(height, width) / min(height, width))
     tall, wide = (long, size) if height >= width else (size, long)
     resized = _resize(stack, tall, wide, preprocessing.interpolation)
     top, left = round((tall - size) / 2), round((wide - size) / 2)
     return resized[..., top : top + size, left : left + size]
+
+
+def _middle(stack: Tensor, most: int) -> Tensor:
+    """The middle of pictures with sides of at most ``most`` or one pixel more.
+
+    As much is cut off on both sides.
+    """
+    top, left = (max(0, (side - most) // 2) for side in stack.shape[-2:])
+    return stack[..., top : stack.shape[-2] - top, left : stack.shape[-1] - left]
 
 
 def _train_view(

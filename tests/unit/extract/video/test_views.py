@@ -1,5 +1,6 @@
 """Views: the test view is fixed, training views are seeded by clip and view alone."""
 
+import resource
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_one_crop_for_all_frames_of_a_clip() -> None:
     assert torch.equal(views[:, 0], views[:, 1]) and torch.equal(views[:, 0], views[:, 2])
 
 
-@pytest.mark.parametrize("size", [(40, 60), (60, 40), (33, 47), (32, 32), (32, 55), (20, 31)])
+@pytest.mark.parametrize(
+    "size", [(40, 60), (60, 40), (33, 47), (32, 32), (32, 55), (20, 31), (10, 160)]
+)
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_the_test_view_is_torchvisions(size: tuple[int, int], interpolation: str) -> None:
     """Its functions are not called since importing them takes as long as importing torch."""
@@ -70,6 +73,26 @@ def test_the_test_view_is_torchvisions(size: tuple[int, int], interpolation: str
     theirs = v2.Compose([v2.Resize(32, mode, antialias=True), v2.CenterCrop(32)])
     planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float().div_(255)
     assert torch.equal(make_views(frames, "a", 1, rule(1), preprocessing)[0], theirs(planes))
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (2, 301), (301, 3), (3, 160)])
+def test_the_test_view_of_a_very_long_picture_is_its_centre(size: tuple[int, int]) -> None:
+    """Only the middle is resized, with the scale that torchvision has."""
+    frames = np.random.default_rng(1).integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    preprocessing = Preprocessing(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    theirs = v2.Compose([v2.Resize(32, v2.InterpolationMode.BICUBIC), v2.CenterCrop(32)])
+    planes = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    difference = make_views(frames, "a", 1, rule(1), preprocessing)[0] - theirs(planes)
+    assert difference.abs().max() < 0.03
+
+
+def test_a_picture_one_pixel_wide_takes_no_memory() -> None:
+    """Its 100,000 pixels were resized to 3,200,000 lines before they were cropped."""
+    frames = np.full((1, 100_000, 1, 3), 128, np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    view = make_views(frames, "a", 2, rule(2), PREPROCESSING)
+    assert view.shape == (2, 1, 3, 32, 32)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
 
 
 @pytest.mark.parametrize("size", [(40, 60), (60, 40), (20, 200), (33, 33)])
