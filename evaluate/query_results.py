@@ -39,9 +39,15 @@ class QueryResult:
 
 
 def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:
-    """The ids of the three best of ``clips`` (V ids) for every row of scores [T, V]."""
-    best = torch.topk(scores, min(SHOWN, len(clips)), dim=1).indices
-    return [tuple(clips[column] for column in row) for row in best.tolist()]
+    """The ids of the three best of ``clips`` (V ids) for every row of scores [T, V].
+
+    Clips of equal scores come in the gallery's order.
+    """
+    rest, columns = scores.clone(), []
+    for _ in range(min(SHOWN, len(clips))):
+        columns.append(rest.argmax(1, keepdim=True))  # the first of equal ones; topk takes any
+        rest.scatter_(1, columns[-1], -torch.inf)
+    return [tuple(clips[column] for column in row) for row in torch.cat(columns, 1).tolist()]
 
 
 def read_query_results(run: Path, stage: int) -> list[QueryResult]:

@@ -59,6 +59,17 @@ def video_to_text_ranks(scores: Tensor, target: Tensor) -> Ranks:
     return Ranks(torch.tensor(values, dtype=torch.float64), tied)
 
 
+def best_first(scores: Tensor, count: int) -> Tensor:
+    """The ``count`` best of scores float [V], equal ones in their order: indices int64 [count].
+
+    A longer list begins with a shorter one, which ``topk`` does not promise.
+    """
+    least = scores.topk(min(count, len(scores))).values[-1:]
+    candidates = (scores >= least).nonzero()[:, 0]
+    order = scores[candidates].sort(descending=True, stable=True).indices
+    return candidates[order[:count]]
+
+
 def _refuse_nan(scores: Tensor) -> None:
     if not torch.isfinite(scores).all():
         raise StructAlignError(

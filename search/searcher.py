@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from ..cache.reader import FeatureCache
 from ..core.console import Log
 from ..core.errors import StructAlignError
+from ..evaluate.ranks import best_first
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from .block_index import whole_clips
@@ -91,7 +92,7 @@ class Searcher:
         )
         words = query_words(self.method.tokenizer, token_ids[0], end)
         indices, results = self._indices(rows), []
-        for best in scores.topk(min(top, len(indices))).indices.tolist():
+        for best in best_first(scores, top).tolist():
             part, row = self._locate(int(indices[best]))
             explanation = Explanation()
             if "word_frame" in similarities:
@@ -124,7 +125,7 @@ class Searcher:
         chosen = [part.select(row).block for part, row in zip(self.searched, rows, strict=True)]
         cosines = torch.cat([whole_clips(block.embeddings) @ pooled for block in chosen])
         indices, results = self._indices(rows), []
-        for best in cosines.topk(min(top, len(indices))).indices.tolist():
+        for best in best_first(cosines, top).tolist():
             part, row = self._locate(int(indices[best]))
             frames = F.normalize(part.block.embeddings[row], dim=-1)
             frame = int((frames @ video.T).amax(1).argmax()) + 1

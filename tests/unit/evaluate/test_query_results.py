@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.cli import Cli
 from helpers.runs import quick_run, shared_cache
 from structalign.core.errors import StructAlignError
-from structalign.evaluate.query_results import QueryResult, read_query_results
+from structalign.evaluate.query_results import QueryResult, first_clips, read_query_results
 from structalign.train.runs.folder import query_results_file
 
 
@@ -34,3 +35,13 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_a_result_is_plain_values() -> None:
     result = QueryResult(1, "a", "b", "c", 1.0, None, ())
     assert json.loads(json.dumps(result.to_json()))["rank"] == 1.0
+
+
+def test_clips_of_equal_scores_come_in_the_gallerys_order() -> None:
+    names = [f"clip{n}" for n in range(300)]
+    scores = torch.zeros(2, 300)
+    scores[1, 7] = 1
+    assert first_clips(scores, names) == [
+        ("clip0", "clip1", "clip2"), ("clip7", "clip0", "clip1"),
+    ]  # fmt: skip
+    assert first_clips(scores[:, :2], names[:2])[0] == ("clip0", "clip1")

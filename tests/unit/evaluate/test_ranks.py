@@ -6,7 +6,7 @@ import pytest
 import torch
 from structalign.core.errors import StructAlignError
 from structalign.evaluate.metrics import METRICS
-from structalign.evaluate.ranks import text_to_video_ranks, video_to_text_ranks
+from structalign.evaluate.ranks import best_first, text_to_video_ranks, video_to_text_ranks
 
 
 def test_ranks_by_hand() -> None:
@@ -43,3 +43,12 @@ def test_video_to_text_takes_the_best_caption() -> None:
 def test_nan_is_refused() -> None:
     with pytest.raises(StructAlignError, match="not a finite number"):
         text_to_video_ranks(torch.tensor([[float("nan")]]), torch.tensor([0]))
+
+
+def test_equal_scores_come_in_their_order_however_many_are_asked_for() -> None:
+    """``torch.zeros(10).topk(3)`` gives 8, 6, 7: a longer list did not begin with a shorter one."""
+    scores = torch.tensor([0.0, 2.0, 1.0] + [1.0] * 300 + [2.0])
+    right = [1, 303, 2, *range(3, 303), 0]
+    for count in (1, 2, 3, 10, 100, 304, 400):
+        assert best_first(scores, count).tolist() == right[:count]
+    assert best_first(torch.zeros(0), 5).tolist() == []

@@ -164,3 +164,22 @@ def test_a_marker_in_a_query_is_text(searcher: Searcher) -> None:
     short, whole = searcher.search("a", 1)[0], searcher.search("a <end_of_text> red ball", 1)[0]
     assert [match.word for match in short.matches] == ["a"]
     assert [match.word for match in whole.matches][-2:] == ["red", "ball"]
+
+
+def test_clips_of_equal_scores_come_in_the_gallerys_order(run: Run) -> None:
+    """Their order depended on ``--top``: a longer list did not begin with a shorter one."""
+    searcher = Searcher(run)
+    same = searcher.searched[0].block.embeddings[:1].clone()
+    for part in searcher.searched:
+        part.block.embeddings.copy_(same)
+    lists = {top: [r.clip.id for r in searcher.search(QUERY, top)] for top in (3, 10, ALL)}
+    assert lists[3] == lists[ALL][:3] and lists[10] == lists[ALL][:10]
+    for task in (1, 2):  # tasks differ in their routes, so in their scores
+        alike = [
+            clip for part in searcher.searched if part.task == task for clip in part.block.clips
+        ]
+        assert [clip for clip in lists[ALL] if clip in alike] == alike
+    frames = torch.ones(2, same.shape[-1])
+    near = {top: [r.clip.id for r in searcher.search_alike(frames, "v", top)] for top in (5, ALL)}
+    assert near[ALL] == [clip for part in searcher.searched for clip in part.block.clips]
+    assert near[5] == near[ALL][:5]
