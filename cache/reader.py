@@ -18,7 +18,7 @@ from .catalog_file import LARGE, parse_catalog
 from .checksums import DamagedError, parse_checksums_text
 from .layout import CATALOG, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, WEIGHTS
 from .spec import CacheSpec
-from .store import Store, open_store
+from .store import Remote, Store, open_store
 from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens, parse_token_checksums
 
 
@@ -142,6 +142,16 @@ class FeatureCache:
     def sources(self) -> dict[str, str]:
         """Hash of every source file by its path relative to the dataset's root."""
         return _json(_read_text(self.store, SOURCES), self.path)
+
+    @property
+    def video_root(self) -> Path | None:
+        """The folder its videos were extracted from; None if that was not done here.
+
+        What a bundle or a URL says of folders is another machine's word, or a stranger's.
+        """
+        root = self.provenance.get("root")
+        came_from_elsewhere = "imported_from" in self.provenance or isinstance(self.store, Remote)
+        return Path(root) if isinstance(root, str) and root and not came_from_elsewhere else None
 
     def quarantined(self) -> list[dict[str, str]]:
         """One entry for each clip without tokens: clip, reason, path, message."""

@@ -34,7 +34,12 @@ def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
     """
     cache = FeatureCache.open(path)
     spec = cache.spec
-    root = root or Path(cache.provenance["root"])
+    root = root or cache.video_root
+    if root is None:
+        raise StructAlignError(
+            f"cache {cache.fingerprint[:12]} was made elsewhere; "
+            "give the folder of its videos with --root"
+        )
     clips = cache.available(list(cache.catalog))
     chosen = [
         clips[i] for i in sorted(np.random.default_rng(SEED).permutation(len(clips))[:SAMPLE])

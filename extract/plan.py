@@ -75,7 +75,7 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
                 f"'{cache.spec.decoder}' instead of '{plan.spec.decoder}'; it still opens, and "
                 "this extraction makes another one"
             )
-        same_root = cache.provenance.get("root") == str(dataset_root.resolve())
+        same_root = cache.video_root == dataset_root.resolve()
         if not differs or differs - {"sources", "catalog"} or not same_root:
             continue
         before, now = cache.sources, plan.sources

@@ -11,6 +11,7 @@ from ..cache.reader import FeatureCache
 from ..core.console import Log
 from ..extract.video.decoder import Decoder
 from ..extract.video.errors import ClipError
+from .clip_files import ClipFiles
 from .results import SearchResult
 
 MAX_HEIGHT = 144  # pixels of a small picture
@@ -24,31 +25,37 @@ def write_thumbnails(
     Args:
         results: the best first.
         folder: made if missing.
-        root: where the videos are now; by default where they were at extraction.
+        root: where the videos are now; by default where they were at extraction, if that was here.
         log: gets one line for each clip that does not decode.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    files = ClipFiles(root)
     with Decoder() as decoder:
         for rank, result in enumerate(results, 1):
             clip, cache = result.clip, result.cache
-            path = (root or Path(cache.provenance.get("root", ""))) / clip.path
             try:
+                path = files.path(cache, clip)
                 decoded = decoder.decode(path, clip.start, clip.end, cache.spec.frames)
             except ClipError as error:
-                log(f"no thumbnail of {clip.id} ({path}): {error.reason}, {error.message}")
+                log(f"no thumbnail of {clip.id} ({clip.path}): {error.reason}, {error.message}")
                 continue
             picture = Image.fromarray(decoded.frames[result.frame - 1])
             picture.save(folder / f"{rank:02d}-{clip.id}.jpg", quality=90)
 
 
-def middle_frames(clips: Sequence[tuple[FeatureCache, Clip]]) -> list[bytes | None]:
-    """The middle frame of each clip as JPEG, at most ``MAX_HEIGHT`` tall; None if undecodable."""
+def middle_frames(
+    clips: Sequence[tuple[FeatureCache, Clip]], files: ClipFiles | None = None
+) -> list[bytes | None]:
+    """The middle frame of each clip as JPEG, at most ``MAX_HEIGHT`` tall; None if undecodable.
+
+    ``files`` finds the videos, by default where they were at extraction.
+    """
+    files = files or ClipFiles()
     pictures: list[bytes | None] = []
     with Decoder() as decoder:
         for cache, clip in clips:
-            path = Path(cache.provenance.get("root", "")) / clip.path
             try:
-                pixels = decoder.decode(path, clip.start, clip.end, 1).frames[0]
+                pixels = decoder.decode(files.path(cache, clip), clip.start, clip.end, 1).frames[0]
             except ClipError:
                 pictures.append(None)
                 continue

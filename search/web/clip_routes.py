@@ -26,16 +26,18 @@ def clip_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         return {**clip_json(holder, entry), **links(entry.id, holder.fingerprint)}
 
     @routes.get("/{name}/video")
-    async def video(name: str, cache: str | None = None) -> FileResponse:
+    def video(name: str, cache: str | None = None) -> FileResponse:
         """A clip's whole video file; answers range requests."""
         return FileResponse(registry.video(name, cache), headers={"Cache-Control": DAY})
 
     @routes.get("/{name}/thumbnail")
     async def thumbnail(name: str, cache: str | None = None) -> Response:
         """The middle frame of a clip as a small JPEG."""
-        registry.video(name, cache)
         async with limit():
-            (picture,) = await anyio.to_thread.run_sync(middle_frames, [registry.clip(name, cache)])
+            await anyio.to_thread.run_sync(registry.video, name, cache)
+            (picture,) = await anyio.to_thread.run_sync(
+                middle_frames, [registry.clip(name, cache)], registry.files
+            )
         if picture is None:
             raise NotServedError(f"the video of {name!r} does not decode")
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": DAY})

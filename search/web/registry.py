@@ -9,7 +9,9 @@ from typing import Any
 from ...cache.catalog import Clip
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError, unknown
+from ...extract.video.errors import ClipError
 from ...train.runs.run import Run
+from ..clip_files import ClipFiles
 from ..searcher import Searcher
 
 
@@ -60,7 +62,7 @@ class RunRegistry:
         self, runs: Sequence[tuple[str, Run]], added: FeatureCache | None = None,
         root: Path | None = None,
     ) -> None:  # fmt: skip
-        self.root = root
+        self.files = ClipFiles(root)
         self.runs = {}
         for name, run in runs:
             has_it = added is None or added.fingerprint in [c.fingerprint for c in run.caches]
@@ -91,17 +93,14 @@ class RunRegistry:
         """The file of a clip.
 
         Raises:
-            NotServedError: no such clip, its video is gone, or it lies outside its root once
-                links are followed.
+            NotServedError: no such clip, no folder of its videos is known here, its video is gone
+                or another file by now, or it lies outside its root once links are followed.
         """
         cache, clip = self.clip(name, fingerprint)
-        folder = self.root or cache.provenance.get("root")
-        if not folder:
-            raise NotServedError(f"the folder of the video of {name!r} is unknown; give --root")
-        root = Path(folder).resolve()
-        path = (root / clip.path).resolve()
-        if not path.is_relative_to(root):
-            raise NotServedError(f"the video of {name!r} lies outside of its folder")
-        if not path.is_file():
-            raise NotServedError(f"the video of {name!r} is no longer there")
-        return path
+        try:
+            root = self.files.root(cache).resolve()
+            if not (root / clip.path).resolve().is_relative_to(root):
+                raise NotServedError(f"the video of {name!r} lies outside of its folder")
+            return self.files.path(cache, clip).resolve()
+        except ClipError as error:
+            raise NotServedError(f"no video of {name!r}: {error.message}") from error
