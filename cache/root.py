@@ -130,7 +130,9 @@ class CacheRoot:
     def abandon(self, folder: Path) -> None:
         """Delete an unfinished cache. Raises StructAlignError while a process is writing it."""
         lease = self.lease(folder.name)
-        if not lease.try_acquire():
+        if not lease.acquire_unless_held(
+            lambda who: log_to_stderr(f"{folder} is held by {who}; waiting for a sign of it")
+        ):
             raise StructAlignError(
                 f"{lease.holder()} is making {folder}; stop that first, nothing was removed"
             )

@@ -58,6 +58,26 @@ class Lease:
         while not self.try_acquire():
             time.sleep(POLL)
 
+    def acquire_unless_held(self, on_wait: Callable[[str], None]) -> bool:
+        """Take the lease, unless its holder is alive.
+
+        A holder on another host, boot or container, or one whose file cannot be read, is alive when
+        its file changes. ``on_wait`` is called once, with that holder, before up to ``timeout``
+        seconds of waiting for such a change.
+        """
+        if self.try_acquire():
+            return True
+        number = self._current()
+        state = self._read(number)
+        if state is not None and _is_of_this_host(state):
+            return False
+        on_wait(self.holder())
+        while not self.try_acquire():
+            if self._current() not in (0, number) or self._read(number) != state:
+                return False
+            time.sleep(POLL)
+        return True
+
     def holder(self) -> str:
         """The process that has the lease, for messages."""
         state = self._read(self._current()) or {}
@@ -103,9 +123,7 @@ class Lease:
         state = self._read(number)
         if state is None:
             return self._expired(number, "unreadable")
-        same_boot = state.get("boot") and state.get("boot") == _boot_id()
-        here = bool(same_boot) and state.get("host") == platform.node()
-        ended = here and state.get("born") != _process_start(int(state["pid"]))
+        ended = _is_of_this_host(state) and state.get("born") != _process_start(state["pid"])
         return ended or self._expired(number, json.dumps(state))
 
     def _expired(self, number: int, content: str) -> bool:
@@ -131,6 +149,12 @@ class Lease:
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{self.name}.{number:04d}"
+
+
+def _is_of_this_host(state: dict[str, Any]) -> bool:
+    """Whether a holder is a process of this host's present boot, whose end can be seen."""
+    is_whole = bool(state.get("boot")) and type(state.get("pid")) is int
+    return is_whole and state["boot"] == _boot_id() and state.get("host") == platform.node()
 
 
 def _boot_id() -> str:

@@ -77,6 +77,7 @@ def train_stream(
         StructAlignError: another process trains this run, or the loss is no longer a number.
     """
     with acquire_lease(run.path, "wait for it, or give another --out"):
+        run.check_config_on_disk()
         stream = run.stream
         log_session(run.path, run.device)
         method = run.method_after(run.finished)

@@ -5,6 +5,7 @@ from ...core.console import Log
 from ...core.errors import StructAlignError
 from ..task_plan import Tasks, unequal
 from .config import describe_part
+from .folder import acquire_lease
 from .run import Run
 
 
@@ -15,6 +16,11 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
         StructAlignError: unfinished tasks of another cache; a cache that the run already has, or
             one of another backbone, cut or preprocessing.
     """
+    with acquire_lease(run.path, "wait for it"):
+        return _extend(run.reread(), cache, tasks, order, log)
+
+
+def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
     *earlier, last = run.config["parts"]
     is_joint = run.settings.stream == "joint"
     if last["fingerprint"] == cache.fingerprint:

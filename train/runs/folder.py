@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+from ...core.console import Log, log_to_stderr
 from ...core.errors import StructAlignError
 from ...core.files import read_json, write_text
 from ...core.lease import Lease
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
+SET_ASIDE = ".overwritten"  # a replaced run, until the new one is written
 
 
 def runs_folder(path: str | Path | None = None) -> Path:
@@ -63,16 +66,36 @@ def read_part(file: Path) -> Any:
         ) from error
 
 
-def acquire_lease(run: Path, advice: str) -> Lease:
+def acquire_lease(run: Path, advice: str, log: Log = log_to_stderr) -> Lease:
     """The right to train a run, or to replace it.
+
+    A holder of which only a file is left (another boot, host or container) is waited for, and then
+    succeeded; ``log`` is called with both.
 
     Raises:
         StructAlignError: another process trains it; the message ends with ``advice``.
     """
     lease = Lease(run, "lease")
-    if not lease.try_acquire():
+    waited_for: list[str] = []
+
+    def wait(holder: str) -> None:
+        waited_for.append(holder)
+        log(f"run {run} is held by {holder}; waiting up to {lease.timeout:.0f} s for a sign of it")
+
+    if not lease.acquire_unless_held(wait):
         raise StructAlignError(f"run {run} is being trained by {lease.holder()}; {advice}")
+    if waited_for:
+        log(f"run {run}: {waited_for[0]} gave no sign or has ended; taken over")
     return lease
+
+
+def check_usable(path: Path) -> None:
+    """Raises StructAlignError for a folder that is no run, and not empty either."""
+    if not path.exists() or (path / "config.json").is_file():
+        return
+    leftovers = (".config.json.", ".lease.", "lease.", SET_ASIDE)
+    if not path.is_dir() or any(not e.name.startswith(leftovers) for e in path.iterdir()):
+        raise StructAlignError(f"{path} is a folder with something else in it; give another --out")
 
 
 class RunFolder:
@@ -96,6 +119,23 @@ class RunFolder:
     def task_folder(self, number: int) -> Path:
         """The folder of a finished task: method state and gallery blocks."""
         return self.path / "tasks" / f"{number:02d}"
+
+    def set_aside(self) -> None:
+        """Move all that a run holds out of the way, except the lease, which its caller holds.
+
+        The configuration goes last: killed in between, the folder is still a run.
+        """
+        self.clear_set_aside()
+        aside = self.path / SET_ASIDE
+        aside.mkdir()
+        entries = [e for e in self.path.iterdir() if not e.name.startswith((SET_ASIDE, "lease."))]
+        for entry in sorted(entries, key=lambda entry: entry.name == "config.json"):
+            if not entry.name.startswith(".lease."):
+                entry.rename(aside / entry.name)
+
+    def clear_set_aside(self) -> None:
+        """Delete what ``set_aside`` moved."""
+        shutil.rmtree(self.path / SET_ASIDE, ignore_errors=True)
 
     def save_stage(self, stage: dict[str, Any]) -> None:
         """Write what was measured after a task, its captions' ``answers`` to their own file."""

@@ -28,7 +28,7 @@ from ..methods.registry import build_method
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
 from .config import describe_part, differences, find_cache, read_method_config
-from .folder import RunFolder, acquire_lease, read_part, read_run_config
+from .folder import RunFolder, acquire_lease, check_usable, read_part, read_run_config
 
 METHOD_COPY = "method.py"
 EMBEDDINGS = "embeddings"  # the tensor of a gallery file
@@ -131,19 +131,19 @@ class Run(RunFolder):
         }
         run = cls(path, config, [cache], device)
         run._check_fits_cache()
-        if (path / "config.json").is_file():
-            if not overwrite:
-                return cls._resume(path, config, cache, device)
-            acquire_lease(path, "stop that first, or give another --out: nothing was overwritten")
-            shutil.rmtree(path)
-        elif path.exists() and any(not e.name.startswith(".config.json.") for e in path.iterdir()):
-            raise StructAlignError(
-                f"{path} is a folder with something else in it; give another --out"
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        if method.file_hash is not None:
-            shutil.copyfile(method.source, path / METHOD_COPY)
-        run.save_config()
+        check_usable(path)
+        advice = "wait for it, or give another --out"
+        if overwrite:
+            advice = "stop that first, or give another --out: nothing was overwritten"
+        with acquire_lease(path, advice):
+            if (path / "config.json").is_file():
+                if not overwrite:
+                    return cls._resume(path, config, cache, device)
+                run.set_aside()
+            if method.file_hash is not None:
+                shutil.copyfile(method.source, path / METHOD_COPY)
+            run.save_config()
+            run.clear_set_aside()
         return run
 
     @classmethod
@@ -163,17 +163,47 @@ class Run(RunFolder):
     def extend(self, cache: FeatureCache, tasks: Tasks, order: str | None = None) -> "Run":
         """The run with another cache's categories as its next tasks; finished tasks stay.
 
-        Raises:
-            StructAlignError: another process trains it; tasks that the cache cannot give.
+        The caller holds the run's lease. Raises StructAlignError for tasks that the cache cannot
+        give.
         """
         is_joint = self.settings.stream == "joint"
         parts = [*self.config["parts"], describe_part(cache, tasks, order, is_joint)]
         caches = [*self.caches, cache]
         grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
         grown._check_fits_cache()
-        with acquire_lease(self.path, "wait for it"):
-            grown.save_config()
+        grown.save_config()
         return grown
+
+    def reread(self) -> "Run":
+        """The run as its folder has it now: another process may have appended a cache to it.
+
+        Raises:
+            StructAlignError: it was replaced by a run of another configuration.
+        """
+        stored = read_run_config(self.path)
+        if stored == json.loads(json.dumps(self.config)):
+            return self
+        if differs := differences(stored, self.config):
+            raise StructAlignError(
+                f"run {self.path} was replaced by another ({'; '.join(differs[:4])}); open it again"
+            )
+        have = {cache.fingerprint: cache for cache in self.caches}
+        caches = [
+            have.get(part["fingerprint"]) or find_cache(CacheRoot(), part)
+            for part in stored["parts"]
+        ]
+        return Run(self.path, stored, caches, self.device)
+
+    def check_config_on_disk(self) -> None:
+        """Raises StructAlignError unless the folder holds this very configuration.
+
+        The caller holds the run's lease; before that, another process may have replaced the run.
+        """
+        if read_run_config(self.path) != json.loads(json.dumps(self.config)):
+            raise StructAlignError(
+                f"run {self.path} was changed by another process meanwhile; nothing was trained: "
+                "run the command again, or give another --out"
+            )
 
     @property
     def cache(self) -> FeatureCache:
