@@ -167,7 +167,7 @@ def append(
         StructAlignError: unfinished tasks; a cache that the run already has, or of another
             backbone.
     """
-    from .train.runs.extend import extend_run
+    from .train.runs.create import extend_run
     from .train.runs.run import Run
 
     opened = run if isinstance(run, Run) else Run.open(run)

@@ -53,7 +53,7 @@ def zero_shot_block(run: Run, number: int) -> Block:
     Raises:
         StructAlignError: they are missing or damaged.
     """
-    block = run.zero_shot_block(number)
+    block = run.block(number, ZERO_SHOT)
     if block is None:
         file = run.block_file(number, ZERO_SHOT)
         raise StructAlignError(f"{file} is missing; restore it, or train again")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,12 +14,10 @@ from .epoch_selection import BestEpoch, SelectionScore
 from .gallery import ZERO_SHOT, Block, Gallery
 from .method_config import EvalSplit
 from .methods.base import Encoder, Method
-from .optimizer import build_optimizer, clip_gradients
+from .optimizer import build_optimizer, clip_gradients, learning_rate_factor
 from .runs.checkpoint import EpochCheckpoints
-from .runs.folder import acquire_lease
+from .runs.folder import acquire_lease, log_session
 from .runs.run import Run
-from .runs.session import log_session
-from .schedule import learning_rate_factor
 from .stream import Task, TaskStream
 
 
@@ -159,10 +158,17 @@ def encode_clips(
     number: int,
     route_task: int,
     encoder: Encoder,
-    split: EvalSplit | None = None,
+    split: EvalSplit | Literal["train"] | None = None,
 ) -> Block:
-    """The evaluated clips of task ``number``, encoded by the route of task ``route_task``."""
-    clips = stream.eval_clips(number, split)
+    """A task's clips, by default the evaluated ones, encoded by the route of ``route_task``.
+
+    Of split ``train`` they are all training clips, held-out ones too.
+    """
+    clips = (
+        stream.train_clips(number, with_heldout=True)
+        if split == "train"
+        else stream.eval_clips(number, split)
+    )
     embeddings = encoder.encode_videos(stream.tokens(number, clips), route_task).cpu()
     return Block(route_task, tuple(clip.id for clip in clips), embeddings)
 
@@ -170,19 +176,11 @@ def encode_clips(
 def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> dict[str, Block]:
     """The gallery blocks of a finished task by split: evaluated clips, and all training clips.
 
-    ``zero_shot``: its evaluated clips by the pre-trained towers, which a method that learns
-    nothing stores.
+    A method that learns nothing stores ``zero_shot``, the pre-trained towers' block.
     """
-    stream = run.stream
-    splits = {str(split): stream.eval_clips(number, split) for split in stream.eval_splits}
-    splits["train"] = stream.train_clips(number, with_heldout=True)
-    encoded = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
-    return encoded | {
-        split: Block(
-            number,
-            tuple(clip.id for clip in clips),
-            method.encode_videos(stream.tokens(number, clips), number).cpu(),
-        )
-        for split, clips in splits.items()
-        if split not in encoded
+    known = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
+    splits: set[EvalSplit | Literal["train"]] = {*run.stream.eval_splits, "train"}
+    return known | {
+        split: encode_clips(run.stream, number, number, method, split)
+        for split in splits - set(known)
     }

@@ -119,9 +119,7 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
             choices = ", ".join(map(str, get_args(kind)))
             raise StructAlignError(f"setting {key}={value!r}: choose one of {choices}")
         return value
-    if kind is str and isinstance(value, str):
-        return value
-    if kind is bool and isinstance(value, bool):
+    if kind in (str, bool) and isinstance(value, kind):
         return value
     try:
         if kind is float and not isinstance(value, bool):

@@ -111,13 +111,8 @@ class StreamPart:
 class TaskStream:
     """Tasks in their order of arrival. A task's tokens are read when ``task`` is called.
 
-    A category that recurs in another cache extends the same class, in a new task.
-
-    Args:
-        parts: the caches with their tasks, in order.
-        settings: choose batches and held-out clips.
-        seed: of the batches.
-        device: of the training tokens.
+    A category that recurs in another cache extends the same class, in a new task. ``device`` is
+    the training tokens'; ``seed`` draws the batches.
 
     Raises:
         StructAlignError: a task without training or evaluated clips.
@@ -158,7 +153,7 @@ class TaskStream:
     def task(self, number: int, tokenize: Tokenize) -> Task:
         """Task ``number`` (1-based) with its training tokens on the device."""
         clips = self.train_clips(number)
-        tokens = torch.from_numpy(self._cache(number).all_views([clip.id for clip in clips]))
+        tokens = torch.from_numpy(self.caches[number - 1].all_views([clip.id for clip in clips]))
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         labels = [self.class_number[clip.category] for clip in clips]
         token_ids = tokenize([text for _, text in captions])
@@ -187,11 +182,11 @@ class TaskStream:
 
     def tokens(self, number: int, clips: Sequence[Clip]) -> Tensor:
         """Tokens of clips of task ``number``, view 0: float16 [V, N, P, C], on the CPU."""
-        return torch.from_numpy(self._cache(number).tokens([clip.id for clip in clips]))
+        return torch.from_numpy(self.caches[number - 1].tokens([clip.id for clip in clips]))
 
     def train_clips(self, number: int, with_heldout: bool = False) -> list[Clip]:
         """The training clips of a task; held-out ones too ``with_heldout``."""
-        cache = self._cache(number)
+        cache = self.caches[number - 1]
         clips = cache.catalog.select("train", self.categories[number - 1])
         return cache.available(clips if with_heldout else self._divide(clips)[0])
 
@@ -201,7 +196,7 @@ class TaskStream:
         A cache without any test clips (a collection without labels) is evaluated on its training
         clips.
         """
-        clips = self._cache(number).available(self._catalog_clips(number, split))
+        clips = self.caches[number - 1].available(self._catalog_clips(number, split))
         whole = len(clips) - len(clips) % self.settings.batch
         is_test = (split or self.settings.eval_split) == "test"
         return clips[:whole] if self.settings.drop_last and is_test else clips
@@ -216,12 +211,9 @@ class TaskStream:
         evaluated = sum(len(self.eval_clips(number)) for number in numbers)
         return evaluated / sum(len(self._catalog_clips(number)) for number in numbers)
 
-    def _cache(self, number: int) -> FeatureCache:
-        return self.caches[number - 1]
-
     def _catalog_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
         """The catalog's clips of a task in a split, including those without tokens."""
-        names, catalog = self.categories[number - 1], self._cache(number).catalog
+        names, catalog = self.categories[number - 1], self.caches[number - 1].catalog
         if (split or self.settings.eval_split) == "heldout":
             return self._divide(catalog.select("train", names))[1]
         return catalog.select("train" if self._is_untested[number - 1] else "test", names)

@@ -33,11 +33,7 @@ def plan_tasks(
 
 
 def task_sizes(count: int, tasks: Tasks) -> list[int]:
-    """The number of categories of each task, ``count`` in all.
-
-    Raises:
-        StructAlignError: more tasks than categories, or sizes that do not add up to ``count``.
-    """
+    """The number of categories of each task. Raises StructAlignError unless they are ``count``."""
     if not isinstance(tasks, int):
         sizes = list(tasks)
         if sum(sizes) != count or min(sizes, default=0) < 1:
@@ -54,12 +50,7 @@ def task_sizes(count: int, tasks: Tasks) -> list[int]:
 
 
 def ordered_categories(categories: Sequence[str], order: str | None) -> list[str]:
-    """The categories in their order of arrival.
-
-    Raises:
-        StructAlignError: a seed that is not a number, or a file that does not list each category
-            once.
-    """
+    """The categories in their order of arrival. Raises StructAlignError as ``plan_tasks`` does."""
     names = list(categories)
     if order is None:
         return names

@@ -19,7 +19,7 @@ from structalign.evaluate.ranks import Ranks
 from structalign.train.method_config import MethodConfig
 from structalign.train.methods.registry import load_method
 from structalign.train.methods.structalign.official import OfficialStructAlign
-from structalign.train.model.adapters import GeneratorNoise
+from structalign.train.model.adapters import Noise
 from torch import Tensor
 
 SLOTS = ("q", "k", "v", "out")
@@ -237,7 +237,7 @@ def split_like_official(name: str, value: Tensor, experts: int) -> dict[str, Ten
     return out
 
 
-class RecordedNoise(GeneratorNoise):
+class RecordedNoise(Noise):
     """Routing noise replayed in the official call order (layer by layer, q k v out).
 
     No dropout in the recorded steps.

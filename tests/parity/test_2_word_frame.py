@@ -1,10 +1,8 @@
 """Topic 2: word-frame similarity."""
 
 from helpers.golden import Golden, close
-from structalign.train.model.similarity import (
-    word_frame_similarity,
-    word_frame_similarity_reference,
-)
+from helpers.similarity import word_frame_similarity_reference
+from structalign.train.model.similarity import word_frame_similarity
 
 FILE = "2_word_frame"
 

@@ -11,8 +11,7 @@ from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_l
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
 from structalign.train.model.adapters import Noise
 from structalign.train.model.towers import TextFeatures
-from structalign.train.optimizer import build_optimizer, clip_gradients
-from structalign.train.schedule import learning_rate_factor
+from structalign.train.optimizer import build_optimizer, clip_gradients, learning_rate_factor
 from structalign.train.stream import Batch
 from torch import Tensor
 

@@ -4,7 +4,7 @@ import re
 
 import torch
 from helpers.golden import Golden, close
-from structalign.train.schedule import learning_rate_factor
+from structalign.train.optimizer import learning_rate_factor
 
 FILE = "9_schedule"
 

@@ -16,6 +16,7 @@ from structalign.train.methods.moe_adapter import (
     MoEAdapterOptions,
     _attention,
 )
+from structalign.train.model.adapters import Noise
 from structalign.train.stream import Batch
 from torch import Tensor
 from torch.nn import functional as F
@@ -233,7 +234,7 @@ def test_the_official_block(tower: str) -> None:
             gates = mixture.gates(plain[:, 0], task + 1, None)
             close(tail + mixture(plain, gates, None), official[f"eval.task{task}"])
         assert torch.equal(mixture.chosen.double(), official["choose_map_after_evals"])
-        noise = RecordedDraw(official["noise"])
+        noise = cast(Noise, RecordedDraw(official["noise"]))
         gates = mixture.gates(plain[:, 0], 1, noise)
         close(tail + mixture(plain, gates, noise), official["noisy"])
 

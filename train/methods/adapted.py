@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,8 @@ from ..model.similarity import global_similarity, word_frame_similarity
 from ..model.towers import TextFeatures, cut_to_longest
 from ..optimizer import ParameterGroup
 from ..seeds import generator
+from ..stream import Batch, Task
 from .base import Method
-
-if TYPE_CHECKING:
-    from ..stream import Batch, Task
 
 PAPER_BATCH = 32
 QUERY_ROUTES = 256  # routes of one caption encoded at a time
@@ -95,12 +93,12 @@ class AdaptedMethod(Method):
         )
         self.task_prototypes = nn.ParameterList()
 
-    def begin_task(self, task: "Task") -> None:
+    def begin_task(self, task: Task) -> None:
         """Add the task's prototype, drawn from N(0, 1 / H)."""
         super().begin_task(task)
         self._grow(task.number)
 
-    def end_task(self, task: "Task") -> None:
+    def end_task(self, task: Task) -> None:
         """Copy the first expert to all others after task 1."""
         if task.number == 1:
             for experts in self.experts:
@@ -157,7 +155,7 @@ class AdaptedMethod(Method):
         prototype = self.task_prototypes[task - 1] if task is not None and task > 1 else None
         return Route(task != 1, prototype, noise)
 
-    def pair_features(self, batch: "Batch") -> PairFeatures:
+    def pair_features(self, batch: Batch) -> PairFeatures:
         """Encode a batch; each clip goes through the tower once."""
         frames = self.frames(batch.tokens).index_select(0, batch.index)
         text = self.text_features(batch.token_ids, self.task, self.noise())

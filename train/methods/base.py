@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,14 +13,12 @@ from ...backbones.backbone import Backbone
 from ...backbones.tokenizer import CaptionTokenizer
 from ...core.errors import StructAlignError
 from ..method_config import MethodConfig
-from ..model.adapters import GeneratorNoise, Noise
+from ..model.adapters import Noise
 from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-
-if TYPE_CHECKING:
-    from ..stream import Batch, Task
+from ..stream import Batch, Task
 
 VIDEO_BATCH = 128
 
@@ -28,30 +26,6 @@ VIDEO_BATCH = 128
 @dataclass(frozen=True)
 class NoOptions:
     """No settings beyond those of every method."""
-
-
-class Encoder(Protocol):
-    """What a gallery needs of a method: embeddings and their similarity."""
-
-    @property
-    def device(self) -> torch.device:
-        """The device that it computes on."""
-
-    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips' tokens [V, N, P, C] as the gallery stores them, float32 [V, N, D]."""
-
-    def route_of(self, task: int) -> int:
-        """The route of a task; tasks with one route encode captions alike."""
-
-    def encode_texts(self, token_ids: Tensor, task: int) -> TextFeatures:
-        """Captions int64 [T, L] by the route of a task."""
-
-    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """Similarities by name, each float32 [T, V]."""
-
-    @property
-    def fusion_weight(self) -> float:
-        """Weight of the first of two similarities in the fused score."""
 
 
 class Method(nn.Module):
@@ -84,18 +58,18 @@ class Method(nn.Module):
 
     # A task's life, called by the loop.
 
-    def begin_task(self, task: "Task") -> None:
+    def begin_task(self, task: Task) -> None:
         """Prepare before the first epoch: grow, embed with a teacher."""
         self.task, self.generators = task.number, {}
 
-    def losses(self, batch: "Batch") -> dict[str, Tensor]:
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of the loss by name, scalars to be summed."""
         return {}
 
     def after_step(self, step: int) -> None:
         """Follow optimizer step ``step`` of a task, from 0, as weight averaging does."""
 
-    def end_task(self, task: "Task") -> None:
+    def end_task(self, task: Task) -> None:
         """Remember after the last epoch what later tasks need."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -209,7 +183,7 @@ class Method(nn.Module):
 
     def noise(self) -> Noise | None:
         """Training noise; None outside training."""
-        return GeneratorNoise(self.draws("noise")) if self.training else None
+        return Noise(self.draws("noise")) if self.training else None
 
     def learnt(self) -> dict[str, nn.Parameter]:
         """Every parameter outside the pre-trained towers, by name."""
@@ -286,3 +260,6 @@ class Pretrained:
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """The method's similarity, without what it has learnt."""
         return self._method.pretrained_similarity(texts, videos)
+
+
+Encoder = Method | Pretrained  # what a gallery needs: embeddings and their similarity

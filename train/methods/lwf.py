@@ -11,7 +11,7 @@ from ...backbones.backbone import Backbone
 from ..contrastive import contrastive
 from ..method_config import MethodConfig
 from ..stream import Batch, Task
-from .base import Method, Pretrained
+from .base import Encoder
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
 TEMPERATURE = 2.0
@@ -46,7 +46,7 @@ class LwF(CLIP4Clip):
         self.taught_videos = torch.stack(videos)
         self.taught_texts = self.teach_texts(task, teacher)
 
-    def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
+    def teach_texts(self, task: Task, teacher: Encoder) -> Tensor:
         """The teacher's unit embeddings of the task's captions [Q, D]."""
         return F.normalize(teacher.encode_texts(task.token_ids, task.number).text, dim=-1)
 

@@ -105,10 +105,6 @@ class AdapterMixture(nn.Module):
         self.is_fixed[self.chosen.topk(self.options.top_k).indices] = True
         self.chosen.zero_()
 
-    def stacks(self) -> list[nn.Parameter]:
-        """The adapters' parameters, [1, E, ...]."""
-        return [self.down, self.down_bias, self.up, self.up_bias]
-
 
 class MoEAdapter(Method):
     """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
@@ -157,11 +153,11 @@ class MoEAdapter(Method):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Adapters (one that no sample chose, or that is fixed, is skipped) and routers."""
         newest = [p for m in self.mixtures for p in (*m.routers[-1:], *m.noises[-1:])]
-        vision, text = (
-            _stacked("vision", self.vision_mixtures),
-            _stacked("text", self.text_mixtures),
-        )
-        return [*vision, *text, ParameterGroup("other", newest)]
+        return [
+            *_stacked("vision", self.vision_mixtures),
+            *_stacked("text", self.text_mixtures),
+            ParameterGroup("other", newest),
+        ]
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Frame embeddings [B, N, D] by the newest task's routers."""
@@ -234,8 +230,9 @@ class MoEAdapter(Method):
 
 def _stacked(rate: Literal["vision", "text"], mixtures: nn.ModuleList) -> list[ParameterGroup]:
     """A tower's adapters, one group for each kind of parameter: all of one shape."""
-    stacks = [cast(AdapterMixture, mixture).stacks() for mixture in mixtures]
-    return [ParameterGroup(rate, list(kind), rowwise=True) for kind in zip(*stacks, strict=True)]
+    kinds = ("down", "down_bias", "up", "up_bias")
+    stacks = [[getattr(mixture, kind) for mixture in mixtures] for kind in kinds]
+    return [ParameterGroup(rate, stack, rowwise=True) for stack in stacks]
 
 
 def _attention(block: ResidualAttentionBlock, x: Tensor, queries: int, causal: bool) -> Tensor:

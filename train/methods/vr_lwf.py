@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ...core.ranges import check_settings
 from ..stream import Batch, Task
-from .base import Method, Pretrained
+from .base import Encoder
 from .lwf import LwF, LwFOptions
 
 
@@ -32,13 +32,10 @@ class VRLwF(LwF):
     Options = VRLwFOptions
     options: VRLwFOptions
 
-    def teach_texts(self, task: Task, teacher: "Method | Pretrained") -> Tensor:
+    def teach_texts(self, task: Task, teacher: Encoder) -> Tensor:
         """The teacher's unit embeddings of the random sentences [R, D]."""
-        vocabulary, length = (
-            self.student.text.token_embedding.num_embeddings,
-            task.token_ids.shape[1],
-        )
-        o = self.options
+        vocabulary = self.student.text.token_embedding.num_embeddings
+        o, length = self.options, task.token_ids.shape[1]
         token_ids = random_sentences(o.sentences, min(o.words, length - 2), vocabulary, length,
                                self.draws("sentences"))  # fmt: skip
         return F.normalize(teacher.encode_texts(token_ids, task.number).text, dim=-1)

@@ -5,7 +5,7 @@ R rank, E experts, S adapter slots.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,18 +14,8 @@ from torch.nn import functional as F
 OUT = 3  # the adapter slots of a text block are q, k, v, out
 
 
-class Noise(Protocol):
-    """A source of training noise."""
-
-    def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Standard normal draws of ``shape``, on the device and of the dtype of ``like``."""
-
-    def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
-        """Dropout's factors, 0 or 1 / (1 - dropout), of ``shape`` and like ``like``."""
-
-
-class GeneratorNoise:
-    """Noise from an explicit generator on the CPU.
+class Noise:
+    """Training noise from an explicit generator on the CPU.
 
     A device that has generators draws by itself, seeded by the CPU's generator for each draw, so
     that a checkpoint needs the CPU's state alone. For other devices the CPU draws.

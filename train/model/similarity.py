@@ -112,21 +112,6 @@ def _best(frames: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
     return scores.amax(1), scores.amax(2)
 
 
-def word_frame_similarity_reference(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
-    """Word-frame similarity by its formula, pair by pair: slow, for tests of the fast path."""
-    frames = _unit(frames)
-    words = _unit(words).to(frames.dtype)
-    rows = []
-    for video in frames:
-        row = []
-        for text, length in zip(words, lengths.tolist(), strict=True):
-            scores = video @ text[:length].T
-            both = scores.amax(0).mean() + scores.amax(1).mean() if length else scores.sum()
-            row.append(0.5 * both)
-        rows.append(torch.stack(row))
-    return torch.stack(rows).float()
-
-
 def global_similarity(frames: Tensor, texts: Tensor) -> Tensor:
     """<unit text, unit mean of unit frames>: frames [V, N, D], texts [T, D] to [V, T]."""
     return _unit(_unit(frames).mean(1)) @ _unit(texts).T
@@ -141,7 +126,10 @@ def fused_similarity(similarities: Sequence[Tensor], weight: float = 0.5) -> Ten
     if len(similarities) == 1:
         return similarities[0]
     shares = fusion_shares(len(similarities), weight)
-    standard = [_standard(s) * share for s, share in zip(similarities, shares, strict=True)]
+    standard = [
+        (s - s.mean(dim=1, keepdim=True)) / deviation(s) * share
+        for s, share in zip(similarities, shares, strict=True)
+    ]
     return torch.stack(standard).sum(0)
 
 
@@ -153,10 +141,6 @@ def fusion_shares(count: int, weight: float) -> list[float]:
 def deviation(scores: Tensor) -> Tensor:
     """Population standard deviation over the last dimension [..., V] -> [..., 1], at least 1e-6."""
     return scores.std(dim=-1, keepdim=True, correction=0).clamp(min=1e-6)
-
-
-def _standard(scores: Tensor) -> Tensor:
-    return (scores - scores.mean(dim=1, keepdim=True)) / deviation(scores)
 
 
 def _unit(x: Tensor) -> Tensor:

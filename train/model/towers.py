@@ -46,11 +46,9 @@ class VideoTower(nn.Module):
             self.projection = nn.Parameter(self.projection.detach().clone())
 
     def forward(self, tokens: Tensor, adapters: nn.ModuleDict | None = None) -> Tensor:
-        """Tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised.
+        """Cached tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised.
 
-        Args:
-            tokens: as cached.
-            adapters: frame fusion by absolute block index.
+        ``adapters``: frame fusion by absolute block index.
         """
         batch, frames = tokens.shape[:2]
         x = tokens.to(self.projection.dtype).flatten(0, 1)
@@ -91,12 +89,9 @@ class TextTower(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Every position in the joint space [B, L, D], and each caption's end position [B].
 
-        Args:
-            token_ids: int64 [B, L]: start, words, end (the highest id of the row), anything after.
-            experts: the ``TextExperts`` of every block.
-            route: how the captions go through the experts.
-            visible: bool [B, L], the positions that may be attended to; needed only where
-                positions after the end are read.
+        ``token_ids``, int64 [B, L]: start, words, end (the highest id of the row), anything after.
+        ``visible``, bool [B, L]: the positions that may be attended to; needed only where positions
+        after the end are read.
         """
         end = token_ids.argmax(-1)
         x = self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
@@ -115,10 +110,7 @@ class TextTower(nn.Module):
 class Towers(nn.Module):
     """Both towers of a backbone after its cut, and CLIP's temperature.
 
-    Args:
-        backbone: loaded from a cache.
-        compute: the precision of the blocks' matrix products.
-        trainable: copy the towers; all their parameters are trained, the temperature is not.
+    ``trainable`` copies the towers; all their parameters are trained, the temperature is not.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from ...core.device import prepare_cpu, resolve_device
 from ...core.errors import StructAlignError
 from ...core.files import write_text
 from ...core.tensors import load_tensors, map_tensor, save_tensors
-from ..gallery import ZERO_SHOT, Block, Gallery
+from ..gallery import Block, Gallery
 from ..method_config import MethodConfig
 from ..methods.base import Method
 from ..methods.registry import build_method
@@ -298,10 +298,14 @@ class Run(RunFolder):
         ``is_mapped`` maps the files, which are read when touched. Tasks without a block of the
         split are left out. Raises StructAlignError when one cannot be read.
         """
-        blocks = [self._block(number, split, is_mapped) for number in range(1, tasks + 1)]
+        blocks = [self.block(number, split, is_mapped) for number in range(1, tasks + 1)]
         return Gallery([block for block in blocks if block is not None])
 
-    def _block(self, number: int, split: str | None, is_mapped: bool = False) -> Block | None:
+    def block(self, number: int, split: str | None, is_mapped: bool = False) -> Block | None:
+        """The stored clips of a finished task in a split, or by ``ZERO_SHOT``; None without them.
+
+        Raises StructAlignError when they cannot be read.
+        """
         file = self.block_file(number, split)
         if split is not None and not file.with_suffix(".json").exists():
             return None
@@ -315,18 +319,6 @@ class Run(RunFolder):
         name = f"gallery-{split or self.settings.eval_split}.safetensors"
         return self.task_folder(number) / name
 
-    def zero_shot_block(self, number: int) -> Block | None:
-        """The evaluated clips of a finished task by the pre-trained towers; None if not stored.
-
-        Raises:
-            StructAlignError: they cannot be read.
-        """
-        return self._block(number, ZERO_SHOT)
-
-    @overload
-    def encode_text(self, texts: str, task: int | None = None) -> Tensor: ...
-    @overload
-    def encode_text(self, texts: Sequence[str], task: int | None = None) -> Tensor: ...
     def encode_text(self, texts: str | Sequence[str], task: int | None = None) -> Tensor:
         """Unit embeddings of texts by the route of a task, by default the newest.
 

@@ -9,8 +9,7 @@ from helpers.runs import quick_run, shared_cache
 from structalign.core.errors import StructAlignError
 from structalign.core.lease import Lease
 from structalign.train.loop import train_stream
-from structalign.train.runs.create import create_run
-from structalign.train.runs.extend import extend_run
+from structalign.train.runs.create import create_run, extend_run
 from structalign.train.runs.folder import acquire_lease, read_run_config
 from structalign.train.runs.run import Run
 

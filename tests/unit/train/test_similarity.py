@@ -5,12 +5,12 @@ The fast path equals the formula, in values and gradients, and never looks at pa
 
 import pytest
 import torch
+from helpers.similarity import word_frame_similarity_reference
 from structalign.train.model import similarity
 from structalign.train.model.similarity import (
     fused_similarity,
     global_similarity,
     word_frame_similarity,
-    word_frame_similarity_reference,
 )
 
 

@@ -27,13 +27,8 @@ def etf_alignment(words: Tensor, lengths: Tensor, frames: Tensor, targets: Tenso
     """Cross-modal ETF alignment: each pair's pooled words and frames against its class direction.
 
     Pooling weights are softmax over <w', e> without temperature; each side adds 1 - cos; mean over
-    the batch.
-
-    Args:
-        words: projected words [B, L, D], padded.
-        lengths: [B].
-        frames: projected frames [B, N, D].
-        targets: the class direction of each pair [B, D].
+    the batch. Projected words [B, L, D], padded to their lengths [B]; projected frames [B, N, D];
+    targets [B, D].
     """
     real = torch.arange(words.shape[1], device=words.device) < lengths[:, None]
     agreement = (words @ targets[:, :, None]).squeeze(-1).masked_fill(~real, -torch.inf)

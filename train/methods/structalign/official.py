@@ -153,14 +153,7 @@ class OfficialStructAlign(StructAlign):
 
 
 def official_words(token_ids: Tensor) -> Tensor:
-    """Which token ids count as words: none equal to the row's first or to 0, nor the first end.
-
-    Args:
-        token_ids: int64 [B, L].
-
-    Returns:
-        bool [B, L].
-    """
+    """Which token ids [B, L] are words: none equal to its first or to 0, nor the first end."""
     position = torch.arange(token_ids.shape[1], device=token_ids.device)
     return (
         (token_ids != token_ids[:, :1])

@@ -30,11 +30,7 @@ def grow_directions(directions: Tensor, count: int) -> Tensor:
 
     No dim + 2 vectors are equiangular, and the directions of seen classes must stay. So each new
     one minimises its largest cosine with all before it, by projected gradient descent from
-    ``STARTS`` random vectors, which depend on the number of its class alone.
-
-    Args:
-        directions: float32 [C, D], unit.
-        count: number of classes that need one.
+    ``STARTS`` random vectors, which depend on the number of its class alone. Float32 [C, D], unit.
     """
     for number in range(len(directions), count):
         rng = make_generator(0, "etf growth", number)
@@ -53,10 +49,7 @@ def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
     """Unit vectors whose pairwise cosines all equal -1 / (num_classes - 1), rotated at random.
 
     The rows of sqrt(K / (K-1)) (I - 11^T / K) written in an orthonormal basis of their
-    (K-1)-dimensional span, which a random isometry maps into ``dim`` dimensions.
-
-    Returns:
-        float32 [num_classes, dim].
+    (K-1)-dimensional span, which a random isometry maps: float32 [num_classes, dim].
 
     Raises:
         StructAlignError: num_classes above dim + 1 (no such frame exists) or below 2.
@@ -83,8 +76,7 @@ def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
 def gaussian_frame(num_classes: int, dim: int, generator: Generator) -> Tensor:
     """The official code's frame: unit columns of W S with Gaussian W, roughly equiangular.
 
-    Returns:
-        float32 [num_classes, dim].
+    Float32 [num_classes, dim].
     """
     noise = torch.randn(dim, num_classes, generator=generator, device=generator.device).cpu()
     scale = (num_classes / (num_classes - 1)) ** 0.5
