@@ -1,16 +1,17 @@
 """Access control: token, host names, upload size, and security headers."""
 
 import hmac
-from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "structalign"
 MAX_UPLOAD = 256 * 2**20  # bytes
+MAX_BODY = 4 * 2**10  # bytes of any other body, which anybody may send: a login's
+UPLOAD_PATH = "/api/search"
 OPEN_PATHS = {"/", "/favicon.ico", "/page.css", "/page.js", "/api/health", "/api/login"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -20,7 +21,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-Next = Callable[[Request], Awaitable[Response]]
 
 
 def is_loopback(host: str) -> bool:
@@ -31,33 +31,44 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_usable(token: str) -> bool:
+    """Whether a token can be sent in a header and in a cookie, and keeps anybody out."""
+    return token.isascii() and token.isprintable() and token != "" and " " not in token
+
+
 def is_right(given: str | None, token: str) -> bool:
     """Whether a token is right. Constant-time comparison."""
     return given is not None and hmac.compare_digest(given.encode(), token.encode())
 
 
-class Access(BaseHTTPMiddleware):
+class Access:
     """Refuses requests without the token; on loopback without a token, foreign host names.
 
     Otherwise a page on another site could reach a server on loopback by pointing a host name of its
-    own at 127.0.0.1 (DNS rebinding).
+    own at 127.0.0.1 (DNS rebinding). Nothing of a refused request's body is read.
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
-        super().__init__(app)
-        self.is_local, self.token = is_loopback(host), token
+        self.app, self.is_local, self.token = app, is_loopback(host), token
 
-    async def dispatch(self, request: Request, call_next: Next) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request or pass it on, and add the security headers."""
-        response = self._refusal(request) or await call_next(request)
-        for name, value in HEADERS.items():
-            response.headers[name] = value
-        return response
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        answer = self._refusal(Request(scope)) or self.app
+        await answer(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
         if self.is_local and self.token is None and not is_loopback(_host_of(request)):
             return _error(421, "this server answers only to its own address")
-        if request.method == "POST" and (refusal := _size_refusal(request)) is not None:
+        if (refusal := _size_refusal(request)) is not None:
             return refusal
         if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
             return _error(403, "requests from other sites are refused")
@@ -77,12 +88,23 @@ def _host_of(request: Request) -> str:
 
 
 def _size_refusal(request: Request) -> Response | None:
-    """A refusal by the declared size, before a body is read and spooled to disk."""
-    length = request.headers.get("content-length", "")
-    if not length.isdigit():
-        return _error(411, "an upload needs a Content-Length")
-    if int(length) > MAX_UPLOAD:
-        return _error(413, f"the upload is larger than {MAX_UPLOAD // 2**20} MB")
+    """A refusal by the declared size, before a body is read and spooled to disk.
+
+    A body in chunks declares none; its Content-Length, if there is one too, is not what counts.
+    """
+    length = request.headers.get("content-length")
+    if "transfer-encoding" in request.headers:
+        if length is not None:
+            return _error(400, "Content-Length and Transfer-Encoding exclude each other")
+        return _error(411, "a body needs a Content-Length")
+    if length is None:
+        return _error(411, "a body needs a Content-Length") if request.method == "POST" else None
+    most = MAX_UPLOAD if request.url.path == UPLOAD_PATH else MAX_BODY
+    if not length.isascii() or not length.isdigit():
+        return _error(400, "the Content-Length is not a number")
+    if int(length[:20]) > most:
+        shown = f"{most // 2**20} MB" if most >= 2**20 else f"{most // 2**10} KB"
+        return _error(413, f"the body is larger than {shown}")
     return None
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import anyio
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from ..results import clip_json
@@ -31,9 +31,9 @@ def clip_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         return FileResponse(registry.video(name, cache), headers={"Cache-Control": DAY})
 
     @routes.get("/{name}/thumbnail")
-    async def thumbnail(name: str, cache: str | None = None) -> Response:
+    async def thumbnail(request: Request, name: str, cache: str | None = None) -> Response:
         """The middle frame of a clip as a small JPEG."""
-        async with limit():
+        async with limit(request.receive):
             await anyio.to_thread.run_sync(registry.video, name, cache)
             (picture,) = await anyio.to_thread.run_sync(
                 middle_frames, [registry.clip(name, cache)], registry.files

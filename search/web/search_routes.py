@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Depends, File, HTTPException, Query, UploadFile
+from fastapi import APIRouter, Depends, File, HTTPException, Query, Request, UploadFile
 
 from ...core.errors import StructAlignError
 from ..parts import ClipFilter
@@ -45,12 +45,13 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
 
     @routes.get("/search")
     async def search(
+        request: Request,
         q: Annotated[str, Query(min_length=1, max_length=MAX_QUERY)],
         parameters: Annotated[SearchParameters, Depends()],
     ) -> SearchResponse:
         """The clips that fit some words best."""
         served = registry.run(parameters.run)
-        async with limit():
+        async with limit(request.receive):
             results = await anyio.to_thread.run_sync(
                 served.searcher.search, q, parameters.top, parameters.where
             )
@@ -58,7 +59,9 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
 
     @routes.post("/search")
     async def search_alike(
-        file: Annotated[UploadFile, File()], parameters: Annotated[SearchParameters, Depends()]
+        request: Request,
+        file: Annotated[UploadFile, File()],
+        parameters: Annotated[SearchParameters, Depends()],
     ) -> SearchResponse:
         """The clips most like an uploaded video or picture."""
         served = registry.run(parameters.run)
@@ -72,7 +75,7 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
                     video = served.run.encode_video(path)
                 return served.searcher.search_alike(video, name, parameters.top, parameters.where)
 
-            async with limit():
+            async with limit(request.receive):
                 try:
                     results = await anyio.to_thread.run_sync(compute)
                 except StructAlignError as error:

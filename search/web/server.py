@@ -11,8 +11,9 @@ import uvicorn
 from ... import open_cache, open_run
 from ...core.console import log_to_stderr
 from ...core.errors import StructAlignError
-from .access import is_loopback
+from .access import is_loopback, is_usable
 from .app import make_app
+from .protocol import PatientProtocol
 from .registry import RunRegistry
 
 GRACE = 3  # seconds to finish open requests when the server stops
@@ -25,9 +26,14 @@ def run_server(
     """Serve some runs until the process is interrupted.
 
     Raises:
-        StructAlignError: no such run, two runs with the same name, the address is taken, or a host
-            that other machines reach, without a token.
+        StructAlignError: no such run, two runs with the same name, the address is taken, a token
+            that is empty or unfit for a header, or a host that other machines reach, without one.
     """
+    if token is not None and not is_usable(token):
+        raise StructAlignError(
+            "a token is one or more printable ASCII characters without blanks, and this one is "
+            f"{'empty' if not token else 'not'}; give another --token"
+        )
     if token is None and not is_loopback(host):
         raise StructAlignError(
             f"everyone who reaches {host} could search and watch these videos; "
@@ -46,8 +52,9 @@ def run_server(
     clips = sum(len(served.searcher) for served in registry.runs.values())
     log_to_stderr(f"http://{shown}:{port}  ({clips} clips; stop with Ctrl-C)")
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=GRACE, server_header=False
-    )
+        app, http=PatientProtocol, ws="none", log_level="warning",
+        timeout_graceful_shutdown=GRACE, server_header=False,
+    )  # fmt: skip
     with listening:
         uvicorn.Server(config).run([listening])
 
