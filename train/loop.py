@@ -1,13 +1,18 @@
 """The continual training loop, as a generator."""
 
+import json
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from .. import __version__
 from ..core.defaults import CHECKPOINT_EVERY
 from ..core.errors import StructAlignError
 from .epoch_selection import BestEpoch, SelectionScore
@@ -16,7 +21,7 @@ from .method_config import EvalSplit
 from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients, learning_rate_factor
 from .runs.checkpoint import EpochCheckpoints
-from .runs.folder import acquire_lease, log_session
+from .runs.folder import acquire_lease
 from .runs.run import Run
 from .stream import Task, TaskStream
 
@@ -184,3 +189,18 @@ def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> d
         split: encode_clips(run.stream, number, number, method, split)
         for split in splits - set(known)
     }
+
+
+def log_session(run: Path, device: torch.device) -> None:
+    """Append the date, this machine and the packages' versions to a run's ``sessions.jsonl``."""
+    entry = {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "host": platform.node(),
+        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "versions": {"structalign": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "open_clip_torch", "numpy")},
+    }
+    with (run / "sessions.jsonl").open("a") as file:
+        file.write(json.dumps(entry) + "\n")

@@ -2,16 +2,10 @@
 
 import json
 import os
-import platform
 import shutil
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ... import __version__
 from ...core.console import Log, log_to_stderr
 from ...core.errors import StructAlignError
 from ...core.files import read_json, write_text
@@ -162,18 +156,3 @@ class RunFolder:
         """Append a line to the training log."""
         with (self.path / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def log_session(run: Path, device: torch.device) -> None:
-    """Append the date, this machine and the packages' versions to a run's ``sessions.jsonl``."""
-    entry = {
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "host": platform.node(),
-        "machine": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "versions": {"structalign": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "open_clip_torch", "numpy")},
-    }
-    with (run / "sessions.jsonl").open("a") as file:
-        file.write(json.dumps(entry) + "\n")
