@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structalign
-from helpers.cli import EXTRACT, QUICK, Cli, without_seconds
+from helpers.cli import EXTRACT, QUICK, Cli, Forked, without_seconds
 from PIL import Image
 
 
@@ -285,17 +286,22 @@ def test_demo_goes_from_nothing_to_a_task_matrix(cli: Cli) -> None:
 @pytest.mark.slow
 def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) -> None:
     arguments = ("train", *QUICK, "--set", "epochs=500", "--out", tmp_path / "run")
-    first = shared.fork(*arguments)
-    while not (tmp_path / "run" / "lease.0001").exists():
-        assert first.poll() is None
-        time.sleep(0.01)
+
+    def start_and_wait_for_the_lease() -> Forked:
+        process = shared.fork(*arguments)
+        while True:
+            assert process.poll() is None
+            for file in (tmp_path / "run").glob("lease.*"):
+                with suppress(FileNotFoundError):  # released between two steps of creating a run
+                    if f'"pid": {process.pid},' in file.read_text():
+                        return process
+            time.sleep(0.01)
+
+    first = start_and_wait_for_the_lease()
     assert f"is being trained by process {first.pid} on " in shared.error(*arguments)
     first.kill()
     first.communicate()
-    second = shared.fork(*arguments)  # the first is dead: its lease is taken over at once
-    while not (tmp_path / "run" / "lease.0002").exists():
-        assert second.poll() is None
-        time.sleep(0.01)
+    second = start_and_wait_for_the_lease()  # the first is dead: its lease is taken over at once
     second.kill()
     second.communicate()
 
