@@ -168,7 +168,7 @@ def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
 
 
 def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
-    """open_clip's model, frozen and in evaluation mode. Raises StructAlignError if it has no cut.
+    """open_clip's model, frozen, in evaluation mode. Raises StructAlignError if it cannot be cut.
 
     ``seed`` gives random weights on the CPU. None builds on the meta device, where weights take
     neither time nor space until they are loaded.

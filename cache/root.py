@@ -192,7 +192,7 @@ class CacheRoot:
         )
 
     def locate_unfinished(self, reference: str | None) -> Path | None:
-        """The one unfinished cache that ``reference`` begins; None if a complete cache fits."""
+        """The unfinished cache that ``reference`` begins; None if several or a whole one fit."""
         try:
             self.locate(reference)
         except StructAlignError:

@@ -38,7 +38,7 @@ def read_index(file: ByteRanges, slots: int) -> Index:
 
 
 def read_chunk(file: ByteRanges, offset: int, length: int, body: memoryview) -> int | None:
-    """Fill ``body`` with a chunk. Returns its checksum, or None if it is not as it was written."""
+    """Fill ``body`` with a chunk; its checksum, or None for another length or other bytes."""
     if length != len(body) + CHECKSUM or offset + length > LARGEST_FILE:
         return None
     stored = bytearray(CHECKSUM)
