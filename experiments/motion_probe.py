@@ -20,18 +20,13 @@ from torch.nn import functional as F
 from ..backbones.backbone import load_backbone
 from ..backbones.family import Stem
 from ..cache.spec import Augmentation
-from ..extract.datasets.demo.scene import render
+from ..extract.datasets.demo.scene import RESIZING, SIDEWAYS, UPDOWN, draw_scene, render
 from ..extract.video.views import make_views
 from ..train.methods.finetune import Finetune
 from ..train.methods.registry import make_config
-from .pretrain_demo_backbone import random_scene
 
 FRAMES = 4
-PAIRS = {
-    "sideways": ("leftward", "rightward"),
-    "updown": ("upward", "downward"),
-    "size": ("growing", "shrinking"),
-}
+PAIRS = {"sideways": SIDEWAYS, "updown": UPDOWN, "size": RESIZING}
 
 
 def tokens_of(
@@ -42,7 +37,7 @@ def tokens_of(
     rule = Augmentation(1, 0, 1.0, False)
     pixels, labels = [], []
     for _ in range(count):
-        scene = replace(random_scene(rng), motion=pair[0])
+        scene = replace(draw_scene(rng), motion=pair[0])
         for label, motion in enumerate(pair):
             frames = render(replace(scene, motion=motion), times)
             pixels.append(make_views(frames, "probe", 1, rule, stem.preprocessing)[0])
@@ -87,11 +82,8 @@ def main(cut: int, pair: str, steps: int, batch: int, lr: float, gate: float, fu
             gates = [round(p.item(), 2) for name, p in adapted if name.endswith("alpha")]
             preferred = 100 * float((guess[1::2] > guess[0::2]).float().mean())
             seconds = time.monotonic() - began
-            print(
-                f"step {step}: accuracy {right:.1f}%, twins told apart {preferred:.1f}%, gates "
-                f"{gates}, {seconds:.0f} s",
-                flush=True,
-            )
+            figures = f"accuracy {right:.1f}%, twins told apart {preferred:.1f}%, gates {gates}"
+            print(f"step {step}: {figures}, {seconds:.0f} s", flush=True)
         tokens, labels = tokens_of(rng, stem, PAIRS[pair], batch)
         loss = F.binary_cross_entropy_with_logits(score(tokens), labels)
         optimizer.zero_grad()

@@ -25,18 +25,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 from torchvision.transforms.v2 import functional as V
 
-from ..extract.datasets.demo.attributes import (
-    COLOURS,
-    CORNERS,
-    GROUNDS,
-    MOTIONS,
-    PATTERNS,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-)
 from ..extract.datasets.demo.language import FILLERS, PLAIN, PLAIN_WORDS, caption, vocabulary
-from ..extract.datasets.demo.scene import Scene, render
+from ..extract.datasets.demo.scene import draw_scene, render
 from ..train.model.similarity import word_frame_similarity
 
 FOLDER = Path(__file__).parents[1] / "backbones" / "demo"
@@ -65,22 +55,8 @@ def _merged(word: list[str], pair: tuple[str, str]) -> list[str]:
     return out
 
 
-def random_scene(rng: np.random.Generator) -> Scene:
-    """Any combination of attributes: pre-training has no categories."""
-    pick = lambda names: str(rng.choice(list(names)))  # noqa: E731
-    return Scene(
-        pick(SHAPES), pick(COLOURS), pick(SIZES), pick(TEXTURES), pick(GROUNDS), pick(PATTERNS),
-        pick(SHAPES), pick(COLOURS),
-        int(rng.integers(len(CORNERS))), pick(MOTIONS), float(rng.uniform(14, 50)),
-        float(rng.uniform(14, 50)), int(rng.integers(2**31)),
-    )  # fmt: skip
-
-
 class Stills(IterableDataset[tuple[Tensor, Tensor]]):
-    """An endless stream of (uint8 still [3, 64, 64], token ids).
-
-    A random moment of a random scene and a plain caption.
-    """
+    """Endless (uint8 [3, 64, 64], token ids): random moments of scenes, and plain captions."""
 
     def __init__(self, tokenizer: SimpleTokenizer, seed: int) -> None:
         self.tokenizer, self.seed = tokenizer, seed
@@ -88,17 +64,14 @@ class Stills(IterableDataset[tuple[Tensor, Tensor]]):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = np.random.default_rng(self.seed)
         while True:
-            scene = random_scene(rng)
+            scene = draw_scene(rng)  # any combination: pre-training has no categories
             still = render(scene, np.asarray([rng.random()], np.float32))[0]
             text = caption(scene, {}, PLAIN, rng, name_motion=False)
             yield torch.from_numpy(still).permute(2, 0, 1), self.tokenizer([text])[0]
 
 
 def pixels(stills: Tensor, rng: np.random.Generator | None) -> Tensor:
-    """The backbone's preprocessing.
-
-    With a generator, a random crop of at least 0.8 of the area, one for the batch.
-    """
+    """The backbone's preprocessing; with a generator, of a random crop, one for the batch."""
     x = stills.float() / 255
     if rng is not None and rng.random() < 0.5:
         side = int(64 * np.sqrt(rng.uniform(0.8, 1)))
@@ -111,13 +84,10 @@ def pixels(stills: Tensor, rng: np.random.Generator | None) -> Tensor:
 def text_states(model: open_clip.CLIP, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Projected global text [B, D], projected words [B, L, D] and their counts [B]."""
     ids = ids[:, : int(ids.argmax(-1).max()) + 1]
-    x = model.token_embedding(ids) + model.positional_embedding[: ids.shape[1]]
-    x = (
-        model.ln_final(
-            model.transformer(x, attn_mask=model.attn_mask[: ids.shape[1], : ids.shape[1]])
-        )
-        @ model.text_projection
-    )
+    length = ids.shape[1]
+    x = model.token_embedding(ids) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x) @ model.text_projection
     end = ids.argmax(-1)
     return x[torch.arange(len(x)), end], x[:, 1:], end - 1
 
@@ -147,29 +117,15 @@ def main(minutes: float, seed: int, batch: int, lr: float) -> None:
     model_cfg = {
         "embed_dim": 128,
         "vision_cfg": {
-            "image_size": IMAGE,
-            "layers": 6,
-            "width": 128,
-            "head_width": 32,
-            "patch_size": 8,
+            "image_size": IMAGE, "layers": 6, "width": 128, "head_width": 32, "patch_size": 8,
         },
         "text_cfg": {
-            "context_length": 32,
-            "vocab_size": tokenizer.vocab_size,
-            "width": 128,
-            "heads": 4,
+            "context_length": 32, "vocab_size": tokenizer.vocab_size, "width": 128, "heads": 4,
             "layers": 4,
         },
-    }
-    config = {
-        "model_cfg": model_cfg,
-        "preprocess_cfg": {
-            "size": IMAGE,
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-            **NORMALISE,
-        },
-    }
+    }  # fmt: skip
+    preprocess_cfg = {"size": IMAGE, "interpolation": "bicubic", "resize_mode": "shortest"}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": {**preprocess_cfg, **NORMALISE}}
     (FOLDER / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     torch.manual_seed(seed)
@@ -177,14 +133,10 @@ def main(minutes: float, seed: int, batch: int, lr: float) -> None:
     model = open_clip.CLIP(**model_cfg)
     decay = [p for p in model.parameters() if p.ndim > 1 and p is not model.token_embedding.weight]
     rest = [p for p in model.parameters() if p.ndim <= 1 or p is model.token_embedding.weight]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}],
-        lr=lr,
-        betas=(0.9, 0.98),
-    )
-    loader = iter(
-        DataLoader(Stills(tokenizer, seed), batch_size=batch, num_workers=1, prefetch_factor=4)
-    )
+    groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    stills_of = Stills(tokenizer, seed)
+    loader = iter(DataLoader(stills_of, batch_size=batch, num_workers=1, prefetch_factor=4))
     rng = np.random.default_rng(seed + 1)
     start, step, right = time.monotonic(), 0, 0.0
     while (done := (time.monotonic() - start) / (60 * minutes)) < 1:
@@ -195,21 +147,16 @@ def main(minutes: float, seed: int, batch: int, lr: float) -> None:
         text, words_bld, lengths = text_states(model, ids)
         scale = model.logit_scale.exp().clamp(max=100)
         scores = F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-        loss = contrast(scale * scores) + contrast(
-            scale * word_frame_similarity(image[:, None], words_bld, lengths)
-        )
+        word_frame = word_frame_similarity(image[:, None], words_bld, lengths)
+        loss = contrast(scale * scores) + contrast(scale * word_frame)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        right += 0.05 * (
-            float((scores.argmax(1) == torch.arange(len(scores))).float().mean()) - right
-        )
+        hits = float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
+        right += 0.05 * (hits - right)
         if step % 50 == 0:
-            print(
-                f"step {step}  loss {loss.item():.3f}  R@1 in batch {100 * right:.1f}  "
-                f"{100 * done:.0f}%",
-                flush=True,
-            )
+            figures = f"loss {loss.item():.3f}  R@1 in batch {100 * right:.1f}"
+            print(f"step {step}  {figures}  {100 * done:.0f}%", flush=True)
             if step % 500 == 0 or done > 0.98:
                 save(model, tokenizer)
         step += 1
@@ -224,10 +171,8 @@ def save(model: open_clip.CLIP, tokenizer: SimpleTokenizer) -> None:
     seen[[tokenizer.encode(word)[0] for word in {*PLAIN_WORDS, *FILLERS}]] = True
     seen[[tokenizer.sot_token_id, tokenizer.eot_token_id, 0]] = True
     table[~seen] *= table[seen].norm(dim=-1).mean() / table[~seen].norm(dim=-1).mean()
-    save_file(
-        {name: value.half().contiguous() for name, value in state.items()},
-        FOLDER / "open_clip_model.safetensors",
-    )
+    half = {name: value.half().contiguous() for name, value in state.items()}
+    save_file(half, FOLDER / "open_clip_model.safetensors")
 
 
 if __name__ == "__main__":

@@ -26,14 +26,8 @@ def generate(
 ) -> Catalog:
     """Write the videos of a world below ``folder``, unless they are there, and catalog them.
 
-    They appear under their final name once all are written.
-
-    Args:
-        folder: where the world's folder lies.
-        seed: the world.
-        processes: how many encode at a time; by default one per core.
-        conflict: as for ``build_world``; it changes captions, so worlds that differ in it share
-            their videos.
+    They appear under their final name once all are written. ``conflict`` changes captions alone, so
+    worlds that differ in it share their videos.
     """
     home = folder / f"demo-v{VERSION}-seed{seed}"
     clips = build_world(seed, conflict)
@@ -51,21 +45,13 @@ def generate(
         except OSError:  # another process was faster and wrote the same files
             shutil.rmtree(building)
     categories = tuple(dict.fromkeys(clip.category for clip in clips))
-    return Catalog(
-        f"demo@conflict={conflict:g}" if conflict else "demo",
-        categories,
-        tuple(
-            Clip(
-                clip.name,
-                f"{home.name}/{clip.name}.mp4",
-                clip.category,
-                "train" if clip.split == "train" else "test",
-                clip.captions,
-                extra={"twin": clip.twin} if clip.twin else {},
-            )
-            for clip in clips
-        ),
-    )
+    name = f"demo@conflict={conflict:g}" if conflict else "demo"
+    return Catalog(name, categories, tuple(_entry(clip, home.name) for clip in clips))
+
+
+def _entry(clip: WorldClip, folder: str) -> Clip:
+    path, extra = f"{folder}/{clip.name}.mp4", {"twin": clip.twin} if clip.twin else {}
+    return Clip(clip.name, path, clip.category, clip.split, clip.captions, extra=extra)
 
 
 def write_clip(clip: WorldClip, folder: Path) -> None:

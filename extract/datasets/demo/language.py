@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .attributes import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, TEXTURES
-from .scene import Scene
+from .scene import RESIZING, Scene
 
 SYNONYMS: dict[str, str] = {
     "red": "crimson", "orange": "amber", "yellow": "golden", "green": "emerald", "cyan": "aqua",
@@ -81,22 +81,12 @@ VIDEO = Style(synonym=0.35, category=0.25)
 
 
 def caption(
-    scene: Scene,
-    category_words: Mapping[str, str],
-    style: Style,
-    rng: np.random.Generator,
-    name_motion: bool,
-    shared: Mapping[str, str] = SYNONYMS,
-) -> str:
-    """Draw one sentence that describes some attributes of ``scene``.
+    scene: Scene, category_words: Mapping[str, str], style: Style, rng: np.random.Generator,
+    name_motion: bool, shared: Mapping[str, str] = SYNONYMS,
+) -> str:  # fmt: skip
+    """Draw one sentence that describes some attributes of a scene; the motion if it is to.
 
-    Args:
-        scene: what the clip shows.
-        category_words: words of the scene's category by plain word.
-        style: how often other words replace plain ones.
-        rng: the source of every draw.
-        name_motion: name the motion too, unless the scene is still.
-        shared: synonyms of the scene's phase by plain word.
+    ``category_words`` of its category and ``shared`` synonyms of its phase are by plain word.
     """
 
     def word(plain: str) -> str:
@@ -108,13 +98,9 @@ def caption(
     def maybe(plain: str | None, chance: float) -> list[str]:
         return [word(plain)] if plain is not None and rng.random() < chance else []
 
-    changes_size = scene.motion in ("growing", "shrinking")
     words = [str(rng.choice(OPENINGS))]
-    words += (
-        maybe(None if changes_size else scene.size, 0.6)
-        + maybe(scene.texture, 0.6)
-        + [word(scene.colour), word(scene.shape)]
-    )
+    words += maybe(None if scene.motion in RESIZING else scene.size, 0.6)
+    words += [*maybe(scene.texture, 0.6), word(scene.colour), word(scene.shape)]
     if name_motion and scene.motion != "still":
         words.append(scene.motion)
     where = maybe(scene.row(), 0.55) + maybe(scene.column(), 0.55)

@@ -1,14 +1,19 @@
 """One scene of the demo world: its attributes, its motion, and its frames."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .attributes import COLOURS, CORNERS, GROUNDS, PATTERNS, REVERSED, SHAPES, SIZES, Array
+from .attributes import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES, SIZES, TEXTURES, Array
 
 SIDE = 64  # pixels
 TRAVEL = 44.0  # pixels that a moving object crosses in a clip
+SIDEWAYS, UPDOWN = ("leftward", "rightward"), ("upward", "downward")
+RESIZING = ("growing", "shrinking")
+REVERSED = {a: b for pair in (SIDEWAYS, UPDOWN, RESIZING) for a, b in (pair, pair[::-1])}
+CORNERS = ((10.0, 10.0), (54.0, 10.0), (10.0, 54.0), (54.0, 54.0))
 
 
 @dataclass(frozen=True)
@@ -39,23 +44,32 @@ class Scene:
 
     def column(self) -> str | None:
         """The object's horizontal position; None when it moves sideways."""
-        return (
-            None
-            if self.motion in ("leftward", "rightward")
-            else _third(self.x, ("left", "centre", "right"))
-        )
+        return None if self.motion in SIDEWAYS else _third(self.x, ("left", "centre", "right"))
 
     def row(self) -> str | None:
         """The object's vertical position; None when it moves up or down."""
-        return (
-            None
-            if self.motion in ("upward", "downward")
-            else _third(self.y, ("top", "middle", "bottom"))
-        )
+        return None if self.motion in UPDOWN else _third(self.y, ("top", "middle", "bottom"))
 
 
 def _third(position: float, names: tuple[str, str, str]) -> str:
     return names[0] if position < 26 else names[2] if position > 38 else names[1]
+
+
+def draw_scene(
+    rng: np.random.Generator, motion: str | None = None, shapes: Iterable[str] = SHAPES,
+    colours: Iterable[str] = COLOURS, grounds: Iterable[str] = GROUNDS,
+    patterns: Iterable[str] = PATTERNS,
+) -> Scene:  # fmt: skip
+    """Draw a scene of some attributes, by default of any."""
+
+    def pick(names: Iterable[str]) -> str:
+        return str(rng.choice(list(names)))
+
+    return Scene(
+        pick(shapes), pick(colours), pick(SIZES), pick(TEXTURES), pick(grounds), pick(patterns),
+        pick(SHAPES), pick(COLOURS), int(rng.integers(len(CORNERS))), motion or pick(MOTIONS),
+        float(rng.uniform(14, 50)), float(rng.uniform(14, 50)), int(rng.integers(2**31)),
+    )  # fmt: skip
 
 
 def render(scene: Scene, times: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -71,17 +85,20 @@ def render(scene: Scene, times: NDArray[np.float32]) -> NDArray[np.uint8]:
     picture = np.clip(ground + 26.0 * wave + grain, 0, 255)
 
     corner_x, corner_y = CORNERS[scene.corner]
-    cover = _cover(
+    companion = _cover(
         scene.companion_shape, "solid", x - corner_x, y - corner_y, np.float32(6.5), tilt
-    )[0, :, :, None]
-    picture = (
-        picture * (1 - cover) + np.asarray(COLOURS[scene.companion_colour], np.float32) * cover
     )
+    picture = _painted(picture, scene.companion_colour, companion[0])
 
     centre_x, centre_y, radius = _trajectory(scene, times)
-    cover = _cover(scene.shape, scene.texture, x - centre_x, y - centre_y, radius, tilt)[..., None]
-    frames = picture[None] * (1 - cover) + np.asarray(COLOURS[scene.colour], np.float32) * cover
+    cover = _cover(scene.shape, scene.texture, x - centre_x, y - centre_y, radius, tilt)
+    frames = _painted(picture[None], scene.colour, cover)
     return np.clip(frames + 0.5, 0, 255).astype(np.uint8)
+
+
+def _painted(picture: Array, colour: str, cover: Array) -> Array:
+    cover = cover[..., None]
+    return picture * (1 - cover) + np.asarray(COLOURS[colour], np.float32) * cover
 
 
 def _trajectory(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -91,13 +108,10 @@ def _trajectory(scene: Scene, times: NDArray[np.float32]) -> tuple[NDArray[np.fl
         time = 1 - time
     along = SIDE / 2 + TRAVEL * (time - 0.5)
     still = np.zeros_like(time)
-    centre_x = along if scene.motion in ("leftward", "rightward") else still + np.float32(scene.x)
-    centre_y = along if scene.motion in ("upward", "downward") else still + np.float32(scene.y)
-    radius = (
-        5.0 + 13.0 * time
-        if scene.motion in ("growing", "shrinking")
-        else still + np.float32(SIZES[scene.size])
-    )
+    centre_x = along if scene.motion in SIDEWAYS else still + np.float32(scene.x)
+    centre_y = along if scene.motion in UPDOWN else still + np.float32(scene.y)
+    size = still + np.float32(SIZES[scene.size])
+    radius = 5.0 + 13.0 * time if scene.motion in RESIZING else size
     return centre_x, centre_y, radius.astype(np.float32)
 
 

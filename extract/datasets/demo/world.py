@@ -1,22 +1,13 @@
 """A demo world: 20 categories, each with its attributes and words, and their clips."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .attributes import (
-    COLOURS,
-    CORNERS,
-    GROUNDS,
-    MOTIONS,
-    PATTERNS,
-    REVERSED,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-)  # fmt: skip
+from ....cache.catalog import Split
+from .attributes import COLOURS, GROUNDS, MOTIONS, PATTERNS, SHAPES
 from .language import CATEGORY_WORDS, SYNONYMS, VIDEO, caption, synonyms
-from .scene import Scene
+from .scene import REVERSED, Scene, draw_scene
 
 CATEGORIES = (
     "music", "people", "gaming", "sports", "news", "education", "shows", "movies", "animation",
@@ -45,21 +36,7 @@ class Category:
 
     def scene(self, rng: np.random.Generator, motion: str) -> Scene:
         """Draw a scene of this category with the given motion."""
-        return Scene(
-            shape=str(rng.choice(self.shapes)),
-            colour=str(rng.choice(self.colours)),
-            size=str(rng.choice(list(SIZES))),
-            texture=str(rng.choice(TEXTURES)),
-            ground=str(rng.choice(self.grounds)),
-            pattern=str(rng.choice(self.patterns)),
-            companion_shape=str(rng.choice(list(SHAPES))),
-            companion_colour=str(rng.choice(list(COLOURS))),
-            corner=int(rng.integers(len(CORNERS))),
-            motion=motion,
-            x=float(rng.uniform(14, 50)),
-            y=float(rng.uniform(14, 50)),
-            noise=int(rng.integers(2**31)),
-        )
+        return draw_scene(rng, motion, self.shapes, self.colours, self.grounds, self.patterns)
 
 
 @dataclass(frozen=True)
@@ -71,7 +48,7 @@ class WorldClip:
 
     name: str
     category: str
-    split: str
+    split: Split
     scene: Scene
     captions: tuple[str, ...]
     frames: int
@@ -97,9 +74,8 @@ def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
                 caption(scene, category.words, VIDEO, rng, rng.random() < 0.8, category.shared)
                 for _ in range(TRAIN_CAPTIONS)
             )
-            clips.append(
-                _clip(f"train{index:02d}{number:02d}", category, "train", scene, captions, rng)
-            )
+            name = f"train{index:02d}{number:02d}"
+            clips.append(_clip(name, category, "train", scene, captions, rng))
         for number in range(TWIN_PAIRS):
             scene = category.scene(rng, str(rng.choice(list(REVERSED))))
             sentence = _fresh_caption(scene, category, taken, rng)
@@ -108,16 +84,12 @@ def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
             back = scene.reversed()
             other = sentence.replace(scene.motion, back.motion)
             taken.add(other)
-            clips += [
-                clip,
-                WorldClip(twin, category.name, "test", back, (other,), clip.frames, clip.fps, name),
-            ]
+            clips += [clip, replace(clip, name=twin, scene=back, captions=(other,), twin=name)]
         for number in range(2 * TWIN_PAIRS, TEST_CLIPS):
             scene = category.scene(rng, _motion(rng))
             sentence = _fresh_caption(scene, category, taken, rng)
-            clips.append(
-                _clip(f"test{index:02d}{number:02d}", category, "test", scene, (sentence,), rng)
-            )
+            name = f"test{index:02d}{number:02d}"
+            clips.append(_clip(name, category, "test", scene, (sentence,), rng))
     return clips
 
 
@@ -132,10 +104,10 @@ def _categories(rng: np.random.Generator, phases: list[dict[str, str]]) -> list[
     category_words = iter(rng.permutation(CATEGORY_WORDS).tolist())
     categories = []
     for name, shared in zip(rng.permutation(CATEGORIES).tolist(), phases, strict=True):
-        shapes = tuple(rng.choice(list(SHAPES), 4, replace=False).tolist())
-        colours = tuple(rng.choice(list(COLOURS), 5, replace=False).tolist())
-        grounds = tuple(rng.choice(list(GROUNDS), 3, replace=False).tolist())
-        patterns = tuple(rng.choice(list(PATTERNS), 3, replace=False).tolist())
+        shapes, colours, grounds, patterns = (
+            tuple(rng.choice(list(names), count, replace=False).tolist())
+            for names, count in ((SHAPES, 4), (COLOURS, 5), (GROUNDS, 3), (PATTERNS, 3))
+        )
         renamed = [*shapes[:2], *colours[:3], grounds[0], patterns[0]]
         words = {plain: next(category_words) for plain in renamed}
         categories.append(Category(name, shapes, colours, grounds, patterns, words, shared))
@@ -158,13 +130,8 @@ def _fresh_caption(
 
 
 def _clip(
-    name: str,
-    category: Category,
-    split: str,
-    scene: Scene,
-    captions: tuple[str, ...],
-    rng: np.random.Generator,
-    twin: str | None = None,
-) -> WorldClip:
+    name: str, category: Category, split: Split, scene: Scene, captions: tuple[str, ...],
+    rng: np.random.Generator, twin: str | None = None,
+) -> WorldClip:  # fmt: skip
     frames, fps = int(rng.integers(18, 31)), int(rng.integers(8, 16))
     return WorldClip(name, category.name, split, scene, captions, frames, fps, twin)

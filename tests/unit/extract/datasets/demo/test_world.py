@@ -7,10 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from structalign.extract.datasets.demo.attributes import REVERSED
 from structalign.extract.datasets.demo.files import VERSION, generate, write_clip
 from structalign.extract.datasets.demo.language import PLAIN_WORDS, SYNONYMS, vocabulary
-from structalign.extract.datasets.demo.scene import render
+from structalign.extract.datasets.demo.scene import REVERSED, render
 from structalign.extract.datasets.demo.world import WorldClip, build_world
 
 
