@@ -84,12 +84,9 @@ def printable(text: str) -> str:
 
 
 def text_table(rows: Sequence[Sequence[object]], align: str = "<", gap: int = 2) -> str:
-    """Rows as lines of text, each column as wide as its widest cell.
+    """Rows of equally many cells (None is blank) as text, each column as wide as its widest cell.
 
-    Args:
-        rows: cells of equal number per row, a row of titles first if there is one; None is blank.
-        align: "<" (left) or ">" (right) for each column; the last one holds for all further ones.
-        gap: spaces between two columns.
+    ``align`` has "<" (left) or ">" (right) for each column; the last holds for all further ones.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     sides = align + align[-1] * max((len(row) for row in cells), default=0)

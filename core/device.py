@@ -16,11 +16,10 @@ def prepare_cpu() -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Make glibc serve large tensors from its heap and keep freed memory.
+    """Make glibc serve large tensors from its heap; False where there is another C library.
 
     By default the kernel maps and zeroes every tensor above 32 MB, which takes a tenth of the time
-    of a ViT-B/32 training step. Memory then stays at its peak. Returns whether it took effect: with
-    another C library than glibc nothing changes.
+    of a ViT-B/32 training step. Memory then stays at its peak.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -43,10 +42,7 @@ def check_products() -> None:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device ``name``: cpu, cuda, or auto, which is CUDA if torch sees one, else the CPU.
-
-    Raises StructAlignError if cuda was requested and torch sees none.
-    """
+    """cpu, cuda (StructAlignError if torch sees none), or auto: CUDA where there is one."""
     if name == "cuda" and not torch.cuda.is_available():
         raise StructAlignError("--device cuda: torch sees no CUDA device; use --device cpu")
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")

@@ -27,11 +27,7 @@ def write_bytes(path: Path, body: bytes) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file that is never written to again; copy it where links are not supported.
-
-    Raises:
-        FileExistsError: ``target`` exists.
-    """
+    """Hard-link a file that is never written to again; copy it where links are not supported."""
     try:
         os.link(source, target)
     except FileExistsError:

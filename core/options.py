@@ -20,61 +20,48 @@ def opt(*names: str, **settings: Any) -> Decorator:
     return click.option(*names, show_default=settings.get("default") is not None, **settings)
 
 
-class TaskSizes(click.ParamType[int | tuple[int, ...]]):
-    """How many tasks, ``10``, or the size of each, ``3,3,2``."""
+class Parsed(click.ParamType[Any]):
+    """Text that ``parse`` reads; where it raises ValueError, ``hint`` says what to give."""
 
-    name = "K|SIZES"
+    def __init__(self, name: str, parse: Callable[[str], Any], hint: str) -> None:
+        self.name, self.parse, self.hint = name, parse, hint
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | tuple[int, ...]:
-        """A whole number above 0, or several. Fails with a usage error."""
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """What ``parse`` returns. Fails with a usage error."""
         try:
-            sizes = tuple(map(int, str(value).split(",")))
+            return self.parse(str(value))
         except ValueError:
-            sizes = (0,)
-        if min(sizes) < 1:
-            self.fail(f"{value!r}: give a whole number above 0, or sizes such as 3,3,2", param, ctx)
-        return sizes if "," in str(value) else sizes[0]
+            self.fail(f"{value!r}: give {self.hint}", param, ctx)
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers, separated by commas: ``0,1,2``."""
-
-    name = "N,N,..."
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """The numbers. Fails with a usage error."""
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdigit() for part in parts):
-            self.fail(f"{value!r}: give whole numbers, such as 0,1,2", param, ctx)
-        return tuple(map(int, parts))
+def _task_sizes(text: str) -> int | tuple[int, ...]:
+    sizes = tuple(map(int, text.split(",")))
+    if min(sizes) < 1:
+        raise ValueError
+    return sizes if "," in text else sizes[0]
 
 
-class Values(click.ParamType[tuple[str, tuple[str, ...]]]):
-    """A setting and its values, ``key=a,b,c``."""
-
-    name = "KEY=A,B,C"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, tuple[str, ...]]:
-        """The key, and the values as text. Fails with a usage error."""
-        key, equals, values = str(value).partition("=")
-        if not key or not equals or not all(values.split(",")):
-            self.fail(f"{value!r}: give it as KEY=A,B,C", param, ctx)
-        return key, tuple(values.split(","))
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise ValueError
+    return tuple(map(int, parts))
 
 
-class Setting(click.ParamType[tuple[str, Any]]):
-    """A setting and its value, read as YAML reads it."""
+def _values(text: str) -> tuple[str, tuple[str, ...]]:
+    key, _, values = text.partition("=")
+    if not key or not all(values.split(",")):
+        raise ValueError
+    return key, tuple(values.split(","))
 
-    name = "KEY=VALUE"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
-        """The key, and a number, a boolean, None or text. Fails with a usage error."""
-        import yaml
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
 
-        key, equals, text = str(value).partition("=")
-        if not equals:
-            self.fail(f"{value}: give it as KEY=VALUE", param, ctx)
-        return key.strip(), yaml.safe_load(text)
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError
+    return key.strip(), yaml.safe_load(value)
 
 
 class NameOrFile(click.ParamType[str]):
@@ -90,20 +77,18 @@ class NameOrFile(click.ParamType[str]):
         return f"[{'|'.join(self.names)}|FILE.py]"
 
 
-TASKS, NUMBERS, GRID, SETTING = TaskSizes(), Numbers(), Values(), Setting()
+TASKS = Parsed("K|SIZES", _task_sizes, "a whole number above 0, or sizes such as 3,3,2")
+NUMBERS = Parsed("N,N,...", _numbers, "whole numbers, such as 0,1,2")
+GRID = Parsed("KEY=A,B,C", _values, "it as KEY=A,B,C")
+SETTING = Parsed("KEY=VALUE", _setting, "it as KEY=VALUE")
 root = opt("--cache-root", type=PATH, help="Folder of caches and generated videos.  "
                   "[default: STRUCTALIGN_CACHE, else ~/.cache/structalign]")  # fmt: skip
 runs = opt("--runs", type=PATH, help="Folder of runs.  [default: STRUCTALIGN_RUNS, else ./runs]")
 json = opt("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default=DEVICE,
              help="Where to compute.")  # fmt: skip
-changes = opt(
-    "--set",
-    "pairs",
-    type=SETTING,
-    multiple=True,
-    help="Change a setting; may be given several times.",
-)
+changes = opt("--set", "pairs", type=SETTING, multiple=True,
+              help="Change a setting; may be given several times.")  # fmt: skip
 order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one per line.")
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 

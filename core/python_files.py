@@ -25,10 +25,7 @@ def python_file_hash(path: Path, kind: str) -> str:
 
 
 def load_python_file(path: Path, kind: str) -> ModuleType:
-    """Run a Python file as a module, once for each version of its content.
-
-    Raises StructAlignError if there is no such file, or it raises an exception.
-    """
+    """Run a Python file, once for each version of it. Raises StructAlignError if it fails."""
     return _load(path, kind, python_file_hash(path, kind))
 
 
@@ -47,7 +44,7 @@ def _load(path: Path, kind: str, file_hash: str) -> ModuleType:
 
 
 def only_subclass(module: ModuleType, base: type[Base]) -> type[Base]:
-    """The one subclass of ``base`` that a module defines and that no other class there extends.
+    """The subclass of ``base`` that a module defines and no other class there extends.
 
     Raises StructAlignError if there is none, or several.
     """

@@ -1,34 +1,20 @@
 """Range checks of settings and options, and the dataclass fields that declare options."""
 
+import operator
 from dataclasses import Field, field, fields
 from typing import Any
 
 from .errors import StructAlignError
 
-BOUNDS = ("above", "at_least", "below", "at_most")
+HOLDS = {
+    "above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le,
+}  # fmt: skip
 
 
-def check_range(
-    name: str,
-    value: float | None,
-    *,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-) -> None:
+def check_range(name: str, value: float | None, **bounds: float) -> None:
     """Raise StructAlignError unless ``value`` lies within the bounds; None passes, NaN does not."""
-    if value is None:
-        return
-    bounds = {
-        "above": (above, lambda bound: value > bound),
-        "at least": (at_least, lambda bound: value >= bound),
-        "below": (below, lambda bound: value < bound),
-        "at most": (at_most, lambda bound: value <= bound),
-    }
-    given = {word: (bound, holds) for word, (bound, holds) in bounds.items() if bound is not None}
-    if not all(holds(bound) for bound, holds in given.values()):
-        wanted = " and ".join(f"{word} {bound:g}" for word, (bound, _) in given.items())
+    if value is not None and not all(HOLDS[word](value, bounds[word]) for word in bounds):
+        wanted = " and ".join(f"{word.replace('_', ' ')} {b:g}" for word, b in bounds.items())
         raise StructAlignError(f"{name}={value} must be {wanted}")
 
 
@@ -45,7 +31,7 @@ def option(default: Any, text: str, **bounds: float) -> Any:
 
 def bounds_of(declared: Field[Any]) -> dict[str, float]:
     """The bounds of an option field, as keywords of ``check_range``."""
-    return {name: declared.metadata[name] for name in BOUNDS if name in declared.metadata}
+    return {name: declared.metadata[name] for name in HOLDS if name in declared.metadata}
 
 
 def check_options(options: Any) -> None:

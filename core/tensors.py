@@ -44,10 +44,10 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def map_tensor(path: Path, name: str) -> tuple[Tensor, mmap.mmap]:
-    """A float32 tensor of a file, mapped into memory: pages are read from disk on first use.
+    """A float32 tensor of a file, and its memory map, which can release the pages read so far.
 
-    Returns the tensor and the map, through which the pages can be released. Writing to the tensor
-    does not change the file. Raises StructAlignError if it is missing, damaged, or not float32.
+    Writing to the tensor does not change the file. Raises StructAlignError if it is missing,
+    damaged, or not float32.
     """
     try:
         if not is_plain_file(path):
