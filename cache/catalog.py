@@ -39,9 +39,7 @@ class Clip:
 class Catalog:
     """Clips of one dataset. ``categories`` is the order in which categories arrive.
 
-    Raises:
-        StructAlignError: no clips, an id that is used twice or unfit for a file name, a missing or
-            empty caption, an unknown split or category, or times out of order.
+    Raises StructAlignError for what ``_check_names`` and ``_problems`` list, and for equal ids.
     """
 
     clips: Sequence[Clip]

@@ -1,7 +1,4 @@
-"""The catalog's file: Arrow columns, uncompressed.
-
-A large catalog stays columns: each clip is built, and checked, when it is asked for.
-"""
+"""The catalog's file: Arrow columns in a cache's folder, JSON in a bundle."""
 
 import json
 from bisect import bisect_right
@@ -18,26 +15,21 @@ import pyarrow.json
 from ..core.errors import StructAlignError
 from ..core.files import parse_json, read_bytes, write_bytes
 from .catalog import Catalog, Clip, Split
-from .catalog_json import as_texts, parse_extra
-from .layout import CATALOG
+from .layout import CATALOG, CATALOG_JSON
 
 LARGE = 100_000  # clips: building so many takes a second
 ROWS = 8192  # clips in a record batch
+TEXT = pa.string()
+REQUIRED = {
+    **dict.fromkeys(("id", "path", "category", "split"), TEXT),
+    "captions": pa.list_(pa.field("caption", TEXT, nullable=False)),
+}
+OPTIONAL = {"start": pa.float64(), "end": pa.float64(), "extra": TEXT}  # extra is JSON
 SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("category", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field(
-            "captions", pa.list_(pa.field("caption", pa.string(), nullable=False)), nullable=False
-        ),
-        pa.field("start", pa.float64()),
-        pa.field("end", pa.float64()),
-        pa.field("extra", pa.string()),  # JSON, null if empty
-    ]
+    [pa.field(name, kind, nullable=False) for name, kind in REQUIRED.items()]
+    + [pa.field(name, kind) for name, kind in OPTIONAL.items()]
 )
-SCHEMA_0_3 = SCHEMA.set(len(SCHEMA) - 1, pa.field("twin", pa.string()))
+SCHEMA_0_3 = SCHEMA.set(len(SCHEMA) - 1, pa.field("twin", TEXT))
 
 
 def write_catalog(folder: Path, catalog: Catalog) -> None:
@@ -52,7 +44,9 @@ def write_catalog(folder: Path, catalog: Catalog) -> None:
 
 def _as_batch(clips: Sequence[Clip]) -> Any:
     """Goes through JSON: Arrow would import an installed pandas to convert Python objects."""
-    rows = "\n".join(json.dumps(_as_row(clip)) for clip in clips).encode()
+    extras = [json.dumps(clip.extra) if clip.extra else None for clip in clips]
+    dicts = [{**asdict(clip), "extra": text} for clip, text in zip(clips, extras, strict=True)]
+    rows = "\n".join(map(json.dumps, dicts)).encode()
     table = pa.json.read_json(
         pa.BufferReader(rows),
         pa.json.ReadOptions(use_threads=False, block_size=len(rows) + 1),
@@ -60,11 +54,6 @@ def _as_batch(clips: Sequence[Clip]) -> Any:
     )
     (batch,) = table.cast(SCHEMA).to_batches()
     return batch
-
-
-def _as_row(clip: Clip) -> dict[str, Any]:
-    row = asdict(clip)
-    return {**row, "extra": json.dumps(row["extra"]) if clip.extra else None}
 
 
 def read_catalog(folder: Path) -> Catalog:
@@ -76,9 +65,9 @@ def read_catalog(folder: Path) -> Catalog:
 
 
 def parse_catalog(body: bytes, where: object, large: int) -> Catalog:
-    """The catalog in the bytes of a file that lies in ``where``. Raises StructAlignError.
+    """The catalog in the bytes of a file in ``where``. Raises StructAlignError.
 
-    With ``large`` clips or more it stays columns: each clip is checked when it is asked for.
+    With ``large`` clips or more it stays columns: a clip is built and checked when asked for.
     """
     try:
         catalog = _ColumnCatalog(body)
@@ -100,11 +89,11 @@ class _ColumnCatalog(Catalog):
             batches = [file.get_batch(number) for number in range(file.num_record_batches)]
         for batch in batches:
             batch.validate(full=True)
-            required = [batch[field.name] for field in SCHEMA if not field.nullable]
+            required = [batch[name] for name in REQUIRED]
             if any(column.null_count for column in (*required, batch["captions"].flatten())):
                 raise ValueError("it has empty cells")
         about = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-        self.dataset, self.categories = about["dataset"], as_texts(parse_json(about["categories"]))
+        self.dataset, self.categories = about["dataset"], _as_texts(parse_json(about["categories"]))
         self._batches = [batch for batch in batches if batch.num_rows]
         self.clips = _Clips(self._batches, self._check)
         self._check_names()
@@ -132,7 +121,7 @@ class _ColumnCatalog(Catalog):
 
 
 class _Clips(Sequence[Clip]):
-    """The clips of some record batches, built and checked each time that they are asked for."""
+    """The clips of some record batches."""
 
     def __init__(self, batches: list[Any], check: Callable[[Clip], Clip]) -> None:
         self._batches, self._check = batches, check
@@ -152,20 +141,57 @@ class _Clips(Sequence[Clip]):
         number = bisect_right(self._ends, indexes)
         batch = self._batches[number]
         first = self._ends[number] - batch.num_rows
-        return self._build(batch.slice(indexes - first, 1))[0]
+        (row,) = batch.slice(indexes - first, 1).to_pylist()
+        return self._check(_as_clip(row))
 
     def __iter__(self) -> Iterator[Clip]:
-        for batch in self._batches:
-            yield from self._build(batch)
-
-    def _build(self, rows: Any) -> list[Clip]:
-        return [self._check(_as_clip(row)) for row in rows.to_pylist()]
+        rows = (row for batch in self._batches for row in batch.to_pylist())
+        return (self._check(_as_clip(row)) for row in rows)
 
 
 def _as_clip(row: dict[str, Any]) -> Clip:
     twin, text = row.pop("twin", None), row.pop("extra", None)
     try:
-        extra = parse_extra(twin, parse_json(text) if text else {})
+        extra = _parse_extra(twin, parse_json(text) if text else {})
     except (ValueError, TypeError) as error:
         raise StructAlignError(f"clip '{row['id']}' in {CATALOG}: {error}") from error
     return Clip(**{**row, "captions": tuple(row["captions"]), "extra": extra})
+
+
+def catalog_json(catalog: Catalog) -> bytes:
+    """A catalog as UTF-8 JSON, which cannot unpack to more than its own size."""
+    clips = [asdict(clip) for clip in catalog]
+    body = {"dataset": catalog.dataset, "categories": catalog.categories, "clips": clips}
+    return (json.dumps(body, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def parse_catalog_json(body: bytes, where: object) -> Catalog:
+    """The catalog in the bytes of a file that lies in ``where``. Raises StructAlignError."""
+    try:
+        content = parse_json(body.decode("utf-8"))
+        clips = [
+            Clip(
+                captions=_as_texts(row.pop("captions")),
+                extra=_parse_extra(row.pop("twin", None), row.pop("extra", {})),
+                **row,
+            )
+            for row in content["clips"]
+        ]
+        return Catalog(content["dataset"], _as_texts(content["categories"]), clips)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StructAlignError(f"{where}/{CATALOG_JSON} is not a catalog: {error}") from error
+
+
+def _as_texts(value: object) -> tuple[str, ...]:
+    """A list of texts from JSON. Raises TypeError."""
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"{str(value)[:40]!r} is not a list of texts")
+    return tuple(value)
+
+
+def _parse_extra(twin: object, extra: object) -> dict[str, str]:
+    """A clip's extra from JSON; version 0.3 had ``twin`` instead. Raises TypeError."""
+    values = extra if twin is None else {"twin": twin}
+    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+        raise TypeError(f"extra {str(values)[:40]!r} does not map texts to texts")
+    return values

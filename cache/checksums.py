@@ -24,13 +24,10 @@ def checksums_text(body: dict[str, Any]) -> str:
     return json.dumps(signed, indent=1, sort_keys=True) + "\n"
 
 
-def parse_checksums_text(text: str, where: object) -> dict[str, Any]:
-    """The body that ``checksums_text`` was given.
-
-    Raises:
-        DamagedError: a single byte differs, or a part is missing or of another type.
-    """
+def parse_checksums(file: bytes, where: object) -> dict[str, Any]:
+    """What ``checksums_text`` was given. Raises DamagedError if a byte or a type differs."""
     try:
+        text = file.decode("utf-8")
         body = dict(parse_json(text))
         body.pop("sha256")
     except (ValueError, KeyError, TypeError) as error:

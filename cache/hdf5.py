@@ -13,9 +13,8 @@ import numpy as np
 from ..core.errors import StructAlignError
 from ..core.files import share_mode
 from ..core.hashing import sha256_of
-from .catalog_file import write_catalog
-from .catalog_json import catalog_json, parse_catalog_json
-from .checksums import DamagedError, checksums_text, parse_checksums_text
+from .catalog_file import catalog_json, parse_catalog_json, write_catalog
+from .checksums import DamagedError, checksums_text, parse_checksums
 from .layout import CATALOG, CATALOG_JSON, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, WEIGHTS
 from .reader import FeatureCache, read_checked
 from .root import CacheRoot
@@ -31,10 +30,7 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
     """Write a cache into one file, whole or not at all.
 
     ``tokens`` has one chunk per view with Fletcher-32 checksums; ``files/`` has the bytes of every
-    other file of the cache.
-
-    Raises:
-        StructAlignError: the file exists, or the cache is damaged.
+    other file. Raises StructAlignError if the file exists, or the cache is damaged.
     """
     if file.exists():
         raise StructAlignError(f"{file} exists; give another name, or remove it first")
@@ -74,11 +70,8 @@ def _bundled(cache: FeatureCache) -> dict[str, bytes]:
 def import_hdf5(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> FeatureCache:
     """Unpack a bundle into the root and publish it under the fingerprint that it proves to have.
 
-    One process at a time unpacks a bundle; ``waits`` is called with the name of the one that this
-    process waits for. What an interrupted import left is discarded first.
-
-    Raises:
-        StructAlignError: not a bundle, damaged, or built to reach outside itself.
+    ``waits`` is called with the name of another process that unpacks it, before waiting for that.
+    Raises StructAlignError for what is no bundle, damaged, or built to reach outside itself.
     """
     try:
         with h5py.File(file, "r") as bundle:
@@ -109,21 +102,19 @@ def _import(
             fingerprint = _unpack(bodies, _plain(bundle, "tokens", file), writer, file, root)
             if lease.lost:
                 raise StructAlignError("another process took over this import")
-            if root.is_published(fingerprint):
-                path = root.folder(fingerprint)
-            else:
-                path = root.publish(writer, fingerprint)
+            if not root.is_published(fingerprint):
+                root.publish(writer, fingerprint)
         finally:
             if not lease.lost:
                 writer.discard()
-    return FeatureCache.open(path)
+    return FeatureCache.open(root.folder(fingerprint))
 
 
 def _unpack(
     bodies: dict[str, bytes], tokens: h5py.Dataset, writer: CacheWriter, file: Path, root: CacheRoot
 ) -> str:
     """Check a cache and finalize it, unless it is published already; returns its fingerprint."""
-    complete = parse_checksums_text(bodies.pop(COMPLETE).decode(), file)
+    complete = parse_checksums(bodies.pop(COMPLETE), file)
     catalog_body = bodies.pop(CATALOG_JSON)
     if hashlib.sha256(catalog_body).hexdigest() != complete["files"].pop(CATALOG_JSON, None):
         raise DamagedError(file, f"{CATALOG_JSON} is not as it was written")

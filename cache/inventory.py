@@ -16,20 +16,13 @@ COLUMNS = ("dataset", "backbone", "cut", "frames", "views", "clips")
 
 
 def inventory(root: CacheRoot) -> list[dict[str, Any]]:
-    """One entry per cache: published ones, the newest first, then unfinished ones.
-
-    A cache that cannot be used has an ``error``.
-    """
+    """Published caches, the newest first, then unfinished ones; one with ``error`` is unusable."""
     complete = map(_entry, [*root.published(), *root.strays()])
     return [*complete, *map(_unfinished, root.unfinished())]
 
 
 def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
-    """One cache in full; an unfinished one if no complete cache fits.
-
-    Raises:
-        StructAlignError: no cache fits, or it is damaged.
-    """
+    """One cache in full; an unfinished one if no complete one fits. Raises StructAlignError."""
     if folder := root.locate_unfinished(reference):
         spec = read_json(folder / SPEC)
         return {**_unfinished(folder), "spec": spec, "views": None}
@@ -79,14 +72,10 @@ def _entry(folder: Path) -> dict[str, Any]:
 
 def _summary(cache: FeatureCache) -> dict[str, Any]:
     return {
-        "fingerprint": cache.fingerprint,
-        "path": str(cache.path),
-        "clips": len(cache.catalog),
-        "views": cache.spec.views,
-        "bytes": cache.bytes,
-        "complete": True,
+        "fingerprint": cache.fingerprint, "path": str(cache.path), "clips": len(cache.catalog),
+        "views": cache.spec.views, "bytes": cache.bytes, "complete": True,
         "quarantined": len(cache.quarantine),
-    }
+    }  # fmt: skip
 
 
 def _unfinished(folder: Path) -> dict[str, Any]:
@@ -112,12 +101,8 @@ def _record(file: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _row(entry: dict[str, Any]) -> list[str]:
-    bad = entry.get("quarantined", "")
-    return [
-        entry["fingerprint"][:12],
-        *(str(entry.get(name, "")) for name in COLUMNS),
-        str(bad if isinstance(bad, int) else len(bad)),
-        f"{entry.get('bytes', 0) / 1e6:.1f}",
-        entry.get("error", "complete"),
-    ]
+def _row(entry: dict[str, Any]) -> list[object]:
+    bad, size = entry.get("quarantined", ""), f"{entry.get('bytes', 0) / 1e6:.1f}"
+    columns = [entry.get(name) for name in COLUMNS]
+    count = bad if isinstance(bad, int) else len(bad)
+    return [entry["fingerprint"][:12], *columns, count, size, entry.get("error", "complete")]

@@ -15,7 +15,7 @@ from ..core.errors import StructAlignError
 from ..core.files import parse_json
 from .catalog import Catalog, Clip, Split
 from .catalog_file import LARGE, parse_catalog
-from .checksums import DamagedError, parse_checksums_text
+from .checksums import DamagedError, parse_checksums
 from .layout import CATALOG, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, WEIGHTS
 from .spec import CacheSpec
 from .store import Remote, Store, open_store
@@ -34,10 +34,8 @@ class FeatureCache:
     def __init__(
         self, store: Store, spec: CacheSpec, catalog: Catalog, complete: dict[str, Any]
     ) -> None:
-        self.store = store
+        self.store, self.spec, self.catalog = store, spec, catalog
         self.path, self.reference = store.path, store.reference
-        self.spec = spec
-        self.catalog = catalog
         self.complete = complete  # the content of complete.json
         quarantine = complete["quarantine"].items()
         self.quarantine = {c: (str(row["reason"]), str(row["message"])) for c, row in quarantine}
@@ -51,8 +49,7 @@ class FeatureCache:
     def open(cls, path: str | Path) -> "FeatureCache":
         """Open the cache in folder ``path``, or at a URL.
 
-        Raises:
-            StructAlignError: not a cache, incomplete, of another version's format, or damaged.
+        Raises StructAlignError if it is incomplete, of another version's format, or damaged.
         """
         cache = cls.describe(path)
         read_checked(cache.store, TOKENS_INDEX, cache.checksums)
@@ -62,19 +59,18 @@ class FeatureCache:
     def describe(cls, path: str | Path) -> "FeatureCache":
         """Open a cache whose tokens may be missing. Raises as ``open`` does."""
         store = open_store(path)
-        text = _read_text(store, COMPLETE)
-        if text is None:
+        body = store.read(COMPLETE)
+        if body is None:
             raise StructAlignError(f"{store.path} is not a complete cache; {store.advice}")
         try:
-            complete = parse_checksums_text(text, store.path)
+            complete = parse_checksums(body, store.path)
         except DamagedError:
             # Another schema may have other checksums: then say so.
-            CacheSpec.from_json(_json(_read_text(store, SPEC), store.path))
+            CacheSpec.from_json(_json(store.read(SPEC), store.path))
             raise
         checksums = complete["files"]
-        for name in (SPEC, SOURCES):
-            read_checked(store, name, checksums)
-        spec = CacheSpec.from_json(_json(_read_text(store, SPEC), store.path))
+        read_checked(store, SOURCES, checksums)
+        spec = CacheSpec.from_json(_json(read_checked(store, SPEC, checksums), store.path))
         if complete["fingerprint"] != spec.fingerprint():
             raise DamagedError(store.path, "its specification does not give its fingerprint")
         if CATALOG not in checksums:
@@ -93,17 +89,13 @@ class FeatureCache:
         return cache
 
     def check_catalog(self) -> None:
-        """Check the catalog against the fingerprint; a large one before the first token is read.
-
-        Raises:
-            DamagedError: it is another catalog than the cache was made with.
-        """
+        """Raise DamagedError unless the catalog is the one that the cache was made with."""
         if self._catalog_hash != self.spec.catalog:
             raise DamagedError(self.path, "its catalog is not the one it was made with")
 
     @cached_property
     def _catalog_hash(self) -> str:
-        return self.catalog.hash()
+        return self.catalog.hash()  # a large one's is taken before the first token is read
 
     @cached_property
     def reader(self) -> TokenReader:
@@ -141,7 +133,7 @@ class FeatureCache:
     @property
     def sources(self) -> dict[str, str]:
         """Hash of every source file by its path relative to the dataset's root."""
-        return _json(_read_text(self.store, SOURCES), self.path)
+        return _json(self.store.read(SOURCES), self.path)
 
     @property
     def video_root(self) -> Path | None:
@@ -186,10 +178,7 @@ class FeatureCache:
     ) -> "CaptionDataset":
         """A PyTorch data set of (tokens, caption, category), one row per caption.
 
-        Args:
-            split: ``train`` or ``test``.
-            view: which view of the clips; test clips have only view 0.
-            categories: only these, in this order; all by default.
+        Test clips have only view 0. ``categories``: only these, in this order; all by default.
         """
         names = self.catalog.categories if categories is None else tuple(categories)
         clips = self.available(self.catalog.select(split, names))
@@ -198,9 +187,8 @@ class FeatureCache:
     def tokens(self, clip_ids: Sequence[str], view: int = 0) -> NDArray[np.float16]:
         """Tokens of some clips: float16 [clips, frames, tokens, width].
 
-        Raises:
-            StructAlignError: an unknown or quarantined clip, a view it does not have, or a chunk
-                that is damaged or missing.
+        Raises StructAlignError for an unknown or quarantined clip, a view that it does not have,
+        or a chunk that is damaged or missing.
         """
         return self.read([(clip, view) for clip in clip_ids])
 
@@ -264,16 +252,8 @@ def read_checked(store: Store, name: str, checksums: dict[str, str]) -> bytes:
     return body
 
 
-def _read_text(store: Store, name: str) -> str | None:
-    body = store.read(name)
+def _json(body: bytes | None, where: Path) -> dict[str, Any]:
     try:
-        return None if body is None else body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DamagedError(store.path, f"{name} is not text") from error
-
-
-def _json(text: str | None, where: Path) -> dict[str, Any]:
-    try:
-        return dict(parse_json(text or ""))
+        return dict(parse_json((body or b"").decode("utf-8")))
     except (ValueError, TypeError) as error:
         raise DamagedError(where, str(error)) from error

@@ -143,8 +143,7 @@ class CacheRoot:
     def find(self, reference: str | None) -> FeatureCache:
         """A cache by path or URL, fingerprint (or its beginning), dataset name, or the newest.
 
-        Raises:
-            StructAlignError: none fits, or several fingerprints begin with ``reference``.
+        Raises StructAlignError if none fits, or several fingerprints begin with ``reference``.
         """
         fitting = self._fitting(reference)
         for folder in fitting[:-1]:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any, get_type_hints
 
 from ..core.errors import StructAlignError
@@ -76,36 +76,33 @@ class CacheSpec:
     def from_json(cls, body: dict[str, Any]) -> "CacheSpec":
         """A specification from its JSON.
 
-        Raises:
-            StructAlignError: it has another schema.
-            DamagedError: other fields, or a value of another type or out of range.
+        Raises StructAlignError for another schema; DamagedError for other fields, or a value of
+        another type or out of range.
         """
         if (there := body.get("schema")) != SCHEMA:
             raise StructAlignError(
                 f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "
                 "extract again"
             )
-        names = {field.name for field in fields(cls)}
-        if set(body) != names:
-            raise DamagedError("specification", f"fields differ in {sorted(names ^ set(body))}")
-        spec = cls(**body)
-        for name, kind in get_type_hints(cls).items():
+        if problem := next(cls._problems(body), None):
+            raise DamagedError("specification", problem)
+        return cls(**body)
+
+    @classmethod
+    def _problems(cls, body: dict[str, Any]) -> Iterator[str]:
+        hints = get_type_hints(cls)
+        if body.keys() != hints.keys():
+            yield f"fields differ in {sorted(hints.keys() ^ body.keys())}"
+        for name, kind in hints.items():
             value = body[name]
             if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind is not bool):
                 wanted = getattr(kind, "__name__", "dict")
-                raise DamagedError(
-                    "specification", f"{name} is {str(value)[:40]!r}, not of type {wanted}"
-                )
+                yield f"{name} is {str(value)[:40]!r}, not of type {wanted}"
         for name, (least, most) in BOUNDS.items():
             if not least <= body[name] <= most:
-                wanted = f"{least} to {most}"
-                raise DamagedError("specification", f"{name} is {body[name]}, not {wanted}")
-        if spec.token_dtype not in TOKEN_DTYPES:
-            raise DamagedError(
-                "specification",
-                f"token_dtype is {spec.token_dtype[:40]!r}, not {' or '.join(TOKEN_DTYPES)}",
-            )
-        return spec
+                yield f"{name} is {body[name]}, not {least} to {most}"
+        if (dtype := body["token_dtype"]) not in TOKEN_DTYPES:
+            yield f"token_dtype is {dtype[:40]!r}, not {' or '.join(TOKEN_DTYPES)}"
 
 
 def hash_sources(rows: Iterable[tuple[str, str, float | None, float | None]]) -> str:

@@ -1,5 +1,6 @@
 """Where a cache lies: in a folder, or behind a URL. Another kind of place is another class here."""
 
+import io
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -188,12 +189,8 @@ class RemoteFile(ByteRanges):
         body = self._fetch(offset, end)
         if len(body) > end - offset:  # a server that does not know ranges sends the whole file
             body = body[offset:end]
-        left = memoryview(body)
-        for buffer in buffers:
-            part = left[: len(buffer)]
-            buffer[: len(part)] = part
-            left = left[len(part) :]
-        return len(body)
+        with io.BytesIO(body) as file:
+            return sum(file.readinto(buffer) for buffer in buffers)
 
     def _fetch(self, start: int, end: int | None) -> bytes:
         try:

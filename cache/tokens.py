@@ -112,9 +112,8 @@ class TokenReader:
     def read(self, views: Sequence[View]) -> NDArray[Any]:
         """Some views: [len(views), frames, tokens, width].
 
-        Raises:
-            ChunkError: for the first view that is missing or damaged.
-            OSError, StructAlignError: the disk or the server fails.
+        Raises ChunkError for the first view that is missing or damaged; OSError or
+        StructAlignError where the disk or the server fails.
         """
         out = np.empty((len(views), *self.shape), self.array.dtype.newbyteorder("<"))
         memory = out.reshape(-1).view(np.uint8).data

@@ -130,16 +130,11 @@ class CacheWriter:
     ) -> None:
         """Read every chunk back, remove foreign files, and write all checksums.
 
-        Raises:
-            StructAlignError: a chunk does not read back.
+        Raises StructAlignError if a chunk does not read back.
         """
         reader = open_tokens(Local(self.path), read_catalog(self.path), spec.views)
-        views = [
-            (outcome.clip, view)
-            for outcome in outcomes
-            if outcome.reason is None
-            for view in range(reader.table.views(outcome.clip))
-        ]
+        clips = [outcome.clip for outcome in outcomes if outcome.reason is None]
+        views = [(clip, view) for clip in clips for view in range(reader.table.views(clip))]
         lost = {view[0] for view in views if reader.state(view) != "good"}
         if lost:
             self._remove_from_records(lost)
@@ -155,15 +150,9 @@ class CacheWriter:
         body = {
             "fingerprint": spec.fingerprint(),
             "quarantine": {
-                outcome.clip: {"reason": outcome.reason, "message": outcome.message}
-                for outcome in outcomes
-                if outcome.reason is not None
+                o.clip: {"reason": o.reason, "message": o.message} for o in outcomes if o.reason
             },
-            "video_ends": {
-                outcome.clip: outcome.video_ends
-                for outcome in outcomes
-                if outcome.video_ends is not None
-            },
+            "video_ends": {o.clip: o.video_ends for o in outcomes if o.video_ends is not None},
             "provenance": provenance,
             "files": {n: sha256_of(self.path / n) for n in CHECKED if (self.path / n).is_file()},
         }

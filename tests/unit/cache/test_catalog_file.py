@@ -1,5 +1,9 @@
-"""A catalog's file gives the same catalog, as columns too, and refuses what it cannot be."""
+"""A catalog's file gives the same catalog, as columns too, and refuses what it cannot be.
 
+So does the JSON of bundles.
+"""
+
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +16,14 @@ from helpers.catalogs import CATALOGS, CATEGORIES, assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structalign.cache import Catalog, Clip, StructAlignError
-from structalign.cache.catalog_file import SCHEMA, SCHEMA_0_3, parse_catalog, write_catalog
+from structalign.cache.catalog_file import (
+    SCHEMA,
+    SCHEMA_0_3,
+    catalog_json,
+    parse_catalog,
+    parse_catalog_json,
+    write_catalog,
+)
 from structalign.cache.layout import CATALOG as FILE
 
 WHERE = Path("a-cache")
@@ -133,3 +144,37 @@ def test_damaged_bytes(tmp_path: Path) -> None:
             parse_catalog(changed, WHERE, 100)
         except StructAlignError as error:
             assert "\n" not in str(error)
+
+
+ONE = catalog_json(Catalog("test", ("music",), [Clip("a", "a.mp4", "music", "train", ("x",))]))
+
+
+@settings(deadline=None, max_examples=30)
+@given(catalog=CATALOGS)
+def test_json_round_trip(catalog: Catalog) -> None:
+    assert_same(parse_catalog_json(catalog_json(catalog), "a-bundle"), catalog)
+
+
+def test_json_with_the_field_twin_of_version_0_3() -> None:
+    body = json.loads(ONE)
+    del body["clips"][0]["extra"]
+    body["clips"][0]["twin"] = "b"
+    catalog = parse_catalog_json(json.dumps(body).encode(), "a-bundle")
+    assert catalog["a"].extra == {"twin": "b"}
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"\xff", ONE[:50], b"[" * 9999])
+def test_damaged_json(body: bytes) -> None:
+    with pytest.raises(StructAlignError, match=r"^a-bundle/catalog\.json is not a catalog: "):
+        parse_catalog_json(body, "a-bundle")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("captions", "x"), ("captions", [1]), ("more", 1), ("twin", 1), ("extra", {"take": 2})],
+)
+def test_a_clip_of_other_types_in_json(name: str, value: object) -> None:
+    body = json.loads(ONE)
+    body["clips"][0][name] = value
+    with pytest.raises(StructAlignError, match="is not a catalog"):
+        parse_catalog_json(json.dumps(body).encode(), "a-bundle")
