@@ -1,10 +1,15 @@
-"""Reading and writing files: atomic writes, plain files only, JSON."""
+"""Reading and writing files: atomic writes, plain files only, JSON, text that people wrote."""
 
+import codecs
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
+
+from .errors import StructAlignError
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,6 +64,20 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("JSON nested too deep") from error
+
+
+def read_user_text(path: Path) -> str:
+    """The text of a file that a person or another program wrote, without its byte order mark.
+
+    It is UTF-8, or UTF-16 with a byte order mark. Raises StructAlignError.
+    """
+    try:
+        body = read_bytes(path)
+        return body.decode("utf-16" if body.startswith(UTF16) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StructAlignError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    except OSError as error:
+        raise StructAlignError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def share_mode(path: Path) -> None:

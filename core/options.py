@@ -7,8 +7,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from .configs import parse_yaml
 from .defaults import DEVICE
-from .ranges import bounds_of
+from .errors import StructAlignError
+from .ranges import bounds_of, whole_number
 
 Decorator = Callable[[Any], Any]
 PATH, POSITIVE = click.Path(path_type=Path), click.IntRange(min=1)
@@ -32,6 +34,8 @@ class Parsed(click.ParamType[Any]):
             return self.parse(str(value))
         except ValueError:
             self.fail(f"{value!r}: give {self.hint}", param, ctx)
+        except StructAlignError as error:
+            self.fail(str(error), param, ctx)
 
 
 def _task_sizes(text: str) -> int | tuple[int, ...]:
@@ -42,10 +46,7 @@ def _task_sizes(text: str) -> int | tuple[int, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
-        raise ValueError
-    return tuple(map(int, parts))
+    return tuple(whole_number(part.strip()) for part in text.split(","))
 
 
 def _values(text: str) -> tuple[str, tuple[str, ...]]:
@@ -56,12 +57,10 @@ def _values(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    import yaml
-
     key, equals, value = text.partition("=")
-    if not equals:
+    if not key.strip() or not equals:
         raise ValueError
-    return key.strip(), yaml.safe_load(value)
+    return key.strip(), parse_yaml(value, repr(text))
 
 
 class NameOrFile(click.ParamType[str]):

@@ -4,15 +4,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
-from ..cache.spec import Augmentation
+from ..cache.spec import BOUNDS, Augmentation
 from ..core.configs import read_config
 from ..core.defaults import DECODE_TIMEOUT, DEVICE, SEED
 from ..core.errors import StructAlignError, unknown
-from ..core.ranges import check_options, option
+from ..core.ranges import check_options, check_range, convert, option
 from .datasets.dataset import DatasetReader
 from .datasets.registry import dataset_class, datasets_with, extract_defaults
+
+TYPES: dict[str, Any] = {
+    "backbone": str, "pretrained": str, "cut": int | None, "adapted_blocks": int | None,
+    "frames": int, "views": int, "view_scale": float, "view_flip": bool,
+}  # fmt: skip
+"""Types of the ``extract`` part of a dataset's YAML."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,13 @@ class ExtractOptions:
         "with its videos.",
     )
     seed: int = option(SEED, "Seed of the demo world and of the training views.")
-    frames: int | None = option(None, "Frames per clip.", at_least=1)
-    views: int | None = option(
-        None, "Views of each training clip, the test view included.", at_least=1
+    frames: int | None = option(
+        None, "Frames per clip.", at_least=1, at_most=BOUNDS["frames"][1]
     )
+    views: int | None = option(
+        None, "Views of each training clip, the test view included.",
+        at_least=1, at_most=BOUNDS["views"][1],
+    )  # fmt: skip
     cut: int | None = option(
         None,
         "Number of frozen vision blocks, which run once per clip; overrides --adapted-blocks.",
@@ -102,7 +111,7 @@ def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetRead
         StructAlignError: an unknown dataset, an option that it does not have, or a bad value.
     """
     common = {field.name for field in fields(ExtractOptions)}
-    options = ExtractOptions(**{name: given[name] for name in given if name in common})
+    options = ExtractOptions(**_converted(given, ExtractOptions))
     kind = dataset_class(options.dataset)
     known = {field.name for field in fields(kind)}
     for name in given:
@@ -112,7 +121,17 @@ def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetRead
             raise StructAlignError(
                 f"--{name} is an option of dataset {' and '.join(owners)}, not of {options.dataset}"
             )
-    return options, kind(**{name: given[name] for name in given if name in known})
+    return options, kind(**_converted(given, kind))
+
+
+def _converted(given: Mapping[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """The values that are fields of a dataclass, as their types. Raises StructAlignError."""
+    hints, names = get_type_hints(kind), [field.name for field in fields(kind)]
+    return {
+        name: convert(f"--{name.replace('_', '-')}", given[name], hints[name])
+        for name in names
+        if name in given
+    }
 
 
 def resolve_settings(options: ExtractOptions) -> ExtractSettings:
@@ -123,14 +142,18 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
     defaults.
 
     Raises:
-        StructAlignError: the YAML of the user's own dataset has an unknown value.
+        StructAlignError: the YAML of the user's own dataset has an unknown name, or a value
+            of the wrong kind or outside its range.
     """
     defaults = extract_defaults("manifest")
     given = extract_defaults(options.dataset)
-    known = {"cut", "adapted_blocks", *defaults}
-    for name in given:
-        if name not in known:
-            raise unknown("setting of extraction", name, known)
+    for name, value in given.items():
+        if name not in TYPES:
+            raise unknown("setting of extraction", name, TYPES)
+        given[name] = convert(f"setting {name}", value, TYPES[name])
+        if name in BOUNDS and value is not None:
+            least, most = BOUNDS[name]
+            check_range(f"setting {name}", given[name], at_least=least, at_most=most)
     defaults = {**_with_backbone(defaults, given.get("backbone")), **given}
     defaults = _with_backbone(defaults, options.backbone)
     if options.cut is not None or options.adapted_blocks is not None:

@@ -1,12 +1,11 @@
 """Settings that every method has, and a method's configuration. ``configs/`` has the values."""
 
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from ..core.errors import StructAlignError, unknown
-from ..core.ranges import check_settings
+from ..core.ranges import check_settings, convert
 from .model.towers import Compute
 
 HELDOUT_SHARE = 0.125  # two of the benchmark's sixteen training clips a category
@@ -105,28 +104,4 @@ def check_values(values: Mapping[str, Any], *kinds: type[Any]) -> dict[str, Any]
     for key in values:
         if key not in known:
             raise unknown("setting", key, known)
-    return {key: _convert(key, value, hints[key]) for key, value in values.items()}
-
-
-def _convert(key: str, value: Any, kind: Any) -> Any:
-    """YAML reads 1e-3 as text, so numbers may come as text."""
-    if get_origin(kind) in (Union, types.UnionType):
-        if value is None:
-            return None
-        kind = next(option for option in get_args(kind) if option is not type(None))
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            choices = ", ".join(map(str, get_args(kind)))
-            raise StructAlignError(f"setting {key}={value!r}: choose one of {choices}")
-        return value
-    if kind in (str, bool) and isinstance(value, kind):
-        return value
-    try:
-        if kind is float and not isinstance(value, bool):
-            return float(value)
-        if kind is int and not isinstance(value, bool) and int(value) == float(value):
-            return int(value)
-    except (TypeError, ValueError):
-        pass
-    wanted = {bool: "true or false", str: "text"}.get(kind, "a number")
-    raise StructAlignError(f"setting {key}={value!r} is not {wanted}")
+    return {key: convert(f"setting {key}", value, hints[key]) for key, value in values.items()}

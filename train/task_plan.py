@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 
 from ..core.errors import StructAlignError
+from ..core.files import read_user_text
+from ..core.ranges import whole_number
 from .seeds import generator
 
 Tasks = int | Sequence[int]
@@ -55,14 +57,15 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
     if order is None:
         return names
     if order.startswith(SHUFFLED):
-        seed = order.removeprefix(SHUFFLED)
-        if not seed.isdigit():
-            raise StructAlignError(f"--order {order}: give a whole number, such as shuffled:0")
-        permutation = torch.randperm(len(names), generator=generator(int(seed), "class order"))
+        try:
+            seed = whole_number(order.removeprefix(SHUFFLED))
+        except ValueError as error:
+            raise StructAlignError(f"--order {order}: give a number, as in shuffled:0") from error
+        permutation = torch.randperm(len(names), generator=generator(seed, "class order"))
         return [names[index] for index in permutation.tolist()]
     try:
-        lines = Path(order).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_user_text(Path(order)).splitlines()
+    except StructAlignError as error:
         raise StructAlignError(
             f"--order {order}: give shuffled:SEED, or a text file, one category per line ({error})"
         ) from error

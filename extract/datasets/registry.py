@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ...core.configs import CONFIGS, read_config, read_yaml
+from ...core.configs import CONFIGS, as_mapping, read_config, read_yaml
 from ...core.errors import StructAlignError, unknown
 from ...core.python_files import load_python_file, only_subclass
 from .dataset import DatasetReader
@@ -55,4 +55,4 @@ def extract_defaults(name: str) -> dict[str, Any]:
             f"{path} has '{other[0]}'; a dataset of your own has the part 'extract' alone: give "
             "settings of training with --set, or in a method's YAML"
         )
-    return dict(body.get("extract") or {})
+    return as_mapping(body.get("extract"), f"{path}: extract")

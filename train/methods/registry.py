@@ -7,9 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from ...core.configs import CONFIGS, plain_name, read_config, read_yaml
+from ...core.configs import CONFIGS, as_mapping, parse_yaml, plain_name, read_config, read_yaml
 from ...core.errors import StructAlignError, unknown
 from ...core.python_files import load_python_file, only_subclass, python_file_hash
 from ..method_config import MethodConfig, TrainSettings, check_values, setting_names
@@ -17,6 +15,8 @@ from ..method_config import MethodConfig, TrainSettings, check_values, setting_n
 if TYPE_CHECKING:
     from ...backbones.backbone import Backbone
     from .base import Method
+
+LAYERS = ("datasets", "backbones")  # of a method's YAML: values for each of some, by name
 
 
 def method_names() -> list[str]:
@@ -43,7 +43,7 @@ def load_method(
     if method.endswith(".py"):
         path = Path(method).expanduser().resolve()
         source, file_hash = str(path), python_file_hash(path, "method")
-        chain = _with_bases(path.stem, read_yaml(path.with_suffix(".yaml")))
+        chain = _with_bases(path.stem, _own_yaml(path.with_suffix(".yaml")))
         name = ":".join([path.stem, *changes])
     else:
         if method not in method_names():
@@ -64,7 +64,10 @@ def load_method(
             by_backbone.get(backbone),
         ):
             values |= check_values(layer or {}, TrainSettings, options)
-    on_top = {key: yaml.safe_load(text) for key, _, text in (c.partition("=") for c in changes)}
+    on_top = {
+        key: parse_yaml(text, f"method '{name}': '{text}'")
+        for key, _, text in (change.partition("=") for change in changes)
+    }
     given = dict(overrides or {})
     accepted = setting_names(TrainSettings, options)
     ignored = [key for key in given if key not in accepted]
@@ -119,6 +122,20 @@ def _settings_elsewhere() -> set[str]:
     """The options of all methods of the package."""
     sources = {_with_bases(n, read_config("methods", n))[0][0] for n in method_names()}
     return {key for source in sources for key in setting_names(method_class(source).Options)}
+
+
+def _own_yaml(path: Path) -> dict[str, Any]:
+    """The YAML of a user's own method. Raises StructAlignError unless its parts are as ours."""
+    body = read_yaml(path)
+    if other := sorted(body.keys() - {"base", "train", *LAYERS}):
+        raise unknown(f"part of {path}", other[0], ("base", "train", *LAYERS))
+    parts = {part: as_mapping(body.get(part), f"{path}: {part}") for part in ("train", *LAYERS)}
+    for part in LAYERS:
+        for name, values in parts[part].items():
+            parts[part][name] = as_mapping(values, f"{path}: {part}: {name}")
+    if (base := body.get("base")) is not None and str(base) not in method_names():
+        raise unknown(f"base in {path}", str(base), method_names())
+    return {**body, **parts}
 
 
 def _with_bases(name: str, body: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

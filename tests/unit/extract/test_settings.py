@@ -74,6 +74,10 @@ def test_options_of_the_dataset_and_of_every_dataset_are_parted() -> None:
         ({"name": "a"}, "--name is an option of dataset manifest, not of demo"),
         ({"dataset": "msrvtt", "conflict": 1}, "--conflict is an option of dataset demo, not of "),
         ({"framess": 3}, "unknown option 'framess'; did you mean 'frames'?"),
+        ({"frames": "many"}, "--frames='many' is not a number"),
+        ({"frames": 5000}, "--frames=5000 must be at least 1 and at most 4096"),
+        ({"engine": "steam"}, "--engine='steam': choose one of auto, ray, inline"),
+        ({"dataset": "manifest", "name": 5}, "--name=5 is not text"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:
@@ -92,6 +96,16 @@ def test_defaults_of_ones_own_dataset(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("extract: {framess: 5}\n")
     with pytest.raises(StructAlignError, match="'framess'; did you mean 'frames'"):
         resolve_settings(ExtractOptions(str(file)))
+    for text, message in (
+        ("frames: many", "frames='many' is not a number"),
+        ("frames: 5000", "frames=5000 must be at least 1 and at most 4096"),
+        ("view_flip: 1", "view_flip=1 is not true or false"),
+        ("backbone: [demo]", "is not text"),
+        ("5", "mine.yaml: extract: '5' stands where"),
+    ):
+        (tmp_path / "mine.yaml").write_text(f"extract: {{{text}}}\n".replace("{5}", "5"))
+        with pytest.raises(StructAlignError, match=message):
+            resolve_settings(ExtractOptions(str(file)))
     (tmp_path / "mine.yaml").write_text("train: {epochs: 5}\n")
     with pytest.raises(StructAlignError, match="has the part 'extract' alone"):
         resolve_settings(ExtractOptions(str(file)))

@@ -67,6 +67,11 @@ def test_every_key_of_a_config_is_some_methods_setting(file: Path) -> None:
     [
         ("epoch", "3", "did you mean 'epochs'"),
         ("epochs", "2.5", "is not a number"),
+        ("epochs", float("inf"), "is not a number"),
+        ("epochs", "9" * 5000, "is not a number"),
+        ("weight_decay", float("nan"), "is not a number"),
+        pytest.param("weight_decay", 10**400, "is not a number", id="huge"),
+        ("schedule", ["half_cosine"], "choose one of"),
         ("epochs", "0", "must be above 0"),
         ("frame_fusion", "3", "is not true or false"),
         ("teacher", "me", "choose one of"),
@@ -75,7 +80,7 @@ def test_every_key_of_a_config_is_some_methods_setting(file: Path) -> None:
         ("heldout", "0.25", "nothing uses"),
     ],
 )
-def test_refused(key: str, value: str, message: str) -> None:
+def test_refused(key: str, value: object, message: str) -> None:
     with pytest.raises(StructAlignError, match=message):
         load_method("structalign", "demo", "demo", {key: value})
     with pytest.raises(
@@ -111,3 +116,34 @@ def test_a_held_out_share_is_kept_only_when_it_is_used() -> None:
         ).settings.heldout_share
         == 0.25
     )
+
+
+def test_changes_behind_a_methods_name_that_are_no_yaml() -> None:
+    with pytest.raises(StructAlignError, match=r"'structalign:teacher=\[': .* is not YAML"):
+        load_method("structalign:teacher=[", "demo", "demo")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: finetne\n", "did you mean 'finetune'"),
+        ("bases: finetune\n", "did you mean 'base'"),
+        ("train: [epochs]\n", "train: .* stands where 'key: value' belongs"),
+        ("datasets: {demo: 3}\n", "datasets: demo: '3' stands where"),
+        ("- 1\n", "stands where 'key: value' belongs"),
+        ("train: {epochs: 1, epochs: 2}\n", "'epochs' stands twice"),
+        ("train: {epochs: 0}\n", "epochs=0 must be above 0"),
+        ("train:\n\tepochs: 1\n", r"mine\.yaml is not YAML: .*line 2"),
+    ],
+)
+def test_the_yaml_of_ones_own_method(tmp_path: Path, text: str, message: str) -> None:
+    """A base that does not exist was ignored; the rest were tracebacks."""
+    (tmp_path / "mine.py").write_text(
+        "from structalign.train.methods.base import Method\n\n\nclass Mine(Method):\n    pass\n"
+    )
+    (tmp_path / "mine.yaml").write_text("base: finetune\ntrain:\ndatasets: {demo: }\n")
+    own = str(tmp_path / "mine.py")
+    assert load_method(own, "demo", "demo").settings.lr_text == 6e-4
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(StructAlignError, match=message):
+        load_method(own, "demo", "demo")

@@ -55,6 +55,6 @@ def test_an_order_from_a_file(tmp_path: Path) -> None:
         file.write_text("\n".join(lines))
         with pytest.raises(StructAlignError, match=message):
             plan_tasks(NAMES, 1, str(file))
-    for wrong in ("shuffled:x", str(tmp_path), "nowhere"):
+    for wrong in ("shuffled:x", "shuffled:²", str(tmp_path), "nowhere"):
         with pytest.raises(StructAlignError, match="--order"):
             plan_tasks(NAMES, 1, wrong)
