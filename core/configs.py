@@ -51,7 +51,7 @@ def as_mapping(value: Any, where: object) -> dict[str, Any]:
 def parse_yaml(text: str, where: object) -> Any:
     """The value of a YAML text. Raises StructAlignError, also for a key that stands twice."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 (it derives from SafeLoader)
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

@@ -44,9 +44,7 @@ class ExtractOptions:
         "with its videos.",
     )
     seed: int = option(SEED, "Seed of the demo world and of the training views.")
-    frames: int | None = option(
-        None, "Frames per clip.", at_least=1, at_most=BOUNDS["frames"][1]
-    )
+    frames: int | None = option(None, "Frames per clip.", at_least=1, at_most=BOUNDS["frames"][1])
     views: int | None = option(
         None, "Views of each training clip, the test view included.",
         at_least=1, at_most=BOUNDS["views"][1],
