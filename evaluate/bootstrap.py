@@ -5,8 +5,10 @@ Every figure is a sum over queries of what each contributes, so a resampled figu
 within each cache; methods that are compared share both draws.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +27,9 @@ AVERAGES = [metric for metric in METRICS if metric.summarise is mean]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each query of a finished run contributes to each figure.
+    """What each query of a finished run (a clip, and the number of its caption) contributes.
 
-    Attributes:
-        queries: clip and number of the caption within it, Q of them.
-        categories: each query's category.
-        figures: contributions by figure, float64 [Q]; their sum is the figure.
+    ``figures``: contributions by figure, float64 [Q], whose sum is the figure.
     """
 
     queries: tuple[tuple[str, int], ...]
@@ -50,12 +49,8 @@ class Interval:
 def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
     """The outcomes at the end of a run: every metric that is a mean over queries, and BWF.
 
-    BWF counts a task by its number of categories, as the benchmark does: query q of task i < T adds
-    100 n_i / N_i (hit just after task i - hit after task T) / sum of all old n.
-
-    Args:
-        run: its folder.
-        tasks: the categories of each of its tasks.
+    BWF counts a task by its number of categories (``tasks``), as the benchmark does: query q of
+    task i < T adds 100 n_i / N_i (hit just after task i - hit after task T) / sum of all old n.
 
     Raises:
         StructAlignError: the run has no query results, or they are damaged.
@@ -72,11 +67,8 @@ def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
     )
     figures = {m.name: m.scale * m.score(ranks) / len(now) for m in AVERAGES}
     figures[BWF] = torch.tensor(_forgotten(run, tasks, now), dtype=torch.float64)
-    captions: dict[str, int] = {}
-    queries = []
-    for result in now:
-        captions[result.clip] = captions.get(result.clip, -1) + 1
-        queries.append((result.clip, captions[result.clip]))
+    captions = defaultdict[str, Iterator[int]](itertools.count)
+    queries = [(result.clip, next(captions[result.clip])) for result in now]
     order = sorted(range(len(now)), key=lambda index: queries[index])
     return Outcomes(
         tuple(queries[index] for index in order),
@@ -110,12 +102,9 @@ def _of_task(results: Sequence[QueryResult], task: int) -> list[QueryResult]:
 
 
 class PairedBootstrap:
-    """Resampled figures of several methods over the same caches and seeds.
+    """Resampled figures of several methods, from outcomes by method, (cache, seed).
 
-    Args:
-        runs: outcomes by method, cache and seed; every method has the same caches, seeds, queries.
-        generator: draws the samples.
-        draws: how many samples; with very many queries fewer, at least 200.
+    ``draws``: how many samples; with very many queries fewer, at least 200.
 
     Raises:
         StructAlignError: methods were not run on the same caches, seeds and queries.
@@ -127,17 +116,16 @@ class PairedBootstrap:
         generator: torch.Generator,
         draws: int = DRAWS,
     ) -> None:
-        first = next(iter(runs.values()))
-        for method, outcomes in runs.items():
-            if {k: v.queries for k, v in outcomes.items()} != {
-                k: v.queries for k, v in first.items()
-            }:
+        (name, first), *_ = runs.items()
+        queries_of = {m: {k: v.queries for k, v in own.items()} for m, own in runs.items()}
+        for method, queries in queries_of.items():
+            if queries != queries_of[name]:
                 raise StructAlignError(
-                    f"{method} and {next(iter(runs))} have different runs or queries; a paired "
-                    "bootstrap needs the same ones"
+                    f"{method} and {name} have different runs or queries; a paired bootstrap needs "
+                    "the same ones"
                 )
-        queries = max(len(outcomes.queries) for outcomes in first.values())
-        draws = min(draws, max(200, COUNTS // queries))
+        most = max(len(outcomes.queries) for outcomes in first.values())
+        draws = min(draws, max(200, COUNTS // most))
         self.runs = runs
         self.caches: dict[str, list[str]] = {}
         for cache, seed in first:
@@ -146,10 +134,7 @@ class PairedBootstrap:
         self.chosen: dict[str, Tensor] = {}
         for cache, seeds in self.caches.items():
             self.counts[cache] = _resample(first[cache, seeds[0]].categories, draws, generator)
-            runs_drawn = torch.randint(len(seeds), (draws, len(seeds)), generator=generator)
-            shares = torch.zeros(draws, len(seeds), dtype=torch.float64)
-            ones = torch.ones_like(runs_drawn, dtype=torch.float64)
-            self.chosen[cache] = shares.scatter_add_(1, runs_drawn, ones) / len(seeds)
+            self.chosen[cache] = _resample(["run"] * len(seeds), draws, generator) / len(seeds)
 
     def interval(self, figure: str, method: str, against: str | None = None) -> Interval:
         """A method's figure, minus that of ``against`` if given: the mean over caches and runs."""

@@ -7,6 +7,7 @@ ended or ``reencoded`` by the stage's method; ranked within the ``task``'s own c
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -35,9 +36,6 @@ class Evaluator:
 
     It knows only the tasks that have arrived. Zero-shot figures are of the pre-trained towers over
     the same clips as the stage's own.
-
-    Args:
-        stream: gives clips, captions and, of clips that are encoded again, tokens.
     """
 
     def __init__(self, stream: TaskStream) -> None:
@@ -54,12 +52,7 @@ class Evaluator:
         return queries
 
     def arrive(self, method: Method, zero_shot: Block) -> None:
-        """Take in the next task and measure it before it is learnt: zero-shot, and as it stands.
-
-        Args:
-            method: in the state before the task.
-            zero_shot: the task's clips encoded by the pre-trained towers.
-        """
+        """Take in the next task and measure it by the state before it: zero-shot, and ahead."""
         queries = self.add(method, zero_shot)
         number = len(self.queries)
         before = text_to_video_ranks(self.zero_shot.alone(), queries.target).summary()
@@ -72,10 +65,7 @@ class Evaluator:
     def stage(self, method: Method, gallery: Gallery, is_whole: bool = True) -> Record:
         """Measure the stage after the task that arrived last; the record has plain values.
 
-        Args:
-            method: in the state after the task.
-            gallery: one stored block for each task so far.
-            is_whole: measure all tasks; else the new task alone, in the gallery of all.
+        All tasks are measured if ``is_whole``, else the new task alone, in the gallery of all.
         """
         began = time.monotonic()
         measure = self._all_tasks if is_whole else self._newest_task
@@ -94,9 +84,8 @@ class Evaluator:
             if method.is_pretrained
             else stage_scores(method, gallery, self.queries, reencoded)
         )
-        pairs = list(
-            zip(_own_blocks(scores.stored, gallery, self.queries), self.queries, strict=True)
-        )
+        own_blocks = _own_blocks(scores.stored, gallery, self.queries)
+        pairs = list(zip(own_blocks, self.queries, strict=True))
         within = [text_to_video_ranks(s, q.target) for s, q in pairs]
         stored = [ranks.summary() for ranks in within]
         seen = _seen(scores.stored, self.queries)
@@ -105,13 +94,12 @@ class Evaluator:
             for task, s in scores.reencoded.items()
         }
         missing = [task for task in old if task not in again]
-        newest, queries = self.zero_shot.newest(), self.queries[-1]
+        warning = (
+            f"tasks {', '.join(map(str, missing))} were not encoded again: the tokens of their "
+            "caches are not there, so BWF re-encoded is not measured"
+        )
         return {
-            "warnings": [
-                f"tasks {', '.join(map(str, missing))} were not encoded again: the tokens of their "
-                "caches are not there, so BWF re-encoded is not measured"
-            ]
-            * bool(missing),
+            "warnings": [warning] if missing else [],
             "row": {
                 "t2v/stored/task": stored,
                 "v2t/stored/task": [video_to_text_ranks(s, q.target).summary() for s, q in pairs],
@@ -125,17 +113,14 @@ class Evaluator:
             "zero_shot": {
                 **self._overall(zero_shot, gallery),
                 "seen": [ranks.summary() for ranks in _seen(zero_shot, self.queries)],
-                "t2v/task": text_to_video_ranks(newest, queries.target).summary(),
-                "v2t/task": video_to_text_ranks(newest, queries.target).summary(),
+                **_within_task(self.zero_shot.newest(), self.queries[-1]),
             },
             **self._overall(scores.stored, gallery),
             "geometry": {
                 **self._class_geometry(scores.text, gallery),
                 "drift": [
-                    drift(gallery.blocks[task - 1].embeddings, reencoded[task].embeddings)
-                    if task in reencoded
-                    else None
-                    for task in old
+                    drift(gallery.blocks[task - 1].embeddings, block.embeddings) if block else None
+                    for task, block in ((task, reencoded.get(task)) for task in old)
                 ],
                 **method.diagnostics([q.token_ids for q in self.queries]),
             },
@@ -148,22 +133,17 @@ class Evaluator:
         scores = zero_shot
         if not method.is_pretrained:
             scores = gallery.score(method, queries.token_ids)[:, -clips:]
-        ranks = text_to_video_ranks(scores, queries.target)
-        t2v, v2t = ranks.summary(), video_to_text_ranks(scores, queries.target).summary()
+        within = _within_task(scores, queries)
         unmeasured = [None] * (len(self.queries) - 1)
         return {
             "row": {
-                "t2v/stored/task": [*unmeasured, t2v],
-                "v2t/stored/task": [*unmeasured, v2t],
-                "t2v/reencoded/task": [*unmeasured, t2v],
+                "t2v/stored/task": [*unmeasured, within["t2v/task"]],
+                "v2t/stored/task": [*unmeasured, within["v2t/task"]],
+                "t2v/reencoded/task": [*unmeasured, within["t2v/task"]],
                 "t2v/stored/seen": [*unmeasured, None],
             },
-            "answers": self._query_results([ranks]),
-            "zero_shot": {
-                "t2v": None,
-                "t2v/task": text_to_video_ranks(zero_shot, queries.target).summary(),
-                "v2t/task": video_to_text_ranks(zero_shot, queries.target).summary(),
-            },
+            "answers": self._query_results([text_to_video_ranks(scores, queries.target)]),
+            "zero_shot": {"t2v": None, **_within_task(zero_shot, queries)},
             **dict.fromkeys(("t2v", "v2t", "ties", "geometry")),
             **dict.fromkeys(metric.name for metric in SCORE_METRICS),
             "queries": sum(len(q.token_ids) for q in self.queries),
@@ -196,11 +176,9 @@ class Evaluator:
         }
 
     def _query_results(
-        self,
-        within: Sequence[Ranks],
-        seen: Sequence[Ranks] = (),
+        self, within: Sequence[Ranks], seen: Sequence[Ranks] = (),
         first: Sequence[tuple[str, ...]] = (),
-    ) -> list[Record]:
+    ) -> list[Record]:  # fmt: skip
         """The newest tasks' captions: ranks ``within`` their task and among all ``seen`` clips.
 
         ``first``: the clips that came first, for each caption of all tasks.
@@ -215,7 +193,7 @@ class Evaluator:
             ):
                 clips = first[len(lines)] if first else ()
                 result = QueryResult(task, clip.id, clip.category, text, rank, rank_seen, clips)
-                lines.append(result.to_json())
+                lines.append(asdict(result))
         return lines
 
     def _class_geometry(self, text: Tensor, gallery: Gallery) -> Record:
@@ -235,6 +213,14 @@ class Evaluator:
             for cache, block in zip(caches, gallery.blocks, strict=True)
             for clip in block.clips
         ]
+
+
+def _within_task(scores: Tensor, queries: Queries) -> Record:
+    """Both directions of a task's captions [T] and its own clips [V]."""
+    return {
+        "t2v/task": text_to_video_ranks(scores, queries.target).summary(),
+        "v2t/task": video_to_text_ranks(scores, queries.target).summary(),
+    }
 
 
 def _own_blocks(scores: Tensor, gallery: Gallery, queries: list[Queries]) -> list[Tensor]:

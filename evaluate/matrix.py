@@ -50,20 +50,12 @@ def task_matrices(stages: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Ma
 def backward_forgetting(matrix: Matrix, classes: Sequence[int], stage: int) -> float | None:
     """BWF(t) = sum_{i<t} n_i (R[i, i] - R[t, i]) / sum_{i<t} n_i.
 
-    Positive means forgetting. None before task 2, and where a cell of it was not measured.
-
-    Args:
-        matrix: R, of R@1 in percent.
-        classes: n_i, the number of categories of each task.
-        stage: t.
+    ``classes``: n_i, the number of categories of each task. Positive means forgetting. None before
+    task 2, and where a cell was not measured.
     """
-    if stage < 2:
-        return None
-    weights = classes[: stage - 1]
     drops = _differences((matrix[i][i - 1], matrix[stage][i - 1]) for i in range(1, stage))
-    if drops is None:
-        return None
-    return sum(n * drop for n, drop in zip(weights, drops, strict=True)) / sum(weights)
+    weights = classes[: len(drops)]
+    return sum(n * d for n, d in zip(weights, drops, strict=True)) / sum(weights) if drops else None
 
 
 def backward_transfer(matrix: Matrix, stage: int) -> float | None:
@@ -71,25 +63,18 @@ def backward_transfer(matrix: Matrix, stage: int) -> float | None:
 
     Positive means that old tasks gained.
     """
-    if stage < 2:
-        return None
     gains = _differences((matrix[stage][i - 1], matrix[i][i - 1]) for i in range(1, stage))
-    return None if gains is None else sum(gains) / (stage - 1)
+    return sum(gains) / (stage - 1) if gains else None
 
 
 def forward_transfer(ahead: Matrix, stage: int) -> float | None:
     """FWT(t) = mean over 1 < i <= t of A[i-1, i] - A[0, i] (GEM); None before task 2.
 
-    What a task gained over zero-shot before it was learnt.
-
-    Args:
-        ahead: A; row 0 has each task zero-shot, row t the task after t, among its own clips alone.
-        stage: t.
+    What a task gained over zero-shot before it was learnt: row 0 of A has each task zero-shot, row
+    t the task after t, among its own clips alone.
     """
-    if stage < 2:
-        return None
     gains = _differences((ahead[i - 1][i - 1], ahead[0][i - 1]) for i in range(2, stage + 1))
-    return None if gains is None else sum(gains) / (stage - 1)
+    return sum(gains) / (stage - 1) if gains else None
 
 
 def task_average(matrix: Matrix, stage: int) -> float | None:
@@ -99,8 +84,8 @@ def task_average(matrix: Matrix, stage: int) -> float | None:
     return sum(known) / len(known) if len(known) == len(row) else None
 
 
-def _differences(pairs: Iterable[tuple[float | None, float | None]]) -> list[float] | None:
-    """First minus second of every pair; None if any value was not measured."""
-    differences = [None if a is None or b is None else a - b for a, b in pairs]
-    known = [value for value in differences if value is not None]
-    return known if len(known) == len(differences) else None
+def _differences(pairs: Iterable[tuple[float | None, float | None]]) -> list[float]:
+    """First minus second of every pair; empty if any value was not measured."""
+    listed = list(pairs)
+    known = [a - b for a, b in listed if a is not None and b is not None]
+    return known if len(known) == len(listed) else []

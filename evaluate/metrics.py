@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..cache.catalog import Clip
-from .twins import told_apart
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,13 +27,8 @@ def median(scores: "Tensor") -> "Tensor":
 class Metric:
     """A row of the registry: ``scale`` times a summary of what each query's rank scores.
 
-    Attributes:
-        name: in ``results.json`` and in every table.
-        score: expected 1-based ranks float64 [Q] to what each query scores, float64 [Q].
-        is_higher_better: which way is better.
-        digits: after the decimal point in tables.
-        scale: 100 turns shares into percent.
-        summarise: the scores of all queries [Q] to one.
+    ``score`` takes expected 1-based ranks to what each query scores, both float64 [Q];
+    ``summarise`` takes these to one; ``digits`` after the decimal point stand in tables.
     """
 
     name: str
@@ -87,18 +81,35 @@ METRICS = (
 class ScoreMetric:
     """A figure of a stage's scores, over the clips of a dataset that brings it.
 
-    Attributes:
-        name: its key in a stage of ``results.json`` and its column in a sweep.
-        function: of scores [T, V], targets [T], and each column's cache and clip, to values by
-            name; None where no clip has what it needs.
-        value: which of the values stands in a sweep's column.
-        sentence: the values in the printed table, by name.
+    ``function`` takes scores [T, V], targets int64 [T], and each column's cache (fingerprint: ids
+    may repeat) and clip to values by name, or None where no clip has what it needs. ``value``
+    stands in a sweep's column, ``sentence`` in the printed table.
     """
 
     name: str
     function: "Callable[[Tensor, Tensor, Sequence[tuple[str, Clip]]], Mapping[str, float] | None]"
     value: str
     sentence: str
+
+
+def told_apart(
+    scores: "Tensor", target: "Tensor", clips: Sequence[tuple[str, Clip]]
+) -> dict[str, float] | None:
+    """Of the captions whose clip has its motion twin among ``clips``, the share that prefers it.
+
+    The twin is the same clip of the demo world played backwards; half is chance, and a tie counts
+    half. ``told_apart`` is in percent; None where no clip has a twin.
+    """
+    column = {(cache, clip.id): index for index, (cache, clip) in enumerate(clips)}
+    own = [clips[index] for index in target.tolist()]
+    twins = [(cache, clip.extra.get("twin", "")) for cache, clip in own]
+    rows = [row for row, twin in enumerate(twins) if twin in column]
+    if not rows:
+        return None
+    other = [column[twins[row]] for row in rows]
+    gap = scores[rows, target[rows]] - scores[rows, other]
+    preferred = ((gap > 0).double() + 0.5 * (gap == 0).double()).mean() * 100
+    return {"captions": len(rows), "told_apart": float(preferred)}
 
 
 SCORE_METRICS = (

@@ -17,11 +17,9 @@ from ..train.stream import Queries
 class StageScores:
     """Fused similarities of one stage, float32, higher is more alike.
 
-    Attributes:
-        stored: all captions and all stored clips [T, V], both in task order.
-        reencoded: by task whose clips were encoded again, its captions and its own clips
-            [T_i, V_i].
-        text: each caption's unit mean word by its own task's route [T, D].
+    ``stored``: all captions and all stored clips [T, V], both in task order; ``reencoded``: by task
+    whose clips were encoded again, its captions and its own clips [T_i, V_i]; ``text``: each
+    caption's unit mean word by its own task's route [T, D].
     """
 
     stored: Tensor
@@ -35,15 +33,10 @@ def stage_scores(
     queries: list[Queries],
     reencoded: Mapping[int, Block] | None = None,
 ) -> StageScores:
-    """Fused similarity of all captions of some tasks and the clips of their blocks.
+    """Fused similarity of all captions of some tasks and the clips of their blocks, one a task.
 
-    Args:
-        encoder: the method in the state of the stage.
-        gallery: one block a task.
-        queries: the captions of each of these tasks.
-        reencoded: blocks encoded again, by task (1-based): each replaces the stored block for that
-            task's own captions, with all other columns as stored, as in the final validation of
-            the official code.
+    ``reencoded``: blocks encoded again, by task: each replaces the stored block for that task's own
+    captions, with all other columns as stored, as in the official code's final validation.
     """
     sizes = [len(q.token_ids) for q in queries]
     rows = [part.tolist() for part in torch.arange(sum(sizes)).split(sizes)]

@@ -1,9 +1,8 @@
 """Query results: each caption's rank of its clip, and the clips that came first."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +16,10 @@ SHOWN = 3  # clips
 
 @dataclass(frozen=True)
 class QueryResult:
-    """One evaluated caption at one stage.
+    """One evaluated caption at one stage, with the rank of its clip, expected where scores tie.
 
-    Attributes:
-        rank: of its ``clip`` among its task's clips, 1-based, expected where scores tie.
-        rank_seen: among all clips seen; None at a stage that ``eval_every`` leaves out.
-        found: the first three of all clips seen; empty at such a stage.
+    ``rank`` is 1-based and among the task's clips, ``rank_seen`` among all clips seen, ``found``
+    the first three of these; None and empty at a stage that ``eval_every`` leaves out.
     """
 
     task: int
@@ -32,10 +29,6 @@ class QueryResult:
     rank: float
     rank_seen: float | None
     found: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:

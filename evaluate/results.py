@@ -20,6 +20,7 @@ from .matrix import (
 from .metrics import METRICS, SCORE_METRICS
 
 if TYPE_CHECKING:
+    from ..cache.reader import FeatureCache
     from ..train.runs.run import Run
 
 FILE, STATE = "results.json", "evaluated.json"
@@ -31,12 +32,10 @@ COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 class StageResults:
     """Figures over all tasks seen after a task, under the contract's names; stage 0 is zero-shot.
 
-    Attributes:
-        t2v, v2t: every metric of the registry by name. Like every figure over old tasks they are
-            None at a stage that ``eval_every`` leaves out.
-        zero_shot: ``t2v`` of the pre-trained model over the same clips.
-        BWF, BWT, FWT: in points of R@1; None before task 2.
-        of_scores: the metrics that a dataset brings; None where no clip has what they need.
+    ``t2v``, ``v2t``: every metric by name, ``zero_shot``: ``t2v`` of the pre-trained model over the
+    same clips. BWF, BWT and FWT are in points of R@1, None before task 2. Every figure over old
+    tasks is None at a stage that ``eval_every`` leaves out. ``of_scores``: the metrics that a
+    dataset brings; None where no clip has what they need.
     """
 
     stage: int
@@ -67,12 +66,9 @@ class StageResults:
 class Results:
     """What ``results.json`` holds; percentages are 0 to 100.
 
-    Attributes:
-        figures: all that was measured, R[stage, task, metric] by direction/gallery/scope.
-        matrix: of it, each text-to-video metric within each task, with old clips as ``gallery``
-            says; the summaries follow from it.
-        tasks: how many were learnt so far.
-        parts: the caches that the tasks came from, each with its task numbers.
+    ``figures``: all that was measured, R[stage, task, metric] by direction/gallery/scope, and
+    ``matrix`` of it each text-to-video metric within each task, with old clips as ``gallery`` says.
+    ``parts``: the caches that the ``tasks`` learnt so far came from.
     """
 
     method: str
@@ -163,7 +159,7 @@ def make_results(run: "Run") -> Results:
         coverage=run.stream.coverage(len(recorded)),
         quarantined=[row for cache in run.caches for row in cache.quarantined()],
         categories=[list(names) for names in categories],
-        parts=_parts(run, len(recorded)),
+        parts=_parts(run.stream.caches[: len(recorded)]),
         matrix={metric.key: matrix[metric.name] for metric in METRICS},
         stages=rows,
         final=rows[-1],
@@ -186,18 +182,13 @@ def make_results(run: "Run") -> Results:
     )
 
 
-def _parts(run: "Run", tasks: int) -> list[dict[str, Any]]:
-    parts, first = [], 1
-    for part in run.parts:
-        numbers = [n for n in range(first, first + len(part.tasks)) if n <= tasks]
-        first += len(part.tasks)
-        if numbers:
-            cache = part.cache
-            parts.append({
-                "fingerprint": cache.fingerprint, "dataset": cache.catalog.dataset,
-                "tasks": numbers,
-            })  # fmt: skip
-    return parts
+def _parts(caches: Sequence["FeatureCache"]) -> list[dict[str, Any]]:
+    """Each cache of a stream with its tasks' numbers, from the caches task by task."""
+    parts: dict[str, dict[str, Any]] = {}
+    for number, cache in enumerate(caches, 1):
+        about = {"fingerprint": cache.fingerprint, "dataset": cache.catalog.dataset, "tasks": []}
+        parts.setdefault(cache.fingerprint, about)["tasks"].append(number)
+    return list(parts.values())
 
 
 def _evaluated_on(run: "Run", tasks: int) -> str:

@@ -1,6 +1,7 @@
 """What is written of each caption names the clips that came first, task by task."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 
 def test_a_result_is_plain_values() -> None:
     result = QueryResult(1, "a", "b", "c", 1.0, None, ())
-    assert json.loads(json.dumps(result.to_json()))["rank"] == 1.0
+    assert json.loads(json.dumps(asdict(result)))["rank"] == 1.0
 
 
 def test_clips_of_equal_scores_come_in_the_gallerys_order() -> None:

@@ -1,6 +1,7 @@
 """A method's interval is over its own runs; a difference over what both methods have run."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def run(folder: Path, method: str, seed: int, hits: int, cache: str = "aa") -> F
         for rank in [1.0 if n < hits else 20.0]
     ]
     query_results_file(path, 1).write_text(
-        "".join(json.dumps(result.to_json()) + "\n" for result in results)
+        "".join(json.dumps(asdict(result)) + "\n" for result in results)
     )
     config = {"fingerprint": cache * 32, "seed": seed, "settings": {}, "parts": [{}]}
     return FinishedRun(path, config, {"method": method, "categories": [["birds"]]}, {}, {})
