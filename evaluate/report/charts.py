@@ -7,8 +7,11 @@ the page. Every name is escaped here. A chart without any value is the empty str
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from statistics import fmean
+
+from .formatting import number
 
 Line = Sequence[float | None]  # None: not measured, drawn as a gap
 Points = Sequence[tuple[float, float]]
@@ -33,27 +36,20 @@ def line_chart(
     xs: Sequence[str],
     x_label: str,
     y_label: str,
-    reference: tuple[str, Line] | None = None,
+    reference: str | None = None,
 ) -> str:
-    """One line per series over the positions ``xs``; names longer than four letters are tilted.
+    """A line per series over the positions ``xs``, whose names are tilted if any is long.
 
-    Args:
-        label: what a screen reader says.
-        series: a value, or None, for each of ``xs``, by name.
-        xs: names of the positions.
-        x_label: below the axis.
-        y_label: left of the axis.
-        reference: the name and values of a thin grey line.
+    ``label`` is what a screen reader says; the series named ``reference`` is a thin grey line.
     """
-    lines = {**series, **({reference[0]: reference[1]} if reference else {})}
-    values = [y for line in lines.values() for y in line if y is not None]
+    values = [y for line in series.values() for y in line if y is not None]
     if not values:
         return ""
-    low, high, step = _ticks(values)
-    grid = _grid_values(low, high, step)
-    # Room for the widest number, right of the axis's title.
-    left = max(48, 32 + 7.5 * max(len(_tick_text(tick, step)) for tick in grid))
     right, height = 12, 226
+    bottom = MARGIN_TOP + height
+    y = _Axis.over(values, bottom, MARGIN_TOP)
+    # Room for the widest number, right of the axis's title.
+    left = max(48, 32 + 7.5 * max(len(text) for _, text in y.ticks))
     names = [_short(name, "tick") for name in xs]
     is_tilted = max(map(len, names)) > 4
     if is_tilted:  # tilted names begin left of their positions
@@ -61,15 +57,11 @@ def line_chart(
                     for i, name in enumerate(names))  # fmt: skip
         left = max(left, reach - (WIDTH - left - right) / (2 * len(xs)))
     below = (14 + 0.58 * LETTER * max(map(len, names)) if is_tilted else 16) + 22
-    bottom = MARGIN_TOP + height
 
     def x(i: int) -> float:
         return left + (WIDTH - left - right) * (i + 0.5) / len(xs)
 
-    def y(value: float) -> float:
-        return MARGIN_TOP + height * (high - value) / (high - low)
-
-    parts = _rows_of_grid({tick: y(tick) for tick in grid}, step, left, WIDTH - right)
+    parts = _rows_of_grid(y, left, WIDTH - right)
     every = -(-len(xs) // (20 if is_tilted else 12))
     for i, name in list(enumerate(names))[::every]:
         parts.append(
@@ -80,8 +72,8 @@ def line_chart(
     parts.append(_text((left + WIDTH) / 2, bottom + below - 6, x_label, "middle"))
     parts.append(_text(13, MARGIN_TOP + height / 2, y_label, "middle", -90))
     keys = []
-    for n, (name, line) in enumerate(lines.items()):
-        is_reference = reference is not None and name == reference[0]
+    for n, (name, line) in enumerate(series.items()):
+        is_reference = name == reference
         colour, dash = ("#888", "3 3") if is_reference else (_colour(n), DASHES[n % len(DASHES)])
         stroke = (
             f'fill="none" stroke="{colour}" stroke-width="{1 if is_reference else 2}" '
@@ -93,34 +85,22 @@ def line_chart(
             if not is_reference:
                 parts += [_marker(n, x(i), y(value)) for i, value in stretch]
         keys.append(f'<path d="M-14 0h28" {stroke}/>{"" if is_reference else _marker(n, 0, 0)}')
-    return _with_legend(label, parts, bottom + below + 12, list(lines), keys)
+    return _with_legend(label, parts, bottom + below + 12, list(series), keys)
 
 
 def bar_chart(label: str, series: Mapping[str, Line], names: Sequence[str], x_label: str) -> str:
-    """Horizontal bars from 0: a group per name, in it a bar per series.
-
-    Args:
-        label: what a screen reader says.
-        series: a value, or None, for each of ``names``, by name.
-        names: of the groups.
-        x_label: below the axis.
-    """
+    """Horizontal bars from 0: a group per name, in it a bar per series."""
     values = [value for bars in series.values() for value in bars if value is not None]
     if not values:
         return ""
-    low, high, step = _ticks([0.0, *values])
     groups = [_short(name, "bar") for name in names]
     top, left = 8, 14 + LETTER * max(map(len, groups))
-    right = 6 + 4 * max(len(_tick_text(value, step)) for value in (low, high))
+    x = _Axis.over([0.0, *values], left, WIDTH)
+    x = replace(x, end=WIDTH - 6 - 4 * max(len(text) for _, text in x.ticks))
     group_height = BAR * len(series) + BAR_GAP
     bottom = top + group_height * len(groups)
-
-    def x(value: float) -> float:
-        return left + (WIDTH - left - right) * (value - low) / (high - low)
-
-    columns = {tick: x(tick) for tick in _grid_values(low, high, step)}
-    parts = _columns_of_grid(columns, step, top, bottom)
-    parts.append(_text(WIDTH - right, bottom + 36, x_label, "end"))
+    parts = _columns_of_grid(x, top, bottom)
+    parts.append(_text(x.end, bottom + 36, x_label, "end"))
     for i, name in enumerate(groups):
         y = top + group_height * i + BAR_GAP / 2
         parts.append(_text(left - 8, y + BAR * len(series) / 2 + 4, name, "end"))
@@ -138,32 +118,16 @@ def scatter(label: str, series: Mapping[str, Points], x_label: str, y_label: str
     """Points of each series as small markers, their mean as a large one.
 
     The y axis points down and contains 0: where y is a loss, better is up and to the right.
-
-    Args:
-        label: what a screen reader says.
-        series: points (x, y) by name.
-        x_label: below the axis.
-        y_label: left of the axis.
     """
     points = [point for group in series.values() for point in group]
     if not points:
         return ""
-    low_x, high_x, step_x = _ticks([x for x, _ in points])
-    low_y, high_y, step_y = _ticks([0.0, *(y for _, y in points)])
-    left, right, height = 56, 14, 250
+    left, right, height = 56, WIDTH - 14, 250
     bottom = MARGIN_TOP + height
-
-    def x(value: float) -> float:
-        return left + (WIDTH - left - right) * (value - low_x) / (high_x - low_x)
-
-    def y(value: float) -> float:
-        return MARGIN_TOP + height * (value - low_y) / (high_y - low_y)
-
-    columns = {tick: x(tick) for tick in _grid_values(low_x, high_x, step_x)}
-    rows = {tick: y(tick) for tick in _grid_values(low_y, high_y, step_y)}
-    parts = _columns_of_grid(columns, step_x, MARGIN_TOP, bottom)
-    parts += _rows_of_grid(rows, step_y, left, WIDTH - right)
-    parts.append(f'<path d="M{left} {y(0):.1f}H{WIDTH - right}" stroke="currentColor"/>')
+    x = _Axis.over([x for x, _ in points], left, right)
+    y = _Axis.over([0.0, *(y for _, y in points)], MARGIN_TOP, bottom)
+    parts = [*_columns_of_grid(x, MARGIN_TOP, bottom), *_rows_of_grid(y, left, right)]
+    parts.append(f'<path d="M{left} {y(0):.1f}H{right}" stroke="currentColor"/>')
     parts.append(_text((left + WIDTH) / 2, bottom + 36, x_label, "middle"))
     parts.append(_text(13, MARGIN_TOP + height / 2, y_label, "middle", -90))
     for n, group in enumerate(series.values()):
@@ -184,12 +148,7 @@ def heat_map(
 ) -> str:
     """A matrix as colours from light to dark blue, with its numbers where cells are wide enough.
 
-    Args:
-        label: what a screen reader says.
-        rows: the matrix, row by row; None leaves a cell empty.
-        row_names: one per row.
-        column_names: one per column; tilted where they are wider than a cell.
-        digits: decimals of the numbers.
+    None leaves a cell empty; names of columns are tilted where they are wider than a cell.
     """
     values = [value for row in rows for value in row if value is not None]
     if not values:
@@ -221,8 +180,8 @@ def heat_map(
             parts.append(_box(left + cell * j, y, cell - 1, CELL_HEIGHT - 1, colour))
             if cell >= CELL_FOR_NUMBER:
                 ink = "#fff" if share > 0.5 else "#111"
-                number = _minus(f"{value:.{digits}f}")
-                parts.append(_text(left + cell * (j + 0.5), y + 15, number, "middle", ink=ink))
+                middle = left + cell * (j + 0.5)
+                parts.append(_text(middle, y + 15, number(value, digits), "middle", ink=ink))
     width = left + cell * len(across) + right
     return _drawing(label, width, top + CELL_HEIGHT * len(rows) + 4, parts)
 
@@ -252,25 +211,52 @@ def _with_legend(
     return _drawing(label, WIDTH, top + LEGEND_ROW * len(names), [*parts, *legend])
 
 
-def _rows_of_grid(
-    ticks: Mapping[float, float], step: float, left: float, right: float
-) -> list[str]:
-    """Horizontal grid lines with their numbers; ``ticks`` gives the y of each value."""
+@dataclass(frozen=True)
+class _Axis:
+    """Takes values to places between ``start`` and ``end``; grid lines are ``step`` apart."""
+
+    low: float
+    high: float
+    step: float
+    start: float
+    end: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], start: float, end: float) -> "_Axis":
+        """Round bounds around the values, and a step that gives up to eight grid lines."""
+        low, high = min(values), max(values)
+        spread = high - low or abs(high) or 1.0
+        step = 10 ** math.floor(math.log10(spread / 4))
+        step *= next(m for m in (1, 2, 2.5, 5, 10) if spread / (step * m) <= 6)
+        bounds = math.floor(low / step) * step, (math.floor(high / step) + 1) * step
+        return cls(*bounds, step, start, end)
+
+    def __call__(self, value: float) -> float:
+        return self.start + (self.end - self.start) * (value - self.low) / (self.high - self.low)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Place and text of each grid line, with as many decimals as the step needs."""
+        power = math.floor(math.log10(self.step))
+        digits = max(0, -power + (self.step * 10**-power % 1 > 0.01))
+        count = round((self.high - self.low) / self.step) + 1
+        values = [self.low + k * self.step for k in range(count)]
+        return [(self(value), number(value + 0.0, digits)) for value in values]
+
+
+def _rows_of_grid(axis: _Axis, left: float, right: float) -> list[str]:
+    """Horizontal grid lines with their numbers."""
     parts = []
-    for value, y in ticks.items():
-        parts.append(_rule(left, y, right, y))
-        parts.append(_text(left - 6, y + 4, _tick_text(value, step), "end"))
+    for y, text in axis.ticks:
+        parts += [_rule(left, y, right, y), _text(left - 6, y + 4, text, "end")]
     return parts
 
 
-def _columns_of_grid(
-    ticks: Mapping[float, float], step: float, top: float, bottom: float
-) -> list[str]:
-    """Vertical grid lines with their numbers; ``ticks`` gives the x of each value."""
+def _columns_of_grid(axis: _Axis, top: float, bottom: float) -> list[str]:
+    """Vertical grid lines with their numbers."""
     parts = []
-    for value, x in ticks.items():
-        parts.append(_rule(x, top, x, bottom))
-        parts.append(_text(x, bottom + 16, _tick_text(value, step), "middle"))
+    for x, text in axis.ticks:
+        parts += [_rule(x, top, x, bottom), _text(x, bottom + 16, text, "middle")]
     return parts
 
 
@@ -314,32 +300,6 @@ def _colour(n: int) -> str:
 def _short(name: str, use: str) -> str:
     longest = LONGEST_NAME[use]
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
-def _minus(number: str) -> str:
-    """With the minus sign of typography in place of the hyphen."""
-    return number.replace("-", "−")
-
-
-def _ticks(values: Sequence[float]) -> tuple[float, float, float]:
-    """Round bounds around the values and a step that gives up to eight grid lines."""
-    low, high = min(values), max(values)
-    spread = high - low or abs(high) or 1.0
-    step = 10 ** math.floor(math.log10(spread / 4))
-    step *= next(m for m in (1, 2, 2.5, 5, 10) if spread / (step * m) <= 6)
-    return math.floor(low / step) * step, (math.floor(high / step) + 1) * step, step
-
-
-def _grid_values(low: float, high: float, step: float) -> list[float]:
-    return [low + k * step for k in range(round((high - low) / step) + 1)]
-
-
-def _tick_text(value: float, step: float) -> str:
-    """A grid line's value with as many decimals as its step needs."""
-    digits = max(
-        0, -math.floor(math.log10(step)) + (step * 10 ** -math.floor(math.log10(step)) % 1 > 0.01)
-    )
-    return _minus(f"{value + 0.0:.{digits}f}")
 
 
 def _unbroken(line: Line) -> list[list[tuple[int, float]]]:

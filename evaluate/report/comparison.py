@@ -10,8 +10,8 @@ from ..metrics import METRICS
 from .finished_runs import HEADLINE, FinishedRun
 from .formatting import number, spread, with_bounds
 from .method_bootstrap import MethodBootstrap
-from .run_groups import Read, RunGroups
-from .sections import Section, Table, drawn, line_figure
+from .run_groups import RunGroups
+from .sections import Section, Table, line_figure
 
 PUBLISHED = Path(__file__).parents[2] / "configs" / "published.yaml"
 
@@ -52,43 +52,35 @@ def final_results(groups: RunGroups, bootstrap: MethodBootstrap) -> Section:
 
 def by_stage(groups: RunGroups) -> Section:
     """R@1 and backward forgetting over all tasks seen, stage by stage."""
-
-    def recall(run: FinishedRun, stage: int) -> float | None:
-        return (run.stage(stage).get("t2v") or {}).get(HEADLINE.name)
-
-    def zero_shot(run: FinishedRun, stage: int) -> float | None:
-        return (run.stage(stage).get("zero_shot") or {}).get(HEADLINE.name)
-
-    def forgetting(run: FinishedRun, stage: int) -> float | None:
-        return run.stage(stage).get("BWF_stored")
-
-    before = next(iter(groups.means(groups.tasks, zero_shot).values()))
-    reference = None if None in before else ("zero-shot, the same clips", before)
-    charts: Sequence[tuple[str, str, Read]] = (
-        ("R@1", "percent", recall), ("BWF", "points, lost is above 0", forgetting)
-    )  # fmt: skip
+    tasks, reference = groups.tasks, "zero-shot, the same clips"
+    recall = groups.means(tasks, FinishedRun.over_seen)
+    before = groups.means(tasks, lambda run, stage: run.over_seen(stage, "zero_shot"))
+    if None not in (line := next(iter(before.values()))):
+        recall[reference] = line
+    forgetting = groups.means(tasks, lambda run, stage: run.stage(stage).get("BWF_stored"))
     figures = [
         line_figure(
-            f"{name} by stage", groups.means(groups.tasks, read), groups.task_names(),
-            ("after", f"{name}, {unit}"), f"{name} over all tasks seen, by stage.",
-            reference=reference if read is recall else None,
+            f"{name} by stage", lines, groups.task_names(), ("after", f"{name}, {unit}"),
+            f"{name} over all tasks seen, by stage.", reference=reference,
         )
-        for name, unit, read in charts
+        for name, unit, lines in (
+            ("R@1", "percent", recall), ("BWF", "points, lost is above 0", forgetting)
+        )
     ]  # fmt: skip
     text = (
         "Over all tasks seen so far, so the gallery grows from left to right. The grey line is the "
         "pre-trained model over the same clips, for the runs of the first method."
     )
-    return Section("Stage by stage", text, figures=drawn(*figures))
+    return Section("Stage by stage", text, figures=figures)
 
 
 def both_directions(groups: RunGroups) -> Section:
     """Every metric, text to video and video to text."""
-    sides = (("t2v", "text to video"), ("v2t", "video to text"))
-    rows = []
-    for method, runs in groups.by_method.items():
-        for side, words in sides:
-            rows.append([method, words, *_cells([run.results["final"][side] for run in runs])])
+    rows = [
+        [method, words, *_cells([run.results["final"][side] for run in runs])]
+        for method, runs in groups.by_method.items()
+        for side, words in (("t2v", "text to video"), ("v2t", "video to text"))
+    ]
     table = Table(["method", "direction", *_TITLES], rows)
     return Section("Both directions", "After the last task, over all tasks.", [table])
 

@@ -15,13 +15,9 @@ def results_table(results: dict[str, Any]) -> str:
     tasks, rows = results["tasks"], results["matrix"]["r1"]
     count = f"{tasks} task{'s' * (tasks > 1)}"
     head = f"{results['method']} on {results['dataset']}, {count}, seed {results['seed']}"
-    chosen = (
-        "reference (best epoch on the test set)"
-        if results["selection"] == "reference"
-        else results["selection"]
-    )
+    chosen = " (best epoch on the test set)" * (results["selection"] == "reference")
     notes = [
-        f"selection: {chosen}",
+        f"selection: {results['selection']}{chosen}",
         f"evaluated on: {results['evaluated_on']}",
         f"coverage: {100 * results['coverage']:.1f}%",
     ]
@@ -32,7 +28,7 @@ def results_table(results: dict[str, Any]) -> str:
         [
             _name(stage["stage"]),
             *(metric.format(t2v.get(metric.name)) for metric in METRICS),
-            "" if stage["BWF"] is None else f"{stage['BWF']:.2f}",
+            _number(stage["BWF"], 2),
         ]
         for stage in results["stages"]
         if (t2v := stage["t2v"]) is not None
@@ -43,7 +39,7 @@ def results_table(results: dict[str, Any]) -> str:
         shown = slice(first, first + IN_A_ROW)
         lines += ["", f"R@1 within each task, {results['gallery']} gallery"]
         cells = [
-            [_name(stage), *("" if value is None else f"{value:.1f}" for value in row[shown])]
+            [_name(stage), *(_number(value, 1) for value in row[shown])]
             for stage, row in enumerate(rows)
             if any(value is not None for value in row[shown])
         ]
@@ -55,10 +51,9 @@ def results_table(results: dict[str, Any]) -> str:
     lines += ["", f"final v2t: {', '.join(measured)}"]
     if final["BWF_stored"] is not None:
         transfer = "" if final["FWT"] is None else f"; forward transfer {final['FWT']:.2f}"
-        reencoded = final["BWF_reencoded"]
-        shown_bwf = "not measured" if reencoded is None else f"{reencoded:.2f}"
+        reencoded = _number(final["BWF_reencoded"], 2) or "not measured"
         lines.append(
-            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {shown_bwf}{transfer} "
+            f"BWF: stored gallery {final['BWF_stored']:.2f}, re-encoded {reencoded}{transfer} "
             "(all within the task)"
         )
     for metric in SCORE_METRICS:
@@ -71,6 +66,10 @@ def results_table(results: dict[str, Any]) -> str:
 
 def _fit(line: str) -> list[str]:
     return [line] if len(line) <= WIDTH else textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _name(stage: int) -> str:

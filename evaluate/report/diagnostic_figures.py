@@ -1,24 +1,12 @@
 """Diagnostics of the embeddings: angles between classes, drift of old tasks, experts, gates."""
 
-from typing import Any
+from itertools import zip_longest
 
 from .charts import Line
 from .finished_runs import FinishedRun
 from .formatting import mean, number
 from .run_groups import RunGroups
-from .sections import Section, Table, bar_figure, drawn, heat_figure, line_figure
-
-
-def _geometry(run: FinishedRun, stage: int) -> dict[str, Any]:
-    return run.stage(stage).get("geometry") or {}
-
-
-def _last_geometry(run: FinishedRun) -> dict[str, Any]:
-    return _geometry(run, run.tasks)
-
-
-def _gates(run: FinishedRun) -> dict[str, float]:
-    return _last_geometry(run).get("gates") or {}
+from .sections import Section, Table, bar_figure, heat_figure, line_figure
 
 
 def simplex(groups: RunGroups) -> Section:
@@ -29,11 +17,11 @@ def simplex(groups: RunGroups) -> Section:
     for side in ("text", "video"):
 
         def deviation(run: FinishedRun, stage: int, side: str = side) -> float | None:
-            return (_geometry(run, stage).get(side) or {}).get("deviation")
+            return (run.geometry(stage).get(side) or {}).get("deviation")
 
         rows = []
         for method, runs in groups.by_method.items():
-            if last := _geometry(runs[0], groups.tasks[-1]).get(side):
+            if last := runs[0].geometry(groups.tasks[-1]).get(side):
                 cosines = [number(value, 3) for value in (last["ideal"], *last["quantiles"])]
                 rows.append([method, str(last["classes"]), *cosines])
         figures.append(
@@ -50,7 +38,7 @@ def simplex(groups: RunGroups) -> Section:
         "each cosine is -1 / (C - 1); the charts show the root mean square deviation from that. "
         "Lower is closer."
     )
-    return Section("Against the ideal simplex", text, figures=drawn(*figures))
+    return Section("Against the ideal simplex", text, figures=figures)
 
 
 def drift(groups: RunGroups) -> Section:
@@ -61,24 +49,23 @@ def drift(groups: RunGroups) -> Section:
     for method, runs in groups.by_method.items():
         rows = []
         for stage in groups.tasks[1:]:
-            cosines = [_geometry(run, stage).get("drift") or [] for run in runs]
-            rows.append(
-                [mean([c[j] if j < len(c) else None for c in cosines]) for j in range(len(names))]
-            )
+            cosines = [run.geometry(stage).get("drift") or [] for run in runs]
+            by_task = zip_longest(names, *cosines)
+            rows.append([mean(values) for _, *values in by_task])
         caption = f"{method}: cosine of old clips, stored and encoded again."
         figures.append(heat_figure(f"drift of {method}", rows, names, tasks[:-1], caption, 3))
     text = (
         "Mean cosine between an old task's stored frame embeddings and those of the model at a "
         "later stage. 1 means no drift."
     )
-    return Section("Drift of old tasks", text, figures=drawn(*figures))
+    return Section("Drift of old tasks", text, figures=figures)
 
 
 def experts(groups: RunGroups) -> Section:
     """How much each task uses each expert."""
     figures = []
     for method, runs in groups.by_method.items():
-        weights = [_last_geometry(run).get("experts") or [] for run in runs]
+        weights = [run.geometry(run.tasks).get("experts") or [] for run in runs]
         if not weights[0]:
             continue
         tasks, experts = range(len(weights[0])), range(len(weights[0][0]))
@@ -90,16 +77,20 @@ def experts(groups: RunGroups) -> Section:
         "Mean routing weight over text blocks and projections after the last task, for up to 64 "
         "test captions per task. Task 1 uses only its first expert."
     )
-    return Section("Use of the experts", text, figures=drawn(*figures))
+    return Section("Use of the experts", text, figures=figures)
 
 
 def gates(groups: RunGroups) -> Section:
     """How far each block's frame fusion is open."""
-    fused = RunGroups({m: runs for m, runs in groups.by_method.items() if _gates(runs[0])})
-    blocks = sorted({int(block) for run in fused.runs for block in _gates(run)})
+
+    def gates_of(run: FinishedRun) -> dict[str, float]:
+        return run.geometry(run.tasks).get("gates") or {}
+
+    fused = RunGroups({m: runs for m, runs in groups.by_method.items() if gates_of(runs[0])})
+    blocks = sorted({int(block) for run in fused.runs for block in gates_of(run)})
     figure = bar_figure(
         "gates of the frame fusion adapters",
-        fused.means(blocks, lambda run, block: _gates(run).get(str(block))),
+        fused.means(blocks, lambda run, block: gates_of(run).get(str(block))),
         [f"vision block {block}" for block in blocks], ("block", "alpha"),
         "Gate values by vision block.", 4,
     )  # fmt: skip
@@ -107,4 +98,4 @@ def gates(groups: RunGroups) -> Section:
         "The weight of the neighbouring frame in each block's attention after the last task: "
         "alpha, which starts at 0."
     )
-    return Section("Frame fusion gates", text, figures=drawn(figure))
+    return Section("Frame fusion gates", text, figures=[figure])

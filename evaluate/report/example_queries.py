@@ -15,29 +15,25 @@ from .sections import Example, Picture, Section
 
 MOST_TASKS = 6  # of right and of wrong examples
 Located = tuple[FeatureCache, Clip]
+# Makes JPEG frames of clips, None for those without a video.
 Pictures = Callable[[Sequence[Located]], list[bytes | None]]
 
 
 def example_queries(run: FinishedRun, root: CacheRoot, pictures: Pictures | None) -> Section:
-    """Right and wrong captions of a run, at most one of each per task.
-
-    Args:
-        run: whose captions.
-        root: where the run's caches are.
-        pictures: makes JPEG frames of clips, None for those without a video.
-    """
-    results = [q for q in read_query_results(run.path, run.results["tasks"]) if q.found]
-    right = _one_per_task([q for q in results if q.rank_seen is not None and q.rank_seen <= 1])
-    wrong = _one_per_task([q for q in results if q.rank_seen is not None and q.rank_seen > 1])
+    """Right and wrong captions of a run, at most one of each per task."""
+    results = [
+        (q, q.rank_seen)
+        for q in read_query_results(run.path, run.results["tasks"])
+        if q.found and q.rank_seen is not None
+    ]
+    right = _one_per_task([q for q, rank in results if rank <= 1])
+    wrong = _one_per_task([q for q, rank in results if rank > 1])
     shown = [*right, *wrong]
     clips = _clips(run, root)
     names = dict.fromkeys(name for q in shown for name in (q.found[0], q.clip) if name in clips)
     frames = pictures([clips[name] for name in names]) if pictures and names else []
-    jpegs = {
-        name: base64.b64encode(jpeg).decode()
-        for name, jpeg in zip(names, frames, strict=False)
-        if jpeg
-    }
+    found = zip(names, frames, strict=False)
+    jpegs = {name: base64.b64encode(jpeg).decode() for name, jpeg in found if jpeg}
     text = (
         f"Captions of {run.name}, one per task: first those whose clip came first among all clips "
         "seen, then those where another clip did."

@@ -20,15 +20,10 @@ KINDS = {"checkpoints": "state.safetensors", "gallery": "gallery-*"}
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run's folder says.
+    """What a run's folder says: its configuration, results, logs and sizes.
 
-    Attributes:
-        path: the folder.
-        config: of ``config.json``.
-        results: of ``results.json``.
-        training: seconds by task number, from the log.
-        bytes: sizes of checkpoints and gallery, by kind.
-        sessions: when, where and with which versions it was trained.
+    ``training``: seconds by task number; ``bytes``: sizes of checkpoints and gallery, by kind;
+    ``sessions``: when, where and with which versions it was trained.
     """
 
     path: Path
@@ -51,11 +46,8 @@ class FinishedRun:
     @property
     def command(self) -> str:
         """The commands that repeat it, one per line: the training, then each append."""
-        return "\n".join([self._train_command(), *map(self._append_command, self._appended)])
-
-    @property
-    def _appended(self) -> list[dict[str, Any]]:
-        return list(self.config["parts"][1:])
+        appended = map(self._append_command, self.config["parts"][1:])
+        return "\n".join([self._train_command(), *appended])
 
     def _append_command(self, part: dict[str, Any]) -> str:
         sizes = ",".join(str(len(names)) for names in part["tasks"])
@@ -81,17 +73,26 @@ class FinishedRun:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that determines its results, except the seed."""
-        method, fingerprint = self.results["method"], self.config["fingerprint"][:12]
-        settings = {key: value for key, value in self.config["settings"].items() if key != "seed"}
-        file = {"file": self.config["file_hash"][:12]} if self.config.get("file_hash") else {}
-        caches = "+".join([fingerprint, *(part["fingerprint"][:12] for part in self._appended)])
-        order = {"order": self.config["order"]} if self.config.get("order") else {}
+        config, method = self.config, self.results["method"]
+        settings = {key: value for key, value in config["settings"].items() if key != "seed"}
+        file = {"file": config["file_hash"][:12]} if config.get("file_hash") else {}
+        appended = (part["fingerprint"][:12] for part in config["parts"][1:])
+        caches = "+".join([config["fingerprint"][:12], *appended])
+        order = {"order": config["order"]} if config.get("order") else {}
         return {"method": method, "cache": caches, **order, **file, **settings}
 
     def stage(self, number: int) -> dict[str, Any]:
         """What was measured after task ``number``; empty where the stream was shorter."""
         stages = self.results["stages"]
         return dict(stages[number]) if number < len(stages) else {}
+
+    def over_seen(self, stage: int, figure: str = "t2v") -> float | None:
+        """R@1 over all clips seen after a stage; ``zero_shot``: of the pre-trained model."""
+        return (self.stage(stage).get(figure) or {}).get(HEADLINE.name)
+
+    def geometry(self, stage: int) -> dict[str, Any]:
+        """Diagnostics of the embeddings at a stage; empty where they were not measured."""
+        return self.stage(stage).get("geometry") or {}
 
     def recall(self, task: int, stage: int) -> float | None:
         """R@1 within ``task`` after task ``stage``, in percent; None where it was not measured."""
@@ -123,8 +124,7 @@ def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
 
 
 def _read(path: Path) -> FinishedRun:
-    config = read_run_config(path)
-    results = read_results(path)
+    config, results = read_run_config(path), read_results(path)
     seconds: dict[int, float] = {}
     for entry in _lines(path / "log.jsonl"):
         seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)

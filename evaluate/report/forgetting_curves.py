@@ -4,7 +4,7 @@ from .charts import line_chart, scatter
 from .finished_runs import FinishedRun
 from .formatting import mean, number
 from .run_groups import RunGroups
-from .sections import Figure, Section, Table, bar_figure, drawn, heat_figure
+from .sections import Figure, Section, Table, bar_figure, heat_figure
 
 MOST_CURVES = 24  # tasks
 
@@ -34,7 +34,7 @@ def trade_off(groups: RunGroups) -> Section:
         "less by the end. The bars show what each task lost."
     )
     title = "Learning against forgetting"
-    return Section(title, text, figures=drawn(figure, _loss_by_task(groups)))
+    return Section(title, text, figures=[figure, _loss_by_task(groups)])
 
 
 def _learnt(run: FinishedRun) -> float | None:
@@ -93,4 +93,4 @@ def matrices(groups: RunGroups) -> Section:
         f"{groups.first['gallery']} embeddings of old clips. Reading down a column shows "
         "forgetting."
     )
-    return Section("Task matrix", text, figures=drawn(*figures))
+    return Section("Task matrix", text, figures=figures)

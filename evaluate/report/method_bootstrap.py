@@ -22,12 +22,9 @@ class MethodBootstrap:
         self._drawn: dict[tuple[tuple[RunKey, ...], Queries], PairedBootstrap] = {}
         for method, runs in groups.by_method.items():
             try:
-                self._outcomes[method] = {
-                    (run.identity["cache"], str(run.config["seed"])): read_outcomes(
-                        run.path, run.results["categories"]
-                    )
-                    for run in runs
-                }
+                keys = [(run.identity["cache"], str(run.config["seed"])) for run in runs]
+                outcomes = [read_outcomes(run.path, run.results["categories"]) for run in runs]
+                self._outcomes[method] = dict(zip(keys, outcomes, strict=True))
             except StructAlignError as error:
                 self.unknown[method] = str(error)
 
@@ -35,18 +32,14 @@ class MethodBootstrap:
         """The interval of a method's figure over all of its runs; None where it is unknown."""
         if method in self.unknown:
             return None
-        return self._bootstrap(tuple(sorted(self._outcomes[method])), method).interval(
-            figure, method
-        )
+        keys = tuple(sorted(self._outcomes[method]))
+        return self._bootstrap(keys, method).interval(figure, method)
 
     def common(self, method: str, other: str) -> tuple[RunKey, ...]:
         """The runs that both methods have, over the same captions."""
         mine, theirs = (self._outcomes.get(name, {}) for name in (method, other))
-        return tuple(
-            key
-            for key in sorted(mine.keys() & theirs.keys())
-            if mine[key].queries == theirs[key].queries
-        )
+        both = sorted(mine.keys() & theirs.keys())
+        return tuple(key for key in both if mine[key].queries == theirs[key].queries)
 
     def difference(self, figure: str, method: str, other: str) -> Interval | None:
         """A method's figure minus another's over their common runs; None if there are none."""

@@ -19,18 +19,10 @@ from .summary import best_method, summary
 
 
 def make_page(
-    runs: Sequence[FinishedRun],
-    cache_bytes: Mapping[str, int],
-    root: CacheRoot,
+    runs: Sequence[FinishedRun], cache_bytes: Mapping[str, int], root: CacheRoot,
     pictures: Pictures | None = None,
-) -> str:
-    """The report as HTML text.
-
-    Args:
-        runs: of one dataset and K.
-        cache_bytes: sizes of the caches that are there, by fingerprint.
-        root: where the caches are, for the clips' names and videos.
-        pictures: makes JPEG frames of clips, None for those without a video.
+) -> str:  # fmt: skip
+    """The report over runs of one dataset and K as HTML text.
 
     Raises:
         StructAlignError: a run is there twice.
@@ -55,7 +47,7 @@ def make_page(
         title=f"{first['dataset']}, K = {first['tasks']}: {', '.join(groups.by_method)}",
         warnings=_warnings(groups),
         summary=summary(groups, bootstrap),
-        sections=[section for section in sections if not section.is_empty],
+        sections=list(filter(None, sections)),
     )
 
 

@@ -49,11 +49,7 @@ class RunGroups:
         }
 
     def task_names(self, method: str | None = None) -> list[str]:
-        """Each task by its categories, or by its number where the runs disagree about them.
-
-        Args:
-            method: whose runs count; by default every method's.
-        """
+        """Each task by its categories, or by its number where the runs (of a method) disagree."""
         runs = self.runs if method is None else self.by_method[method]
         longest = max(run.tasks for run in runs)
         streams = [run.results["categories"] for run in runs if run.tasks == longest]
@@ -74,16 +70,14 @@ def group_runs(runs: Sequence[FinishedRun]) -> RunGroups:
     groups: dict[str, list[FinishedRun]] = {}
     for run in runs:
         group = groups.setdefault(json.dumps(run.identity, sort_keys=True), [])
-        for other in group:
-            if other.config["seed"] == run.config["seed"]:
-                raise StructAlignError(
-                    f"{other.path} and {run.path} are the same run ({run.name}); name one of them"
-                )
+        if twin := next((o for o in group if o.config["seed"] == run.config["seed"]), None):
+            raise StructAlignError(
+                f"{twin.path} and {run.path} are the same run ({run.name}); name one of them"
+            )
         group.append(run)
     identities = [group[0].identity for group in groups.values()]
     named = {}
-    for group in groups.values():
-        identity = group[0].identity
+    for identity, group in zip(identities, groups.values(), strict=True):
         method = identity["method"]
         alike = [other for other in identities if other["method"] == method]
         apart = [key for key in identity if any(o.get(key) != identity[key] for o in alike)]

@@ -55,7 +55,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Section:
-    """A title, a paragraph, and what is shown below, in the order of these fields."""
+    """A title, a paragraph, and what is shown below, in the order of these fields.
+
+    A figure with an empty chart is left out, and so is a section that shows nothing.
+    """
 
     title: str
     text: str
@@ -71,28 +74,21 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower())
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to show, so that the page leaves the section out."""
-        return not (self.tables or self.figures or self.examples or self.recipes)
+    def drawn(self) -> list[Figure]:
+        """The figures whose chart is not empty."""
+        return [figure for figure in self.figures if figure.chart]
 
-
-def drawn(*figures: Figure) -> list[Figure]:
-    """The figures whose chart is not empty."""
-    return [figure for figure in figures if figure.chart]
+    def __bool__(self) -> bool:
+        return bool(self.tables or self.drawn or self.examples or self.recipes)
 
 
 def line_figure(
     title: str, series: Mapping[str, Line], names: Sequence[str], axes: tuple[str, str],
-    caption: str, digits: int = 2, more: Sequence[Table] = (),
-    reference: tuple[str, Line] | None = None,
+    caption: str, digits: int = 2, more: Sequence[Table] = (), reference: str | None = None,
 ) -> Figure:  # fmt: skip
-    """A line per method over ``names``, and its numbers; arguments as ``line_chart`` takes them.
-
-    ``more`` are tables to show before the numbers.
-    """
-    lines = {**series, **({reference[0]: reference[1]} if reference else {})}
+    """A line per method over ``names``, and below it the tables of ``more`` and its numbers."""
     chart = line_chart(title, series, names, *axes, reference)
-    return Figure(chart, caption, [*more, _numbers(axes[0], lines, names, digits)])
+    return Figure(chart, caption, [*more, _numbers(axes[0], series, names, digits)])
 
 
 def bar_figure(

@@ -3,7 +3,7 @@
 from .finished_runs import FinishedRun
 from .formatting import mean
 from .run_groups import RunGroups
-from .sections import Section, Table, bar_figure, drawn, heat_figure
+from .sections import Section, Table, bar_figure, heat_figure
 
 
 def stream_history(groups: RunGroups) -> Section:
@@ -30,7 +30,7 @@ def stream_history(groups: RunGroups) -> Section:
         "within the task. The cost of a task is what the earlier ones lost on average while it was "
         "learnt."
     )
-    return Section("How the stream grew", text, _caches(groups), drawn(costs, *heat_maps))
+    return Section("How the stream grew", text, _caches(groups), [costs, *heat_maps])
 
 
 def _cost(run: FinishedRun, stage: int) -> float | None:

@@ -31,8 +31,7 @@ def _recall(groups: RunGroups, method: str) -> float:
 
 def _result(groups: RunGroups, best: str, bootstrap: MethodBootstrap) -> str:
     final, tasks = groups.first["final"], groups.first["tasks"]
-    stages = [run.stage(tasks) for run in groups.by_method[best]]
-    before = mean([stage["zero_shot"][HEADLINE.name] for stage in stages if stage.get("zero_shot")])
+    before = mean([run.over_seen(tasks, "zero_shot") for run in groups.by_method[best]])
     after = f"After {tasks} tasks" if tasks > 1 else "After one task"
     zero_shot = "" if before is None else f"the pre-trained model for {before:.1f}%, "
     interval = bootstrap.interval(HEADLINE.name, best)
