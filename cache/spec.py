@@ -14,7 +14,9 @@ TYPES: dict[Any, Any] = {
     str: str, int: int, float: (int, float), bool: bool, dict[str, Any]: dict,
 }  # fmt: skip
 BOUNDS = {"cut": (0, 1000), "frames": (1, 4096), "views": (1, 1000), "view_scale": (0, 1)}
-TOKEN_DTYPES = ("float16",)
+# How frames are sampled, by its name on the command line.
+SAMPLINGS = {"number": "interval-midpoints", "time": "interval-midpoints in time"}
+KNOWN = {"token_dtype": ("float16",), "sampling": tuple(SAMPLINGS.values())}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CacheSpec:
     view_flip: bool
     preprocessing: dict[str, Any]
     decoder: str
-    sampling: str = "interval-midpoints"
+    sampling: str = SAMPLINGS["number"]
     compute_dtype: str = "float32"
     token_dtype: str = "float16"
     schema: int = SCHEMA
@@ -64,6 +66,11 @@ class CacheSpec:
     def augmentation(self) -> Augmentation:
         """How a training clip's views are drawn."""
         return Augmentation(self.views, self.view_seed, self.view_scale, self.view_flip)
+
+    @property
+    def by_time(self) -> bool:
+        """Whether frames are sampled evenly in time, not by number."""
+        return self.sampling == SAMPLINGS["time"]
 
     def fingerprint(self) -> str:
         """sha256 over canonical JSON of every field."""
@@ -101,8 +108,9 @@ class CacheSpec:
         for name, (least, most) in BOUNDS.items():
             if not least <= body[name] <= most:
                 yield f"{name} is {body[name]}, not {least} to {most}"
-        if (dtype := body["token_dtype"]) not in TOKEN_DTYPES:
-            yield f"token_dtype is {dtype[:40]!r}, not {' or '.join(TOKEN_DTYPES)}"
+        for name, known in KNOWN.items():
+            if body[name] not in known:
+                yield f"{name} is {body[name][:40]!r}, not {' or '.join(known)}"
 
 
 def hash_sources(rows: Iterable[tuple[str, str, float | None, float | None]]) -> str:

@@ -127,6 +127,8 @@ def _click_type(hint: Any, bounds: dict[str, float]) -> Any:
     if Path in kinds:
         return PATH
     kind = kinds[0] if kinds else hint
+    if get_origin(kind) is Literal:
+        return click.Choice(get_args(kind))
     if not bounds:
         return kind
     interval: Any = click.IntRange if kind is int else click.FloatRange

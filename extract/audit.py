@@ -54,7 +54,9 @@ def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
         for clip in chosen:
             views = cache.views.views(clip.id)
             try:
-                video = decoder.decode(root / clip.path, clip.start, clip.end, spec.frames)
+                video = decoder.decode(
+                    root / clip.path, clip.start, clip.end, spec.frames, spec.by_time
+                )
             except ClipError:
                 differing.append(clip.id)
                 continue

@@ -34,7 +34,7 @@ def new_video_tokens(
     stem = load_cache_backbone(cache).stem(spec.cut)
     with Decoder() as decoder:
         try:
-            frames = decoder.decode(video, start, end, spec.frames).frames
+            frames = decoder.decode(video, start, end, spec.frames, spec.by_time).frames
         except ClipError as error:
             raise StructAlignError(f"{video}: {error.reason}, {error.message}") from error
     return encode(stem, frames, video.stem, 1, spec.augmentation)[0]

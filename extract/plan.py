@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..backbones.identity import IDENTITY_VERSION, BackboneIdentity, check_cut, split_pretrained
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
-from ..cache.spec import SCHEMA, CacheSpec, hash_sources
+from ..cache.spec import SAMPLINGS, SCHEMA, CacheSpec, hash_sources
 from ..core.errors import StructAlignError
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
@@ -53,6 +53,7 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         view_flip=augmentation.flip,
         preprocessing=backbone.preprocessing.as_json(),
         decoder=decoder_version(),
+        sampling=SAMPLINGS[settings.sampling],
     )
     return Plan(spec, hashes, loaded)
 
@@ -60,7 +61,7 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
 def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
     """Say why a published cache that differs little does not fit; None where there is none.
 
-    It differs in its files or captions alone, or in the decoder version alone.
+    It differs in its files or captions alone, or in sampling or the decoder version alone.
     """
     wanted = asdict(plan.spec)
     for folder in root.published():
@@ -69,11 +70,14 @@ def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
         except StructAlignError:
             continue
         differs = {name for name, value in asdict(cache.spec).items() if wanted[name] != value}
-        if differs == {"decoder"}:
+        if differs and differs <= {"decoder", "sampling"}:
+            there, here = (
+                ", ".join(str(getattr(spec, name)) for name in sorted(differs))
+                for spec in (cache.spec, plan.spec)
+            )
             return (
-                f"cache {cache.fingerprint[:12]} holds the same clips, decoded by "
-                f"'{cache.spec.decoder}' instead of '{plan.spec.decoder}'; it still opens, and "
-                "this extraction makes another one"
+                f"cache {cache.fingerprint[:12]} holds the same clips, decoded by '{there}' "
+                f"instead of '{here}'; it still opens, and this extraction makes another one"
             )
         same_root = cache.video_root == dataset_root.resolve()
         if not differs or differs - {"sources", "catalog"} or not same_root:

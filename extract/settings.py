@@ -14,9 +14,10 @@ from ..core.ranges import check_options, check_range, convert, option
 from .datasets.dataset import DatasetReader
 from .datasets.registry import dataset_class, datasets_with, extract_defaults
 
+Sampling = Literal["number", "time"]
 TYPES: dict[str, Any] = {
     "backbone": str, "pretrained": str, "cut": int | None, "adapted_blocks": int | None,
-    "frames": int, "views": int, "view_scale": float, "view_flip": bool,
+    "frames": int, "sampling": Sampling, "views": int, "view_scale": float, "view_flip": bool,
 }  # fmt: skip
 """Types of the ``extract`` part of a dataset's YAML."""
 
@@ -45,6 +46,11 @@ class ExtractOptions:
     )
     seed: int = option(SEED, "Seed of the demo world and of the training views.")
     frames: int | None = option(None, "Frames per clip.", at_least=1, at_most=BOUNDS["frames"][1])
+    sampling: Sampling | None = option(  # noqa: RUF009
+        None,
+        "Frames evenly in time, or by number, as benchmarks do.  [default: time for videos of "
+        "your own, number for the others]",
+    )
     views: int | None = option(
         None, "Views of each training clip, the test view included.",
         at_least=1, at_most=BOUNDS["views"][1],
@@ -99,6 +105,7 @@ class ExtractSettings:
     cut: int | None
     adapted_blocks: int | None
     frames: int
+    sampling: Sampling
     augmentation: Augmentation
 
 
@@ -163,6 +170,7 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
         cut=defaults.get("cut"),
         adapted_blocks=defaults.get("adapted_blocks"),
         frames=options.frames or defaults["frames"],
+        sampling=options.sampling or defaults["sampling"],
         augmentation=Augmentation(options.views or views, options.seed, scale, flip),
     )
 

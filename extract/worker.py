@@ -84,8 +84,8 @@ class ClipWorker:
             yield extracted
 
     def _submit(self, clip: Clip) -> None:
-        path = self.config.root / clip.path
-        self.decoder.submit(path, clip.start, clip.end, self.config.spec.frames)
+        path, spec = self.config.root / clip.path, self.config.spec
+        self.decoder.submit(path, clip.start, clip.end, spec.frames, spec.by_time)
 
     def _decoded(self) -> Decoded | ClipError:
         try:

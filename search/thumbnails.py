@@ -32,10 +32,10 @@ def write_thumbnails(
     files = ClipFiles(root)
     with Decoder() as decoder:
         for rank, result in enumerate(results, 1):
-            clip, cache = result.clip, result.cache
+            clip, spec = result.clip, result.cache.spec
             try:
-                path = files.path(cache, clip)
-                decoded = decoder.decode(path, clip.start, clip.end, cache.spec.frames)
+                path = files.path(result.cache, clip)
+                decoded = decoder.decode(path, clip.start, clip.end, spec.frames, spec.by_time)
             except ClipError as error:
                 log(f"no thumbnail of {clip.id} ({clip.path}): {error.reason}, {error.message}")
                 continue

@@ -59,18 +59,24 @@ class Decoder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def decode(self, path: Path, start: float | None, end: float | None, count: int) -> Decoded:
+    def decode(
+        self, path: Path, start: float | None, end: float | None, count: int, by_time: bool = False
+    ) -> Decoded:
         """Decode ``count`` frames between ``start`` and ``end`` in seconds, None for the whole.
+
+        ``sampling.choose_frames`` says which, by number or ``by_time``.
 
         Raises:
             ClipError: the clip does not decode, hangs (``timeout``) or crashes the decoder
                 (``worker_crash``).
             StructAlignError: the decoder does not start.
         """
-        self.submit(path, start, end, count)
+        self.submit(path, start, end, count, by_time)
         return self.result()
 
-    def submit(self, path: Path, start: float | None, end: float | None, count: int) -> None:
+    def submit(
+        self, path: Path, start: float | None, end: float | None, count: int, by_time: bool
+    ) -> None:
         """Begin to decode ``count`` frames of a clip, and begin its time limit.
 
         Raises:
@@ -79,7 +85,7 @@ class Decoder:
         connection = self._ready()
         self._deadline = time.monotonic() + self.timeout
         with suppress(ConnectionError):  # the decoder died: ``result`` raises
-            connection.send((str(path), start, end, count))
+            connection.send((str(path), (start, end, count, by_time)))
 
     def result(self) -> Decoded:
         """Wait for the frames of the clip submitted last.

@@ -20,20 +20,20 @@ from .errors import ClipError
 from .frame_index import LARGEST_FRAME, FrameIndex, read_index
 from .picture import Picture
 from .pyav_frames import frames_by_seeking, frames_from_start
-from .sampling import frame_range, sample_frames
+from .sampling import choose_frames
 from .webp_frames import frames_of_webp, is_animated_webp, webp_times
 
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
-Request = tuple[str, float | None, float | None, int]
+# start, end, count, by_time of ``choose_frames``
+Choice = tuple[float | None, float | None, int, bool]
+Request = tuple[str, Choice]
 # [count, height, width, 3] RGB; seconds of the video; PQ, HLG or Dolby Vision, None for SDR
 Frames = tuple[NDArray[np.uint8], float, str | None]
 
 
-def decode(
-    path: str, start: float | None, end: float | None, count: int, log: DecoderLog
-) -> Frames:
-    """Decode ``count`` frames of a clip, and measure the length of its video in seconds.
+def decode(path: str, choice: Choice, log: DecoderLog) -> Frames:
+    """Decode some frames of a clip, and measure the length of its video in seconds.
 
     The frame index chooses the decoder: decord if the index proves its numbering right, else PyAV
     from the preceding key frame if packets give the display order, else PyAV from the start.
@@ -46,7 +46,7 @@ def decode(
     _refuse_unfit(file)
     if is_animated_webp(file):
         times, last = webp_times(file)
-        wanted = sample_frames(*frame_range(times, last, start, end), count)
+        wanted = choose_frames(times, last, *choice)
         return np.stack(frames_of_webp(file, wanted)), times[-1] + last, None
     index = read_index(file)
     if (pixels := index.size[0] * index.size[1]) > LARGEST_FRAME:
@@ -54,7 +54,7 @@ def decode(
     if (pixels := index.shown[0] * index.shown[1]) > LARGEST_FRAME:
         raise ClipError("too_large", f"shown with {pixels:,} pixels; at most {LARGEST_FRAME:,}")
     if index.seekable:
-        wanted = sample_frames(*frame_range(index.times, index.last, start, end), count)
+        wanted = choose_frames(index.times, index.last, *choice)
         if index.decord:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
@@ -62,7 +62,7 @@ def decode(
         by_seeking = frames_by_seeking(file, index, wanted)
         if by_seeking is not None:
             return _stacked(by_seeking), index.seconds, index.hdr
-    return _from_start(file, index, start, end, count)
+    return _from_start(file, index, choice)
 
 
 def _refuse_unfit(file: Path) -> None:
@@ -76,20 +76,18 @@ def _refuse_unfit(file: Path) -> None:
             raise ClipError("truncated", f"the file ends {missing} bytes before its container says")
 
 
-def _from_start(
-    file: Path, index: FrameIndex, start: float | None, end: float | None, count: int
-) -> Frames:
+def _from_start(file: Path, index: FrameIndex, choice: Choice) -> Frames:
     """Decode all frames and keep those wanted; once more if the index had wrong display times."""
     times, last = (index.times, index.last) if index.pts else ([0.0], index.last)
     while True:
         try:
-            wanted = sample_frames(*frame_range(times, last, start, end), count)
+            wanted = choose_frames(times, last, *choice)
         except ClipError:
             wanted = []  # the index shows no such frame; the decoder may
         frames, shown, last = frames_from_start(file, wanted, index.shown)
         if not shown:
             raise ClipError("no_video", "the video has no frames")
-        if sample_frames(*frame_range(shown, last, start, end), count) == wanted:
+        if choose_frames(shown, last, *choice) == wanted:
             pictures = _stacked([frames[number] for number in wanted])
             return pictures, shown[-1] + last, index.hdr
         times = shown

@@ -1,11 +1,48 @@
 """Frame sampling: which frames represent a clip."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 import numpy as np
 
 from .errors import ClipError
+
+TIE = 1e-6  # seconds: rounding of times must not decide between two frames
+
+
+def choose_frames(
+    times: Sequence[float],
+    last: float,
+    start: float | None,
+    end: float | None,
+    count: int,
+    by_time: bool,
+) -> list[int]:
+    """The numbers of the ``count`` frames that represent a clip, ascending.
+
+    ``by_time`` cuts the clip into ``count`` intervals of one length and takes the frame shown at
+    the middle of each, so a frame that is shown for long may stand several times; of two frames
+    that meet there it takes the earlier. Else the intervals have one number of frames each. At a
+    constant rate both choose the same frames where the clip's number of frames is a multiple of
+    ``count``, and else by time the same or the next one.
+
+    Args:
+        times, last, start, end: as for ``frame_range``.
+        count: how many frames.
+        by_time: else by number, as ``sample_frames`` does.
+
+    Raises:
+        ClipError: ``too_short`` when no frame lies inside.
+    """
+    if not by_time:
+        return sample_frames(*frame_range(times, last, start, end), count)
+    begin, until = max(start or 0.0, 0.0), times[-1] + last
+    until = until if end is None else min(end, until)
+    if until <= begin:
+        raise _too_short(times, last, start, end)
+    shown_first, step = bisect_right(times, begin) - 1, (until - begin) / count
+    middles = (begin + (number + 0.5) * step for number in range(count))
+    return [max(shown_first, bisect_left(times, middle - TIE) - 1) for middle in middles]
 
 
 def frame_range(
@@ -31,12 +68,18 @@ def frame_range(
         len(times) if end is None or end >= length else bisect_right(times, end) - 1,
     )
     if behind <= first or (start is not None and start >= length):
-        raise ClipError(
-            "too_short",
-            f"no frame between {start} s and {end} s; "
-            f"the video shows {len(times)} frames in {length:.2f} s",
-        )
+        raise _too_short(times, last, start, end)
     return first, behind
+
+
+def _too_short(
+    times: Sequence[float], last: float, start: float | None, end: float | None
+) -> ClipError:
+    return ClipError(
+        "too_short",
+        f"no frame between {start} s and {end} s; "
+        f"the video shows {len(times)} frames in {times[-1] + last:.2f} s",
+    )
 
 
 def sample_frames(first: int, last: int, count: int) -> list[int]:

@@ -7,8 +7,8 @@ from structalign.cli import main
 COMMON = "--cache-root --json"
 OPTIONS = {
     "extract": "--dataset --root --splits --seed --frames --views --cut --adapted-blocks "
-    "--backbone --pretrained --device --workers --ray-address --engine --limit --max-bad "
-    "--retry-bad --decode-timeout",
+    "--backbone --pretrained --sampling --device --workers --ray-address --engine --limit "
+    "--max-bad --retry-bad --decode-timeout",
     "search": "run_and_query --top --cache --thumbnails",
     "report": "given --out",
     "train": "--cache --tasks --order --method --seed --until --device --out --set --overwrite "

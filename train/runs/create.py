@@ -81,6 +81,12 @@ def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log:
             "them first with the command that began them"
         )
     run.cache.check_same_tokens(cache)
+    if cache.spec.sampling != run.cache.spec.sampling:
+        own = "time" if run.cache.spec.by_time else "number"
+        raise StructAlignError(
+            f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's cache, "
+            f"evenly by {own}; extract it with --sampling {own}"
+        )
     grown = run.extend(cache, tasks, order)
     note = unequal(grown.stream.categories[run.finished :], tasks)
     if note and not is_joint:

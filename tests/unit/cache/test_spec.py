@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structalign.cache import StructAlignError
-from structalign.cache.spec import Augmentation, CacheSpec, hash_sources
+from structalign.cache.checksums import DamagedError
+from structalign.cache.spec import SAMPLINGS, Augmentation, CacheSpec, hash_sources
 
 TEXT = st.text(min_size=1, max_size=12)
 SPECS = st.builds(
@@ -19,7 +20,8 @@ SPECS = st.builds(
     view_flip=st.booleans(),
     preprocessing=st.fixed_dictionaries({"size": st.integers(1, 512), "mean": st.lists(st.floats(0,
     1), min_size=3, max_size=3)}),
-    decoder=TEXT, sampling=TEXT, compute_dtype=TEXT, token_dtype=st.just("float16"),
+    decoder=TEXT, sampling=st.sampled_from(list(SAMPLINGS.values())),
+    compute_dtype=TEXT, token_dtype=st.just("float16"),
 )  # fmt: skip
 
 
@@ -79,6 +81,14 @@ def test_other_schemas_are_refused(schema: int | None) -> None:
     said = f"has schema {schema}, this version reads schema 3; extract again"
     with pytest.raises(StructAlignError, match=said):
         CacheSpec.from_json({**asdict(SPEC), "schema": schema})
+
+
+def test_another_sampling_is_refused() -> None:
+    assert CacheSpec.from_json({**asdict(SPEC), "sampling": SAMPLINGS["time"]}).by_time
+    assert not SPEC.by_time
+    said = "sampling is 'by luck', not interval-midpoints or interval-midpoints in time"
+    with pytest.raises(DamagedError, match=said):
+        CacheSpec.from_json({**asdict(SPEC), "sampling": "by luck"})
 
 
 def test_other_fields_are_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structalign.core.errors import StructAlignError
 from structalign.extract.datasets.manifest import Manifest
+from structalign.extract.datasets.registry import dataset_names
 from structalign.extract.settings import (
     ExtractOptions,
     ExtractSettings,
@@ -62,6 +63,18 @@ def test_weights_and_cut_belong_to_their_backbone(
     ) == expected
 
 
+def test_frames_are_sampled_by_time_in_ones_own_videos_alone(tmp_path: Path) -> None:
+    """Benchmarks are sampled by number, as published: their fingerprints stay those of 0.3."""
+    own = str(tmp_path / "mine.py")
+    found = {
+        name: resolve_settings(ExtractOptions(name)).sampling for name in (*dataset_names(), own)
+    }
+    assert found == {
+        "msrvtt": "number", "actnet": "number", "demo": "number", "manifest": "time", own: "time",
+    }  # fmt: skip
+    assert chosen(sampling="time").sampling == "time"
+
+
 def test_options_of_the_dataset_and_of_every_dataset_are_parted() -> None:
     options, reader = parse_options({"dataset": "manifest", "name": "films", "frames": 3})
     assert (options, reader) == (ExtractOptions("manifest", frames=3), Manifest("films"))
@@ -100,6 +113,7 @@ def test_defaults_of_ones_own_dataset(tmp_path: Path) -> None:
         ("frames: many", "frames='many' is not a number"),
         ("frames: 5000", "frames=5000 must be at least 1 and at most 4096"),
         ("view_flip: 1", "view_flip=1 is not true or false"),
+        ("sampling: luck", "sampling='luck': choose one of number, time"),
         ("backbone: [demo]", "is not text"),
         ("5", "mine.yaml: extract: '5' stands where"),
     ):

@@ -101,6 +101,12 @@ def check(decoder: Decoder, path: Path, label: object) -> None:
             wanted = sample_frames(first, behind, count)
             frames = decoder.decode(path, start, end, count).frames
             assert np.array_equal(frames, truth[wanted]), (label, start, end, count)
+        if (start or 0) < length:
+            begin, until = start or 0, min(end or length, length)
+            middles = [begin + (until - begin) * part for part in (0.1, 0.3, 0.5, 0.7, 0.9)]
+            wanted = [max(i for i, t in enumerate(times) if t < m - 1e-6) for m in middles]
+            frames = decoder.decode(path, start, end, 5, by_time=True).frames
+            assert np.array_equal(frames, truth[wanted]), (label, start, end, "by time")
 
 
 PAIRS = [(container, codec) for container, codecs in CODECS.items() for codec in codecs]
