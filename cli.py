@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -29,6 +29,9 @@ from .core.options import PATH, POSITIVE, NameOrFile, opt, options_of
 from .extract.datasets.registry import dataset_class, dataset_names
 from .extract.settings import ExtractOptions
 
+if TYPE_CHECKING:
+    from .cache.root import CacheRoot
+
 _checkpoint_every = opt(
     "--checkpoint-every", type=click.FloatRange(min=0), default=CHECKPOINT_EVERY, metavar="SECONDS",
     help="Least time between checkpoints inside a task; they are taken at the end of an epoch.",
@@ -49,13 +52,7 @@ def main(debug: bool) -> None:
 @options_of(
     ExtractOptions, *map(dataset_class, dataset_names()), dataset=NameOrFile(dataset_names())
 )
-@opt(
-    "--set",
-    "pairs",
-    type=options.SETTING,
-    multiple=True,
-    help="An option of your own dataset's file; may be given several times.",
-)
+@options.changes(help="An option of your own dataset's file; may be given several times.")
 @options.ray
 @options.device
 @options.root
@@ -82,12 +79,9 @@ def extract(
 @opt("--seed", default=SEED, help="Seed of initialisation, batches, noise and replay.")
 @opt("--until", type=POSITIVE, help="Stop after this task; a later call without it continues.")
 @options.device
-@opt(
-    "--out",
-    type=PATH,
-    help="The run's folder.  [default: named after method, data and seed, under --runs]",
-)
-@options.changes
+@opt("--out", type=PATH, help="The run's folder.  [default: named after method, data and seed, "
+     "under --runs]")  # fmt: skip
+@options.changes(help="Change a setting; may be given several times.")
 @opt("--overwrite", is_flag=True, help="Delete the run that exists and start again.")
 @_checkpoint_every
 @options.runs
@@ -108,16 +102,12 @@ def train(as_json: bool, pairs: tuple[tuple[str, Any], ...], **given: Any) -> No
 @options.root
 @options.json
 def append(
-    run: Path, cache: str, tasks: Any, order: str | None, device: str, checkpoint_every: float,
-    cache_root: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    run: Path, cache: str, device: str, cache_root: Path | None, as_json: bool, **given: Any
+) -> None:
     """Train a finished RUN on the categories of another cache, as its next tasks."""
     opened = verbs.open_run(run, cache_root=cache_root, device=device)
-    extended = verbs.append(
-        opened, verbs.open_cache(cache, cache_root), tasks, order=order,
-        checkpoint_every=checkpoint_every, **_reporting(as_json),
-    )  # fmt: skip
-    _print_trained(extended, as_json)
+    added = verbs.open_cache(cache, cache_root)
+    _print_trained(verbs.append(opened, added, **given, **_reporting(as_json)), as_json)
 
 
 @main.command("eval")
@@ -192,23 +182,15 @@ def search(
 
 @main.command()
 @opt("--methods", required=True, help="Methods, separated by commas.")
-@opt(
-    "--seeds",
-    type=options.NUMBERS,
-    default=",".join(map(str, SEEDS)),
-    help="Training seeds, separated by commas.",
-)
+@opt("--seeds", type=options.NUMBERS, default=",".join(map(str, SEEDS)),
+     help="Training seeds, separated by commas.")  # fmt: skip
 @opt("--tasks", type=options.TASKS, required=True, help="K, the number of tasks, or sizes: 3,3,2.")
 @opt("--orders", type=options.NUMBERS, help="Seeds of class orders, each a run of its own.")
-@opt(
-    "--grid",
-    type=options.GRID,
-    multiple=True,
-    help="Values of a setting, or of several (A+B=...); may be given several times.",
-)
+@opt("--grid", type=options.GRID, multiple=True,
+     help="Values of a setting, or of several (A+B=...); may be given several times.")  # fmt: skip
 @opt("--choose", help="Choose the grid's values by this cache's held-out training clips.")
 @opt("--caches", help="Caches, separated by commas.  [default: the newest]")
-@options.changes
+@options.changes(help="Change a setting; may be given several times.")
 @opt("--out", type=PATH, help="Where runs and tables go.  [default: sweep, under --runs]")
 @options.ray
 @options.device
@@ -239,25 +221,18 @@ def sweep(
 @opt("--seed", default=SEED, help="Seed of the world and of the training.")
 @opt("--tasks", type=POSITIVE, default=TASKS, help="K, the number of tasks.")
 @opt("--limit", type=POSITIVE, help="About this many clips, spread over categories and splits.")
-@opt(
-    "--conflict",
-    type=options.SHARE,
-    default=0.5,
-    help="Share of shared words that change their meaning every two categories.",
-)
+@opt("--conflict", type=options.SHARE, default=0.5,
+     help="Share of shared words that change their meaning every two categories.")  # fmt: skip
 @opt("--out", type=PATH, help="The run's folder.")
 @options.runs
 @options.root
 @options.json
 def demo(
-    seed: int, tasks: int, limit: int | None, conflict: float, out: Path | None,
-    runs: Path | None, cache_root: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    seed: int, tasks: int, out: Path | None, runs: Path | None, as_json: bool, **world: Any
+) -> None:
     """Make a small world of videos, extract it, train on it and evaluate, in one go."""
-    extraction = _extract(
-        as_json, seed=seed, limit=limit, conflict=conflict, cache_root=cache_root
-    )  # fmt: skip
-    _train(as_json, str(extraction.cache.path), tasks=tasks, seed=seed, out=out, runs=runs)
+    cache = str(_extract(as_json, seed=seed, **world).cache.path)
+    _train(as_json, cache, tasks=tasks, seed=seed, out=out, runs=runs)
 
 
 @main.command()
@@ -266,17 +241,11 @@ def demo(
 @opt("--root", type=PATH, help="Where the videos are now.  [default: where they were]")
 @opt("--host", default="127.0.0.1", help="Address to listen on; any other needs --token.")
 @opt("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one.")
-@opt(
-    "--token",
-    envvar="STRUCTALIGN_TOKEN",
-    help="Secret that every request must carry.  [default: STRUCTALIGN_TOKEN]",
-)
+@opt("--token", envvar="STRUCTALIGN_TOKEN",
+     help="Secret that every request must carry.  [default: STRUCTALIGN_TOKEN]")  # fmt: skip
 @options.device
 @options.root
-def serve(
-    given: tuple[Path, ...], cache: str | None, root: Path | None, host: str, port: int,
-    token: str | None, device: str, cache_root: Path | None,
-) -> None:  # fmt: skip
+def serve(given: tuple[Path, ...], **settings: Any) -> None:
     """Search finished runs in a browser, and by HTTP."""
     try:
         from .search.web.server import run_server
@@ -285,7 +254,7 @@ def serve(
             f"serve needs packages that are not installed ({error.name}); "
             "pip install 'structalign[serve]'"
         ) from error
-    run_server(given, cache, root, host, port, token, device, cache_root)
+    run_server(given, **settings)
 
 
 @main.group("cache")
@@ -299,9 +268,8 @@ def cache_group() -> None:
 def ls(cache_root: Path | None, as_json: bool) -> None:
     """List the caches under the cache root, newest first, unfinished ones last."""
     from .cache.inventory import inventory, inventory_table
-    from .cache.root import CacheRoot
 
-    entries = inventory(CacheRoot(cache_root))
+    entries = inventory(_root(cache_root))
     _print_result({"caches": entries}, inventory_table(entries), as_json)
 
 
@@ -312,9 +280,8 @@ def ls(cache_root: Path | None, as_json: bool) -> None:
 def info(reference: str | None, cache_root: Path | None, as_json: bool) -> None:
     """Show everything that is known about a cache."""
     from .cache.inventory import describe, description
-    from .cache.root import CacheRoot
 
-    body = describe(CacheRoot(cache_root), reference)
+    body = describe(_root(cache_root), reference)
     _print_result(body, description(body), as_json)
 
 
@@ -330,19 +297,17 @@ def verify(
     cache_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Read every byte of a cache and check it; exit code 4 if damage is found."""
-    from .cache.root import CacheRoot
-    from .cache.verify import summary
-    from .cache.verify import verify as verify_cache
+    from .cache import verify as check
 
-    path = CacheRoot(cache_root).locate(reference)
-    verified = verify_cache(path)
+    path = _root(cache_root).locate(reference)
+    verified = check.verify(path)
     body: dict[str, Any] = {"ok": verified.ok, "path": str(path), **verified.as_json()}
     if deep and verified.ok:
         from .extract.audit import audit
 
         body["deep"] = audit(path, root)
         body["ok"] = not body["deep"]["differing"]
-    _print_result(body, summary(body), as_json)
+    _print_result(body, check.summary(body), as_json)
     context.exit(0 if body["ok"] else 4)
 
 
@@ -354,9 +319,8 @@ def verify(
 def export(file: Path, reference: str | None, cache_root: Path | None, as_json: bool) -> None:
     """Write a cache into one HDF5 file."""
     from .cache.hdf5 import export_hdf5
-    from .cache.root import CacheRoot
 
-    cache = CacheRoot(cache_root).find(reference)
+    cache = verbs.open_cache(reference, cache_root)
     export_hdf5(cache, file)
     size = file.stat().st_size
     body = {"fingerprint": cache.fingerprint, "file": str(file), "bytes": size}
@@ -371,9 +335,8 @@ def export(file: Path, reference: str | None, cache_root: Path | None, as_json: 
 def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
     """Check a bundle and publish it under the cache root."""
     from .cache.hdf5 import import_hdf5
-    from .cache.root import CacheRoot
 
-    root = CacheRoot(cache_root)
+    root = _root(cache_root)
     root.open_for_writing()
     waiting = "{} is importing this bundle; waiting for it"
     cache = import_hdf5(file, root, lambda holder: log_to_stderr(waiting.format(holder)))
@@ -388,9 +351,7 @@ def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
 @options.json
 def rm(reference: str | None, yes: bool, cache_root: Path | None, as_json: bool) -> None:
     """Remove a cache, complete or unfinished, after asking."""
-    from .cache.root import CacheRoot
-
-    root = CacheRoot(cache_root)
+    root = _root(cache_root)
     unfinished = root.locate_unfinished(reference)
     path = unfinished or root.locate(reference)
     if isinstance(path, str):
@@ -400,6 +361,12 @@ def rm(reference: str | None, yes: bool, cache_root: Path | None, as_json: bool)
         raise StructAlignError("nothing was removed; answer y, or give --yes")
     (root.abandon if unfinished else root.remove)(path)
     _print_result({"removed": str(path)}, f"removed {path}", as_json)
+
+
+def _root(path: Path | None) -> "CacheRoot":
+    from .cache.root import CacheRoot
+
+    return CacheRoot(path)
 
 
 def _confirmed(question: str) -> bool:
@@ -418,20 +385,18 @@ def _extract(as_json: bool, /, **given: Any) -> Any:
 
 
 def _train(
-    as_json: bool, cache: str | None = None, cache_root: Path | None = None, **given: Any,
-) -> None:  # fmt: skip
+    as_json: bool, cache: str | None = None, cache_root: Path | None = None, **given: Any
+) -> None:
     opened = verbs.open_cache(cache, cache_root)
     if cache is None:
-        log_unless(as_json)(
-            f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest"
-        )
+        shown = f"cache {opened.fingerprint[:12]} ({opened.catalog.dataset}), the newest"
+        log_unless(as_json)(shown)
     _print_trained(verbs.train(opened, **given, **_reporting(as_json)), as_json)
 
 
 def _reporting(as_json: bool) -> dict[str, Any]:
-    return {
-        "progress": start_progress("train", "epochs", as_json), "note": log_unless(as_json)
-    }  # fmt: skip
+    progress = start_progress("train", "epochs", as_json)
+    return {"progress": progress, "note": log_unless(as_json)}
 
 
 def _print_trained(run: Any, as_json: bool) -> None:
@@ -439,9 +404,8 @@ def _print_trained(run: Any, as_json: bool) -> None:
 
     _print_results(read_results(run.path), run.path, as_json)
     folder = shlex.quote(str(run.path))
-    log_unless(as_json)(
-        f"next: structalign report {folder}, structalign search {folder} 'your words'"
-    )
+    following = f"structalign report {folder}, structalign search {folder} 'your words'"
+    log_unless(as_json)(f"next: {following}")
 
 
 def _run_path(run: Path | None, runs: Path | None) -> Path:

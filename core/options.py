@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -86,8 +87,7 @@ runs = opt("--runs", type=PATH, help="Folder of runs.  [default: STRUCTALIGN_RUN
 json = opt("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 device = opt("--device", type=click.Choice(["auto", "cpu", "cuda"]), default=DEVICE,
              help="Where to compute.")  # fmt: skip
-changes = opt("--set", "pairs", type=SETTING, multiple=True,
-              help="Change a setting; may be given several times.")  # fmt: skip
+changes = partial(opt, "--set", "pairs", type=SETTING, multiple=True)
 order = opt("--order", help="Order of the categories: shuffled:SEED, or a file with one per line.")
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
