@@ -130,7 +130,7 @@ class FeatureCache:
         missing = sum(self.views.views(clip) for clip in self.quarantine)
         return (len(self.views) - missing) * int(of_view)
 
-    @property
+    @cached_property
     def sources(self) -> dict[str, str]:
         """Hash of every source file by its path relative to the dataset's root."""
         return _json(self.store.read(SOURCES), self.path)

@@ -58,31 +58,22 @@ class BlockIndex:
     def search(
         self, text: Tensor, count: int, share: float, allowed: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The clips most like a text.
+        """The ``count`` clips most like a text, a unit vector float32 [D].
 
-        Args:
-            text: a unit vector, float32 [D].
-            count: how many clips at most.
-            share: the share of the lists to look into, above 0 and at most 1.
-            allowed: bool [V], the clips to search; None for all.
-
-        Returns:
-            Approximate cosines float32 [C] and rows int64 [C], the best first.
+        Looks into a ``share`` (above 0) of the lists; ``allowed``: bool [V], None for all clips.
+        Returns approximate cosines float32 [C] and rows int64 [C], the best first.
         """
         import faiss
 
-        make: Any = faiss.SearchParameters
-        make_ivf: Any = faiss.SearchParametersIVF
-        selector = None if allowed is None else faiss.IDSelectorBatch(
-            np.flatnonzero(allowed.numpy())
-        )  # fmt: skip
+        given: dict[str, Any] = {}
+        if allowed is not None:
+            given["sel"] = faiss.IDSelectorBatch(np.flatnonzero(allowed.numpy()))
+        kind: Any = faiss.SearchParameters
         if hasattr(self.index, "nlist"):
-            probes = max(1, math.ceil(share * self.index.nlist))
-            parameters: Any = make_ivf(sel=selector, nprobe=probes)
-        else:
-            parameters = make(sel=selector)
+            kind = faiss.SearchParametersIVF
+            given["nprobe"] = max(1, math.ceil(share * self.index.nlist))
         count = min(count, len(self))
-        cosines, rows = self.index.search(text[None].numpy(), count, params=parameters)
+        cosines, rows = self.index.search(text[None].numpy(), count, params=kind(**given))
         is_clip = rows[0] >= 0  # faiss fills up with -1
         return torch.from_numpy(cosines[0][is_clip]), torch.from_numpy(rows[0][is_clip])
 

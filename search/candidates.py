@@ -48,9 +48,8 @@ class StoredBlock:
 class CandidateIndex:
     """The indexes of several blocks, searched together.
 
-    Attributes:
-        count: candidates of a query, over all blocks.
-        share: the share of each block's lists to look into; 0 until a check finds enough.
+    ``count``: candidates of a query, over all blocks; ``share`` of each block's lists to look into,
+    0 until a check finds enough.
     """
 
     def __init__(self, indexes: list[BlockIndex], count: int, share: float) -> None:
@@ -94,16 +93,15 @@ class CandidateIndex:
     def rows(self, texts: Sequence[Tensor], allowed: Sequence[Tensor] | None) -> list[Tensor]:
         """The candidates of each block, int64, in ascending order.
 
-        Args:
-            texts: the query as a unit vector [D], encoded for each block.
-            allowed: the clips of each block to search, bool [V]; None for all.
+        ``texts``: the query as a unit vector [D], encoded for each block; ``allowed``: the clips of
+        each block to search, bool [V], None for all.
         """
-        cosines, rows = [], []
-        for number, (index, text) in enumerate(zip(self.indexes, texts, strict=True)):
-            block_allowed = None if allowed is None else allowed[number]
-            hits = index.search(text, self.count_per_block, self.share, block_allowed)
-            cosines.append(hits[0])
-            rows.append(hits[1])
+        filters: Sequence[Tensor | None] = allowed or [None] * len(texts)
+        hits = (
+            index.search(text, self.count_per_block, self.share, passes)
+            for index, text, passes in zip(self.indexes, texts, filters, strict=True)
+        )
+        cosines, rows = map(list, zip(*hits, strict=True))
         joined = torch.cat(cosines)
         if len(joined) > self.count:
             least = joined.topk(self.count).values[-1]

@@ -13,16 +13,12 @@ class ClipFiles:
     """Finds the files of clips.
 
     A file is only found if its sha256 is the one in the cache's ``sources``: another file that lies
-    there now is neither shown nor served. Files are hashed again only when they change.
-
-    Args:
-        root: where the videos are now; by default where they were at extraction, for caches that
-            were extracted here.
+    there now is neither shown nor served. Files are hashed again only when they change. ``root``:
+    where the videos are now; by default where they were, for caches that were extracted here.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root
-        self._sources: dict[str, dict[str, str]] = {}  # by fingerprint
         self._hashes: dict[Path, tuple[tuple[int, ...], str]] = {}
 
     def root(self, cache: FeatureCache) -> Path:
@@ -50,21 +46,16 @@ class ClipFiles:
             sha256 = self._sha256(path)
         except OSError as error:
             raise ClipError("missing", f"{path} is not readable ({error.strerror})") from error
-        if sha256 != self._extracted(cache).get(clip.path, MISSING):
+        if sha256 != cache.sources.get(clip.path, MISSING):
             raise ClipError("missing", f"{path} is another file than the one that was extracted")
         return path
-
-    def _extracted(self, cache: FeatureCache) -> dict[str, str]:
-        if cache.fingerprint not in self._sources:
-            self._sources[cache.fingerprint] = cache.sources
-        return self._sources[cache.fingerprint]
 
     def _sha256(self, path: Path) -> str:
         stat = path.stat()
         key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        known = self._hashes.get(path)
-        if known is not None and known[0] == key:
-            return known[1]
+        known, sha256 = self._hashes.get(path, ((), ""))
+        if known == key:
+            return sha256
         began = time.time()
         sha256 = sha256_of(path)
         if stat.st_ctime_ns / 1e9 < began - SETTLED:

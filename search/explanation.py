@@ -14,10 +14,7 @@ Words = list[tuple[str, slice]]  # each word of a query, and where its tokens ar
 
 @dataclass(frozen=True)
 class WordMatch:
-    """A word of the query, a frame (from 1), and their cosine.
-
-    The cosine is the mean over the word's tokens, where the tokenizer splits it.
-    """
+    """A word of the query, a frame (from 1), and the mean cosine of the word's tokens to it."""
 
     word: str
     frame: int
@@ -26,12 +23,10 @@ class WordMatch:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Word matches of one clip.
+    """The frame that fits the query best (from 1), and the word matches of one clip.
 
-    Attributes:
-        frame: the frame that fits the query best, from 1.
-        matches: for each word of the query, the frame that fits it best.
-        frame_words: for each frame, the word that fits it best.
+    ``matches``: the best frame for each word of the query, ``frame_words``: the best word for each
+    frame; empty for a method that compares whole clips.
     """
 
     frame: int = 1
@@ -40,12 +35,7 @@ class Explanation:
 
 
 def query_words(tokenizer: SimpleTokenizer, token_ids: Tensor, end: int) -> Words:
-    """The words of a tokenized query.
-
-    Args:
-        token_ids: int64 [L], with the start token first.
-        end: the position of the end-of-text token.
-    """
+    """The words of a tokenized query int64 [L], whose end-of-text token is at ``end``."""
     tokens = token_ids[1:end].tolist()
     words, begin = [], 0
     for position, token in enumerate(tokens, 1):
@@ -70,8 +60,6 @@ def explain(text: TextFeatures, words: Words, embeddings: Tensor) -> Explanation
     )
     frame_words = (
         WordMatch(names[int(word)], frame, float(cosine))
-        for frame, (word, cosine) in enumerate(
-            zip(best_words.indices, best_words.values, strict=True), 1
-        )
+        for frame, (word, cosine) in enumerate(zip(*reversed(best_words), strict=True), 1)
     )
     return Explanation(int(cosines.mean(1).argmax()) + 1, tuple(matches), tuple(frame_words))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from ..train.gallery import Block
@@ -33,6 +34,10 @@ class Part:
         """The number of clips."""
         return len(self.block.clips)
 
+    def clip(self, row: int) -> tuple[Clip, FeatureCache, int | None]:
+        """A clip, its cache and its task."""
+        return self.cache.catalog[self.block.clips[row]], self.cache, self.task
+
     def select(self, rows: Tensor) -> "Part":
         """The part with some of its clips, rows in ascending order; itself when all are named."""
         if len(rows) == len(self):
@@ -50,20 +55,19 @@ class Part:
         return torch.tensor([catalog[clip].category == where.category for clip in self.block.clips])
 
 
-def evaluated_parts(run: Run) -> list[Part]:
-    """The clips that evaluation measures, one part per finished task."""
-    blocks = run.gallery(run.finished, is_mapped=True).blocks
+def finished_parts(run: Run, split: str | None = None) -> list[Part]:
+    """The clips of a split, by default those that evaluation measures, a part per finished task."""
+    blocks = run.gallery(run.finished, split, is_mapped=True).blocks
     return [Part(block, run.stream.caches[block.task - 1], block.task) for block in blocks]
 
 
 def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
     """The training clips of every finished task, but for those that are evaluated too."""
     parts = []
-    taken = {part.block.task: set(part.block.clips) for part in evaluated}
-    for block in run.gallery(run.finished, "train", is_mapped=True).blocks:
-        part = Part(block, run.stream.caches[block.task - 1], block.task)
-        others = taken.get(block.task, set())
-        rows = [row for row, clip in enumerate(block.clips) if clip not in others]
+    taken = {part.task: set(part.block.clips) for part in evaluated}
+    for part in finished_parts(run, "train"):
+        others = taken.get(part.task, set())
+        rows = [row for row, clip in enumerate(part.block.clips) if clip not in others]
         parts.append(part.select(torch.tensor(rows).long()))
     return parts
 

@@ -16,11 +16,7 @@ ADDENDS = {
 
 
 def clip_json(cache: FeatureCache, clip: Clip) -> dict[str, Any]:
-    """What the catalog says of a clip.
-
-    ``start`` and ``end`` are seconds; ``end`` is the video's own where that comes first. None means
-    the start or the end of the video.
-    """
+    """What the catalog says of a clip; ``start`` and ``end`` in seconds, None for the video's."""
     return {
         "clip": clip.id, "cache": cache.fingerprint, "category": clip.category,
         "split": clip.split, "captions": list(clip.captions), "path": clip.path,
@@ -30,18 +26,11 @@ def clip_json(cache: FeatureCache, clip: Clip) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One clip.
+    """One clip, the ``task`` that learnt it (None: of an added cache), and why it was found.
 
-    Attributes:
-        task: the task that learnt the clip; None for a clip of an added cache.
-        score: what ranks the clips, a sum of standardised similarities.
-        score_parts: the addends of the score by similarity; word-frame similarity as its two
-            directions, ``word_to_frame`` and ``frame_to_word``.
-        similarities: each similarity by name before it is standardised; cosines from -1 to 1.
-        frame: the frame that fits the query best, from 1.
-        matches: for each word of the query, the frame that fits it best; empty for a method that
-            compares whole clips, as is ``frame_words``.
-        frame_words: for each frame, the word that fits it best.
+    ``score`` ranks the clips: the sum of ``score_parts``, standardised similarities, of which
+    word-frame similarity is split into its two directions. ``similarities`` are cosines by name.
+    ``frame``, ``matches`` and ``frame_words`` are those of ``Explanation``.
     """
 
     clip: Clip
@@ -50,9 +39,9 @@ class SearchResult:
     score: float
     score_parts: dict[str, float]
     similarities: dict[str, float]
-    frame: int
-    matches: tuple[WordMatch, ...]
-    frame_words: tuple[WordMatch, ...]
+    frame: int = 1
+    matches: tuple[WordMatch, ...] = ()
+    frame_words: tuple[WordMatch, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: the same keys on the command line and by HTTP."""
@@ -69,12 +58,10 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class SearchResults:
-    """The best clips of a search, the best first.
+    """The best of the ``clips`` (their number) that were searched, the best first.
 
-    Attributes:
-        query: the words, or the name of the video that was searched with.
-        clips: how many clips were searched.
-        is_truncated: the query is longer than the text tower reads; its end was not used.
+    ``query``: the words, or the name of the video that was searched with; ``is_truncated``: it is
+    longer than the text tower reads, and its end was not used.
     """
 
     query: str
@@ -108,19 +95,13 @@ class SearchResults:
                 f"{rank:>3}. {result.score:+.2f}  {clip.id}  {time}  {clip.path}  ({clip.category})"
             )
             if len(result.score_parts) > 1:
-                addends = result.score_parts.items()
-                lines.append(
-                    "     = "
-                    + " ".join(f"{x:+.2f} {ADDENDS.get(name, name)}" for name, x in addends)
-                )
+                addends = [f"{x:+.2f} {ADDENDS.get(n, n)}" for n, x in result.score_parts.items()]
+                lines.append(f"     = {' '.join(addends)}")
             if matches := result.matches:
-                words = "  ".join(
-                    f"{match.word}→{match.frame} ({match.cosine:.2f})"
-                    for match in matches[:SHOWN_WORDS]
-                )
-                more = " ..." if len(matches) > SHOWN_WORDS else ""
-                frames = result.cache.spec.frames
-                lines.append(f"     word→frame of {frames} (cosine): {words}{more}")
+                words = [f"{m.word}→{m.frame} ({m.cosine:.2f})" for m in matches[:SHOWN_WORDS]]
+                more = " ..." * (len(matches) > SHOWN_WORDS)
+                frames = f"     word→frame of {result.cache.spec.frames} (cosine): "
+                lines.append(f"{frames}{'  '.join(words)}{more}")
         return "\n".join(lines)
 
 

@@ -33,13 +33,9 @@ def standardise(
 ) -> tuple[Tensor, Similarities]:
     """Scores [V], and the addends that each score is the sum of, by similarity.
 
-    Word-frame similarity is split into its two directions where the method gives them. A single
-    similarity is not standardised.
-
-    Args:
-        similarities: of the clips to score.
-        statistics: of the clips that mean and deviation are taken over.
-        weight: of the first of two similarities.
+    Mean and deviation are taken over ``statistics``; a single similarity is not standardised.
+    ``weight`` is that of the first of two. Word-frame similarity is split into its two directions
+    where the method gives them.
     """
     fused = [name for name in similarities if name not in DIRECTIONS]
     terms, addends = [], {}

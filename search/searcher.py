@@ -1,6 +1,7 @@
 """Searching a run's clips with words or with a video."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from itertools import accumulate
 
 import torch
@@ -15,7 +16,7 @@ from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from .block_index import whole_clips
 from .explanation import Explanation, explain, query_words
-from .parts import ClipFilter, Part, added_part, evaluated_parts, sample_parts, training_parts
+from .parts import ClipFilter, Part, added_part, finished_parts, sample_parts, training_parts
 from .results import SearchResult, SearchResults
 from .run_index import open_run_index
 from .scores import compare_query, join, standardise
@@ -27,13 +28,9 @@ SAMPLE = 2_048  # evaluated clips that the statistics of a larger gallery are ta
 class Searcher:
     """A run ready to be searched: its training clips too, as encoded when their task ended.
 
-    Args:
-        run: with at least one finished task.
-        added: another cache whose clips are searched too, all of them, encoded by the path of the
-            run's newest task.
-        only: search ``added`` alone.
-        exact: clips up to which a query is compared with all of them; in a larger gallery it is
-            compared with candidates of an index.
+    The clips of ``added`` are searched too (or alone: ``only``), encoded by the path of the run's
+    newest task. A query is compared with all of up to ``exact`` clips, in a larger gallery with
+    candidates of an index.
 
     Raises:
         StructAlignError: no finished task; ``added`` was made with other weights or another cut.
@@ -44,7 +41,7 @@ class Searcher:
         exact: int = EXACT,
     ) -> None:  # fmt: skip
         self.run, self.method = run, run.method
-        self.evaluated = evaluated_parts(run)
+        self.evaluated = finished_parts(run)
         others = [] if only else training_parts(run, self.evaluated)
         if added is not None:
             others.append(added_part(run, added))
@@ -87,23 +84,16 @@ class Searcher:
                 else compare(part.select(chosen))
             )
         similarities = join(compared)
-        scores, addends = standardise(
-            similarities, join(list(statistics.values())), self.method.fusion_weight
-        )
+        over = join(list(statistics.values()))
+        scores, addends = standardise(similarities, over, self.method.fusion_weight)
         words = query_words(self.method.tokenizer, token_ids[0], end)
-        indices, results = self._indices(rows), []
-        for best in best_first(scores, top).tolist():
-            part, row = self._locate(int(indices[best]))
+        results = []
+        for best, part, row in self._best(scores, rows, top):
             explanation = Explanation()
             if "word_frame" in similarities:
                 explanation = explain(text_for(part), words, part.block.embeddings[row])
-            results.append(
-                SearchResult(
-                    part.cache.catalog[part.block.clips[row]], part.cache, part.task,
-                    float(scores[best]), _values(addends, best), _values(similarities, best),
-                    **vars(explanation),
-                )
-            )  # fmt: skip
+            values = float(scores[best]), _values(addends, best), _values(similarities, best)
+            results.append(SearchResult(*part.clip(row), *values, **vars(explanation)))
         self._release()
         return SearchResults(query, clips, self.method.tokenizer.truncates(text), tuple(results))
 
@@ -113,29 +103,21 @@ class Searcher:
     ) -> SearchResults:
         """The clips most like a video, by the cosine of mean frames.
 
-        Args:
-            video: its frames as ``run.encode_video`` gives them, float32 [N, D].
-            name: of the video, for the results.
-            top: how many clips at most.
-            where: the clips to search; None for all.
+        ``video``: its frames as ``run.encode_video`` gives them, float32 [N, D]; ``name``: its name
+        in the results.
         """
         video = F.normalize(video, dim=-1)
         pooled = F.normalize(video.mean(0), dim=0)
         rows, clips = self._rows([pooled] * len(self.searched), where)
         chosen = [part.select(row).block for part, row in zip(self.searched, rows, strict=True)]
         cosines = torch.cat([whole_clips(block.embeddings) @ pooled for block in chosen])
-        indices, results = self._indices(rows), []
-        for best in best_first(cosines, top).tolist():
-            part, row = self._locate(int(indices[best]))
+        results = []
+        for best, part, row in self._best(cosines, rows, top):
             frames = F.normalize(part.block.embeddings[row], dim=-1)
             frame = int((frames @ video.T).amax(1).argmax()) + 1
-            similarities = {"global": float(cosines[best])}
-            results.append(
-                SearchResult(
-                    part.cache.catalog[part.block.clips[row]], part.cache, part.task,
-                    float(cosines[best]), similarities, similarities, frame, (), (),
-                )
-            )  # fmt: skip
+            alike = float(cosines[best])
+            values = alike, {"global": alike}, {"global": alike}
+            results.append(SearchResult(*part.clip(row), *values, frame))
         self._release()
         return SearchResults(name, clips, False, tuple(results))
 
@@ -150,14 +132,15 @@ class Searcher:
             return [passes.nonzero()[:, 0] for passes in allowed], clips
         return self.index.rows(texts, allowed if where else None), clips
 
-    def _indices(self, rows: list[Tensor]) -> Tensor:
-        """Rows of the parts as indices among all searched clips, int64 [C]."""
-        return torch.cat([row + start for row, start in zip(rows, self.starts, strict=False)])
-
-    def _locate(self, index: int) -> tuple[Part, int]:
-        """The part and the row of an index among all searched clips."""
-        number = bisect_right(self.starts, index) - 1
-        return self.searched[number], index - self.starts[number]
+    def _best(
+        self, scores: Tensor, rows: list[Tensor], top: int
+    ) -> Iterator[tuple[int, Part, int]]:
+        """The ``top`` scores [C] of rows of the parts: index, part and row, the best first."""
+        indices = torch.cat([row + start for row, start in zip(rows, self.starts, strict=False)])
+        for best in best_first(scores, top).tolist():
+            index = int(indices[best])
+            number = bisect_right(self.starts, index) - 1
+            yield best, self.searched[number], index - self.starts[number]
 
     def _release(self) -> None:
         """Give a large gallery's mapped memory back after a query."""

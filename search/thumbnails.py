@@ -22,11 +22,7 @@ def write_thumbnails(
 ) -> None:
     """Write the best frame of each result as ``RANK-CLIP.jpg``.
 
-    Args:
-        results: the best first.
-        folder: made if missing.
-        root: where the videos are now; by default where they were at extraction, if that was here.
-        log: gets one line for each clip that does not decode.
+    ``root``: where the videos are now; ``log`` gets a line for each clip that does not decode.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = ClipFiles(root)

@@ -24,20 +24,19 @@ class ServedRun:
     """A run ready to be searched, and the name that the page shows."""
 
     name: str
-    run: Run
     searcher: Searcher
 
     def describe(self) -> dict[str, Any]:
         """Plain values: what can be searched, and the values of each filter."""
-        parts = self.searcher.searched
+        parts, run = self.searcher.searched, self.searcher.run
         catalogs = {part.cache.fingerprint: part.cache.catalog for part in parts}
         names = {name for catalog in catalogs.values() for name in catalog.categories}
         return {
             "name": self.name,
-            "method": self.run.config["method"],
+            "method": run.config["method"],
             "clips": len(self.searcher),
             "frames": parts[0].cache.spec.frames,
-            "tasks": [list(c) for c in self.run.stream.categories[: self.run.finished]],
+            "tasks": [list(names) for names in run.stream.categories[: run.finished]],
             "categories": sorted(names),
             "caches": [
                 {"fingerprint": key, "dataset": catalog.dataset}
@@ -49,10 +48,8 @@ class ServedRun:
 class RunRegistry:
     """The served runs, and the clips of their caches.
 
-    Args:
-        runs: opened runs by name, in the page's order.
-        added: another cache that every run searches too.
-        root: where the videos are now; by default where they were at extraction.
+    ``runs`` are by name, in the page's order; every run searches ``added`` too; ``root`` is where
+    the videos are now.
 
     Raises:
         StructAlignError: a run has no finished task, or ``added`` does not fit a run.
@@ -66,7 +63,7 @@ class RunRegistry:
         self.runs = {}
         for name, run in runs:
             has_it = added is None or added.fingerprint in [c.fingerprint for c in run.caches]
-            self.runs[name] = ServedRun(name, run, Searcher(run, None if has_it else added))
+            self.runs[name] = ServedRun(name, Searcher(run, None if has_it else added))
         self.caches = {
             part.cache.fingerprint: part.cache
             for served in self.runs.values()

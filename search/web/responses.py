@@ -4,15 +4,8 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..explanation import WordMatch
 from ..results import SearchResults
-
-
-class Match(BaseModel):
-    """A word of the query, a frame (from 1), and their cosine."""
-
-    word: str
-    frame: int
-    cosine: float
 
 
 class Result(BaseModel):
@@ -43,8 +36,8 @@ class Result(BaseModel):
     global_: float | None = Field(alias="global")
     frame: int
     frame_count: int
-    matches: list[Match]
-    frame_words: list[Match]
+    matches: list[WordMatch]
+    frame_words: list[WordMatch]
     video: str
     thumbnail: str
 

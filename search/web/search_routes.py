@@ -72,7 +72,7 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
 
             def compute() -> SearchResults:
                 with registry.encoding:
-                    video = served.run.encode_video(path)
+                    video = served.searcher.run.encode_video(path)
                 return served.searcher.search_alike(video, name, parameters.top, parameters.where)
 
             async with limit(request.receive):
