@@ -176,6 +176,8 @@ def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
         yield f"{name} has no caption; every clip needs at least one"
     if any(not isinstance(text, str) or not text.strip() for text in clip.captions):
         yield f"{name} has an empty caption; fill it in or remove the row"
+    elif not all(map(_is_unicode, clip.captions)):
+        yield f"{name} has a caption with half a surrogate pair, which is no text; write it again"
     if not all(isinstance(text, str) for item in clip.extra.items() for text in item):
         yield f"{name}: extra {clip.extra!r} must map texts to texts"
     for which, value in (("start", clip.start), ("end", clip.end)):
@@ -184,3 +186,11 @@ def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
             yield f"{name}: {which} is {value!r}; it must be seconds, 0 or more"
     if clip.start is not None and clip.end is not None and clip.end <= clip.start:
         yield f"{name} ends at {clip.end} s, not after its start at {clip.start} s"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written: JSON can hold half of a character, ``"\\ud800"``."""
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False

@@ -58,12 +58,23 @@ def read_json(path: Path) -> Any:
     return parse_json(read_bytes(path).decode("utf-8"))
 
 
-def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError, also if it is nested too deep."""
+def parse_json(text: str, unique: bool = False) -> Any:
+    """The value of a JSON text.
+
+    Raises ValueError, also if it is nested too deep, or if a key must be ``unique`` and is not.
+    """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError as error:
         raise ValueError("JSON nested too deep") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    body = dict(pairs)
+    if len(body) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(n for n in names if names.count(n) > 1)}' stands twice")
+    return body
 
 
 def read_user_text(path: Path) -> str:

@@ -44,7 +44,9 @@ def _clip(
 ) -> Clip:
     try:
         query = queries[video]
-        (start, end), sentence = query["timestamps"][0], str(query["sentences"][0]).strip()
+        (start, end), sentences = query["timestamps"][0], query["sentences"]
+        if not isinstance(sentences, list) or not isinstance(sentences[0], str):
+            raise TypeError("its sentences are no list of texts")
         start, end, duration = float(start), float(end), float(query["duration"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise StructAlignError(
@@ -64,4 +66,4 @@ def _clip(
             f"{inside[1]} s",
             stacklevel=2,
         )
-    return Clip(f"{video}_1", index.video(video), category, split, (sentence,), *inside)
+    return Clip(f"{video}_1", index.video(video), category, split, (sentences[0].strip(),), *inside)

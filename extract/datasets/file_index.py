@@ -1,24 +1,31 @@
 """An index of a benchmark's files by name, wherever they lie below its root."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import StructAlignError
+from ...core.files import parse_json, read_user_text
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm")
 CTVR = "CTVR's repository (github.com/JasonCodeMaker/CTVR), folder data"
 
 
 class FileIndex:
-    """All files below ``root`` and ``splits`` by name; paths of videos are relative to ``root``."""
+    """All files below ``root`` and ``splits`` by name; paths of videos are relative to ``root``.
+
+    ``splits`` may be a file. Raises StructAlignError if ``root`` is one.
+    """
 
     def __init__(self, root: Path, splits: Path | None = None) -> None:
+        if not root.is_dir():
+            raise StructAlignError(f"--root {root} is a file; give the folder with the videos")
         self.root = root
         self.folders = [root, splits] if splits else [root]
         self._files: dict[str, Path] = {}
         self._videos: dict[str, str] = {}
+        if splits and splits.is_file():
+            self._files[splits.name] = splits
         for folder in self.folders:
             for where, folders, names in os.walk(folder, followlinks=True):
                 folders.sort()
@@ -39,6 +46,9 @@ class FileIndex:
             raise StructAlignError(f"no {name} anywhere under {folders}; it comes from {source}")
         return self._files[name]
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
     def files_ending(self, *endings: str) -> list[Path]:
         """Files whose names have one of the endings, whatever their case, ordered by ending."""
         files = sorted(self._files.items())
@@ -56,6 +66,6 @@ class FileIndex:
         """
         path = self.file(name, source)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, ValueError) as error:
+            return parse_json(read_user_text(path))
+        except ValueError as error:
             raise StructAlignError(f"{path} is not JSON: {error}") from error

@@ -1,11 +1,8 @@
 """Your own videos: a CSV or JSON Lines file with one row per caption."""
 
-import csv
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from ...cache.catalog import Catalog, Clip, Split
@@ -13,9 +10,11 @@ from ...core.errors import StructAlignError
 from ...core.ranges import option
 from .dataset import Dataset, DatasetReader, Inputs
 from .registry import dataset_names
+from .tables import Rows, csv_rows, json_rows
 
 LABELS = ("category", "split")
 COLUMNS = ("clip_id", "path", "start", "end", "category", "split", "caption")
+NEEDED = ("clip_id", "path", "caption")
 NAMES = ("manifest.csv", "manifest.jsonl")
 
 
@@ -95,59 +94,14 @@ def _name_of(folder: Path) -> str:
     return f"own-{name}" if name in dataset_names() and name != "manifest" else name
 
 
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StructAlignError(f"{file} is not UTF-8 text: {error}") from error
-    yield from _csv_rows(file, text) if file.suffix != ".jsonl" else _json_rows(file, text)
-
-
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    begins = 1
-    try:
-        for row in reader:
-            where, begins = begins, reader.line_num + 1
-            if not row:
-                continue
-            if not header:
-                header = [name.strip() for name in row]
-                continue
-            if len(row) != len(header):
-                raise StructAlignError(
-                    f"{file}, line {where}: {len(row)} fields where the header has {len(header)}; "
-                    "put a text that has a comma into double quotes"
-                )
-            yield where, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise StructAlignError(
-            f"{file}, line {begins}: a double quote is left open or is not doubled ({error})"
-        ) from error
-
-
-def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, line in enumerate(StringIO(text), 1):
-        if line.strip():
-            try:
-                body = json.loads(line)
-            except ValueError as error:
-                raise StructAlignError(f"{file}, line {number}: not JSON: {error}") from error
-            if not isinstance(body, dict):
-                raise StructAlignError(f"{file}, line {number}: not a JSON object")
-            for key, value in body.items():
-                plain = isinstance(value, str | int | float | None) and not isinstance(value, bool)
-                if key in COLUMNS and not plain:
-                    raise StructAlignError(
-                        f"{file}, line {number}: '{key}' is {json.dumps(value)[:40]}; it must be a "
-                        "text or a number, one row per caption"
-                    )
-            yield number, {k: "" if value is None else str(value) for k, value in body.items()}
+def _rows(file: Path) -> Rows:
+    if file.suffix.lower() in (".jsonl", ".ndjson", ".json"):
+        return json_rows(file, COLUMNS)
+    return csv_rows(file, NEEDED, f"a manifest has {', '.join(COLUMNS)}")
 
 
 def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
-    missing = [name for name in ("clip_id", "path", "caption") if name not in row]
+    missing = [name for name in NEEDED if name not in row]
     if missing:
         raise StructAlignError(
             f"{where}: no column '{missing[0]}'; a manifest has {', '.join(COLUMNS)}"

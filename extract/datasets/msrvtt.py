@@ -3,7 +3,6 @@
 A training video has all of its captions, a test video one fixed sentence.
 """
 
-import csv
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +12,7 @@ from ...core.errors import StructAlignError
 from .dataset import Dataset, DatasetReader, Inputs
 from .file_index import CTVR, FileIndex
 from .splits import read_benchmark_split
+from .tables import csv_rows
 
 CATEGORIES = (
     "music", "people", "gaming", "sports", "news", "education", "tv_shows", "movie", "animation",
@@ -20,7 +20,10 @@ CATEGORIES = (
     "beauty", "advertisement",
 )  # fmt: skip
 """MSR-VTT's names for its category numbers 0 to 19."""
-ANNOTATIONS = "MSR-VTT itself (MSRVTT_data.json in the usual MSRVTT.zip)"
+WHOLE = "MSRVTT_data.json"
+PARTS = ("train_val_videodatainfo.json", "test_videodatainfo.json")
+"""As Microsoft published it."""
+ANNOTATIONS = f"MSR-VTT itself ({WHOLE} in the usual MSRVTT.zip, or Microsoft's own {PARTS[0]})"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class MSRVTT(DatasetReader):
 
 
 def _name(key: str) -> str:
-    if not key.isdigit() or int(key) >= len(CATEGORIES):
+    if not key.isdecimal() or int(key) >= len(CATEGORIES):
         raise StructAlignError(
             f"the split file has a category '{key}'; "
             f"MSR-VTT's are the numbers 0 to {len(CATEGORIES) - 1}"
@@ -61,25 +64,28 @@ def _name(key: str) -> str:
 
 
 def _train_captions(index: FileIndex) -> dict[str, list[str]]:
-    body = index.json("MSRVTT_data.json", ANNOTATIONS)
+    files = [name for name in PARTS if name in index and WHOLE not in index] or [WHOLE]
     captions: dict[str, list[str]] = defaultdict(list)
-    try:
-        for row in sorted(body["sentences"], key=lambda row: int(row["sen_id"])):
-            captions[str(row["video_id"])].append(str(row["caption"]).strip())
-    except (KeyError, TypeError, ValueError) as error:
-        raise StructAlignError(
-            f"MSRVTT_data.json has no 'sentences' of caption, video_id and sen_id ({error}); "
-            f"take the file from {ANNOTATIONS}"
-        ) from error
+    for name in files:
+        body = index.json(name, ANNOTATIONS)
+        try:
+            for row in sorted(body["sentences"], key=lambda row: int(row["sen_id"])):
+                captions[row["video_id"]].append(row["caption"].strip())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StructAlignError(
+                f"{name} has no 'sentences' of caption, video_id and sen_id ({error}); "
+                f"take the file from {ANNOTATIONS}"
+            ) from error
     return captions
 
 
 def _test_sentences(index: FileIndex) -> dict[str, list[str]]:
     path = index.file("MSRVTT_CL_validation.csv", CTVR)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        if not {"video_id", "sentence"} <= set(rows.fieldnames or ()):
+    sentences: dict[str, list[str]] = {}
+    for line, row in csv_rows(path, ("video_id", "sentence"), f"take it from {CTVR}"):
+        if row["video_id"] in sentences:
             raise StructAlignError(
-                f"{path} has no columns video_id and sentence; take it from {CTVR}"
+                f"{path}, line {line}: a second sentence of {row['video_id']}; keep one"
             )
-        return {row["video_id"]: [row["sentence"].strip()] for row in rows}
+        sentences[row["video_id"]] = [row["sentence"].strip()]
+    return sentences

@@ -113,10 +113,11 @@ def read_benchmark_split(index: FileIndex, name: str) -> BenchmarkSplit:
 
 
 def _videos(tasks: dict[Any, Any]) -> list[tuple[str, list[str]]]:
-    """(category, videos) in the order of the tasks."""
-    return [
-        (str(c), list(videos)) for _, task in sorted(tasks.items()) for c, videos in task.items()
-    ]
+    """(category, videos) in the order of the tasks. Raises TypeError."""
+    found = [(str(c), videos) for _, task in sorted(tasks.items()) for c, videos in task.items()]
+    if wrong := [c for c, v in found if not isinstance(v, list) or set(map(type, v)) - {str}]:
+        raise TypeError(f"category {wrong[0]} is no list of names")
+    return found
 
 
 def _check_leaves(path: Path, value: Any) -> None:

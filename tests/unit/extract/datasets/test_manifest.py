@@ -55,6 +55,25 @@ def test_json_values_are_texts_or_numbers(tmp_path: Path, value: str, shown: str
     assert captions(tmp_path, line % '"fine"', "manifest.jsonl") == ("fine",)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEADER.replace(",", ";") + "a;a.mp4;;;music;train;one, two\n", "semicolons stand between"),
+        (HEADER.replace(",", "\t") + "a\ta.mp4\t\t\tmusic\ttrain\tone\n", "tabs stand between"),
+        (f"{HEADER[:-1]},caption\n{ROW}one,two\n", "column 'caption' stands twice"),
+    ],
+)
+def test_other_tables_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(StructAlignError, match=message):
+        captions(tmp_path, text)
+
+
+def test_half_a_character_is_no_caption(tmp_path: Path) -> None:
+    line = '{"clip_id": 7, "path": "a.mp4", "caption": "a \\ud800"}\n'
+    with pytest.raises(StructAlignError, match="clip '7' has a caption with half a surrogate"):
+        captions(tmp_path, line, "manifest.jsonl")
+
+
 def test_labels_may_be_missing_altogether(tmp_path: Path) -> None:
     """One category named after the dataset, and every clip for training."""
     for text in (
