@@ -15,14 +15,14 @@ from ..core.files import share_mode
 from ..core.hashing import sha256_of
 from .catalog_file import catalog_json, parse_catalog_json, write_catalog
 from .checksums import DamagedError, checksums_text, parse_checksums
-from .layout import CATALOG, CATALOG_JSON, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, WEIGHTS
+from .layout import CATALOG, CATALOG_JSON, COMPLETE, SOURCES, SPEC, TIMES, TOKEN_CHECKSUMS, WEIGHTS
 from .reader import FeatureCache, read_checked
 from .root import CacheRoot
 from .tokens import SHARD_CLIPS, create_tokens
 from .writer import CacheWriter, ClipOutcome
 
 FORMAT = "structalign-cache"
-BUNDLED = (COMPLETE, SPEC, SOURCES, CATALOG_JSON, *WEIGHTS)
+BUNDLED = (COMPLETE, SPEC, SOURCES, CATALOG_JSON, TIMES, *WEIGHTS)
 ROWS = 64  # rows copied at a time
 
 

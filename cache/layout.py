@@ -10,8 +10,9 @@ CATALOG_JSON = "catalog.json"  # in bundles, and in caches of versions before 0.
 TOKENS = "tokens"
 TOKENS_INDEX = f"{TOKENS}/zarr.json"
 TOKEN_CHECKSUMS = "checksums.npy"
+TIMES = "times.safetensors"  # of the sampled frames; caches of version 0.3 lack it
 WEIGHTS = (BACKBONE_FILE, FROZEN_FILE, DIGESTS_FILE, BPE_FILE)
-CHECKED = (SPEC, SOURCES, CATALOG, TOKEN_CHECKSUMS, TOKENS_INDEX, *WEIGHTS)  # by COMPLETE
+CHECKED = (SPEC, SOURCES, CATALOG, TIMES, TOKEN_CHECKSUMS, TOKENS_INDEX, *WEIGHTS)  # by COMPLETE
 PUBLISHED = {*CHECKED, COMPLETE, TOKENS} - {TOKENS_INDEX}  # in the folder itself
 
 # Of an unfinished cache. The names stay: versions that share a root share unfinished caches, too.

@@ -16,9 +16,20 @@ from ..core.files import parse_json
 from .catalog import Catalog, Clip, Split
 from .catalog_file import LARGE, parse_catalog
 from .checksums import DamagedError, parse_checksums
-from .layout import CATALOG, COMPLETE, SOURCES, SPEC, TOKEN_CHECKSUMS, TOKENS, TOKENS_INDEX, WEIGHTS
+from .layout import (
+    CATALOG,
+    COMPLETE,
+    SOURCES,
+    SPEC,
+    TIMES,
+    TOKEN_CHECKSUMS,
+    TOKENS,
+    TOKENS_INDEX,
+    WEIGHTS,
+)
 from .spec import CacheSpec
 from .store import Remote, Store, open_store
+from .times import ClipTimes, TimesTable
 from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens, parse_token_checksums
 
 
@@ -109,6 +120,23 @@ class FeatureCache:
         if reader.array.dtype != np.dtype(self.spec.token_dtype):
             raise DamagedError(self.path, f"its tokens are {reader.array.dtype}")
         return reader
+
+    @cached_property
+    def _times(self) -> TimesTable | None:
+        if TIMES not in self.checksums:
+            return None
+        body = read_checked(self.store, TIMES, self.checksums)
+        try:
+            return TimesTable.parse(body, len(self.catalog), self.spec.frames)
+        except ValueError as error:
+            raise DamagedError(self.path, str(error)) from error
+
+    def times(self, clip_id: str) -> ClipTimes | None:
+        """When a player shows a clip's sampled frames.
+
+        None for a clip without tokens, and in caches of version 0.3. Raises DamagedError.
+        """
+        return None if self._times is None else self._times.row(self.catalog.index(clip_id))
 
     @cached_property
     def frozen(self) -> Path:

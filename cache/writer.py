@@ -30,6 +30,7 @@ from .layout import (
 from .shards import ShardWriter
 from .spec import CacheSpec
 from .store import Local
+from .times import ClipTimes, TimesTable
 from .tokens import SHARD_CLIPS, ViewTable, create_tokens, open_tokens, write_token_checksums
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ClipOutcome:
 
     ``reason`` is None if its tokens were written, else a quarantine reason. ``video_ends`` is the
     length of its video in seconds if the clip's own end lies beyond it, ``hdr`` is PQ, HLG or
-    Dolby Vision if it has a high dynamic range.
+    Dolby Vision if it has a high dynamic range, ``times`` says when its frames are shown.
     """
 
     clip: str
@@ -52,12 +53,13 @@ class ClipOutcome:
     message: str = ""
     video_ends: float | None = None
     hdr: str | None = None
+    times: ClipTimes | None = None
 
     @classmethod
     def published(cls, cache: "FeatureCache", clip: str) -> "ClipOutcome":
         """The outcome that ``cache`` was published with."""
         reason, message = cache.quarantine.get(clip, (None, ""))
-        return cls(clip, reason, message, cache.video_ends.get(clip))
+        return cls(clip, reason, message, cache.video_ends.get(clip), times=cache.times(clip))
 
 
 class CacheWriter:
@@ -113,7 +115,10 @@ class CacheWriter:
             rows = json.loads(self._record_file(batch).read_text())
         except FileNotFoundError:
             return None
-        return [ClipOutcome(**row) for row in rows]
+        return [
+            ClipOutcome(**{**row, "times": ClipTimes(*row["times"]) if row.get("times") else None})
+            for row in rows
+        ]
 
     def write_batch_record(self, batch: int, outcomes: list[ClipOutcome]) -> None:
         """Declare a batch finished; its tokens must have been written."""
@@ -147,6 +152,8 @@ class CacheWriter:
             if file.name not in own:
                 file.unlink()
         write_token_checksums(self.path, reader.checksums(views))
+        if times := {outcome.clip: outcome.times for outcome in outcomes if outcome.times}:
+            TimesTable.of(times, reader.table.catalog, spec.frames).write(self.path)
         body = {
             "fingerprint": spec.fingerprint(),
             "quarantine": {
