@@ -56,6 +56,12 @@ class ClipOutcome:
     times: ClipTimes | None = None
 
     @classmethod
+    def of_json(cls, row: dict[str, Any]) -> "ClipOutcome":
+        """The outcome that ``asdict`` made a row of JSON from."""
+        times = row.get("times")
+        return cls(**{**row, "times": times and ClipTimes(tuple(times[0]), *times[1:])})
+
+    @classmethod
     def published(cls, cache: "FeatureCache", clip: str) -> "ClipOutcome":
         """The outcome that ``cache`` was published with."""
         reason, message = cache.quarantine.get(clip, (None, ""))
@@ -115,10 +121,7 @@ class CacheWriter:
             rows = json.loads(self._record_file(batch).read_text())
         except FileNotFoundError:
             return None
-        return [
-            ClipOutcome(**{**row, "times": ClipTimes(*row["times"]) if row.get("times") else None})
-            for row in rows
-        ]
+        return [ClipOutcome.of_json(row) for row in rows]
 
     def write_batch_record(self, batch: int, outcomes: list[ClipOutcome]) -> None:
         """Declare a batch finished; its tokens must have been written."""

@@ -113,7 +113,7 @@ class ClipWorker:
             return ClipOutcome(clip.id, reason, _one_line(error)), None
         is_beyond = clip.end is not None and clip.end > decoded.seconds
         ends = decoded.seconds if is_beyond else None
-        return ClipOutcome(clip.id, video_ends=ends, hdr=decoded.hdr), tokens
+        return ClipOutcome(clip.id, video_ends=ends, hdr=decoded.hdr, times=decoded.times), tokens
 
     def close(self) -> None:
         """End the decoder's process."""

@@ -16,12 +16,26 @@ ADDENDS = {
 
 
 def clip_json(cache: FeatureCache, clip: Clip) -> dict[str, Any]:
-    """What the catalog says of a clip; ``start`` and ``end`` in seconds, None for the video's."""
+    """What the catalog says of a clip, and its times in seconds on a player's clock.
+
+    None as ``start`` or ``end`` is the video's; as ``duration``, the cache does not know it.
+    """
+    start, end = _bounds(cache, clip)
+    times = cache.times(clip.id)
     return {
         "clip": clip.id, "cache": cache.fingerprint, "category": clip.category,
         "split": clip.split, "captions": list(clip.captions), "path": clip.path,
-        "start": clip.start, "end": cache.video_ends.get(clip.id, clip.end),
+        "start": start, "end": end, "duration": times and times.end,
     }  # fmt: skip
+
+
+def _bounds(cache: FeatureCache, clip: Clip) -> tuple[float | None, float | None]:
+    """Start and end of a clip on a player's clock; the catalog counts from the first frame."""
+    times = cache.times(clip.id)
+    begin = times.begin if times else 0.0
+    ends = (clip.start, cache.video_ends.get(clip.id, clip.end))
+    start, end = (None if seconds is None else seconds + begin for seconds in ends)
+    return start, end
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,17 @@ class SearchResult:
     matches: tuple[WordMatch, ...] = ()
     frame_words: tuple[WordMatch, ...] = ()
 
+    @property
+    def times(self) -> tuple[float, ...]:
+        """When a player shows each frame, in seconds; empty where the cache does not know it."""
+        times = self.cache.times(self.clip.id)
+        return times.frames if times else ()
+
+    @property
+    def time(self) -> float | None:
+        """When a player shows the frame that fits the query best, in seconds."""
+        return self.times[self.frame - 1] if self.times else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values: the same keys on the command line and by HTTP."""
         return {
@@ -51,6 +76,7 @@ class SearchResult:
             "word_frame": self.similarities.get("word_frame"),
             "global": self.similarities.get("global"),
             "frame": self.frame, "frame_count": self.cache.spec.frames,
+            "time": self.time, "times": list(self.times),
             "matches": [vars(match) for match in self.matches],
             "frame_words": [vars(match) for match in self.frame_words],
         }  # fmt: skip
@@ -90,7 +116,7 @@ class SearchResults:
         lines = [f"{self.clips} clips searched"]
         for rank, result in enumerate(self, 1):
             clip = result.clip
-            time = _time(clip.start, result.cache.video_ends.get(clip.id, clip.end))
+            time = _time(*_bounds(result.cache, clip), result.time)
             lines.append(
                 f"{rank:>3}. {result.score:+.2f}  {clip.id}  {time}  {clip.path}  ({clip.category})"
             )
@@ -105,7 +131,8 @@ class SearchResults:
         return "\n".join(lines)
 
 
-def _time(start: float | None, end: float | None) -> str:
+def _time(start: float | None, end: float | None, best: float | None) -> str:
+    at = "" if best is None else f", best at {best:.1f} s"
     if start is None and end is None:
-        return "whole video"
-    return f"{start or 0:.1f} to {'end' if end is None else f'{end:.1f} s'}"
+        return f"whole video{at}"
+    return f"{start or 0:.1f} to {'end' if end is None else f'{end:.1f} s'}{at}"

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cache.times import ClipTimes
 from ...core.defaults import DECODE_TIMEOUT
 from ...core.errors import StructAlignError
 from ...core.processes import child_python_path
@@ -29,14 +30,19 @@ STARTS = 3  # attempts; a machine short of memory may kill any process
 class Decoded:
     """Frames of a clip, uint8 [count, height, width, 3], RGB.
 
-    ``seconds`` is the length of its whole video, ``decode_seconds`` the time that decoding took.
-    ``hdr`` is PQ, HLG or Dolby Vision if it has a high dynamic range, which is not tone-mapped.
+    ``times`` says when a player shows them, ``decode_seconds`` how long decoding took. ``hdr`` is
+    PQ, HLG or Dolby Vision if it has a high dynamic range, which is not tone-mapped.
     """
 
     frames: NDArray[np.uint8]
-    seconds: float
+    times: ClipTimes
     decode_seconds: float
     hdr: str | None
+
+    @property
+    def seconds(self) -> float:
+        """The length of the whole video."""
+        return round(self.times.end - self.times.begin, 9)
 
 
 class Decoder:
@@ -102,10 +108,10 @@ class Decoder:
             kind, *reply = connection.recv()
             if kind == "error":
                 raise ClipError(*reply)
-            shape, seconds, decode_seconds, hdr = reply
+            shape, times, decode_seconds, hdr = reply
             frames = np.empty(shape, np.uint8)
             connection.recv_bytes_into(frames.reshape(-1).data)
-            return Decoded(frames, seconds, decode_seconds, hdr)
+            return Decoded(frames, times, decode_seconds, hdr)
         except (EOFError, ConnectionError) as error:
             code = self._child.wait() if self._child else None
             self.close()

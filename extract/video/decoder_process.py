@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cache.times import ClipTimes
 from ...core.processes import end_with_parent
 from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
@@ -23,17 +24,18 @@ from .pyav_frames import frames_by_seeking, frames_from_start
 from .sampling import choose_frames
 from .webp_frames import frames_of_webp, is_animated_webp, webp_times
 
+DIGITS = 6  # microseconds, as browsers count
 MEMORY = 8 * 2**30  # bytes of address space: a huge file ends this process, not the machine
 
 # start, end, count, by_time of ``choose_frames``
 Choice = tuple[float | None, float | None, int, bool]
 Request = tuple[str, Choice]
-# [count, height, width, 3] RGB; seconds of the video; PQ, HLG or Dolby Vision, None for SDR
-Frames = tuple[NDArray[np.uint8], float, str | None]
+# [count, height, width, 3] RGB; when they are shown; PQ, HLG or Dolby Vision, None for SDR
+Frames = tuple[NDArray[np.uint8], ClipTimes, str | None]
 
 
 def decode(path: str, choice: Choice, log: DecoderLog) -> Frames:
-    """Decode some frames of a clip, and measure the length of its video in seconds.
+    """Decode some frames of a clip, and find out when a player shows them.
 
     The frame index chooses the decoder: decord if the index proves its numbering right, else PyAV
     from the preceding key frame if packets give the display order, else PyAV from the start.
@@ -47,7 +49,7 @@ def decode(path: str, choice: Choice, log: DecoderLog) -> Frames:
     if is_animated_webp(file):
         times, last = webp_times(file)
         wanted = choose_frames(times, last, *choice)
-        return np.stack(frames_of_webp(file, wanted)), times[-1] + last, None
+        return np.stack(frames_of_webp(file, wanted)), _on_clock(wanted, times, last, 0.0), None
     index = read_index(file)
     if (pixels := index.size[0] * index.size[1]) > LARGEST_FRAME:
         raise ClipError("too_large", f"frames of {pixels:,} pixels; at most {LARGEST_FRAME:,}")
@@ -55,13 +57,14 @@ def decode(path: str, choice: Choice, log: DecoderLog) -> Frames:
         raise ClipError("too_large", f"shown with {pixels:,} pixels; at most {LARGEST_FRAME:,}")
     if index.seekable:
         wanted = choose_frames(index.times, index.last, *choice)
+        shown = _on_clock(wanted, index.times, index.last, index.begin)
         if index.decord:
             by_decord = frames_by_decord(file, len(index.pts), wanted, log)
             if by_decord is not None:
-                return by_decord, index.seconds, index.hdr
+                return by_decord, shown, index.hdr
         by_seeking = frames_by_seeking(file, index, wanted)
         if by_seeking is not None:
-            return _stacked(by_seeking), index.seconds, index.hdr
+            return _stacked(by_seeking), shown, index.hdr
     return _from_start(file, index, choice)
 
 
@@ -84,13 +87,19 @@ def _from_start(file: Path, index: FrameIndex, choice: Choice) -> Frames:
             wanted = choose_frames(times, last, *choice)
         except ClipError:
             wanted = []  # the index shows no such frame; the decoder may
-        frames, shown, last = frames_from_start(file, wanted, index.shown)
+        frames, shown, last, begin = frames_from_start(file, wanted, index.shown)
         if not shown:
             raise ClipError("no_video", "the video has no frames")
         if choose_frames(shown, last, *choice) == wanted:
             pictures = _stacked([frames[number] for number in wanted])
-            return pictures, shown[-1] + last, index.hdr
+            return pictures, _on_clock(wanted, shown, last, begin), index.hdr
         times = shown
+
+
+def _on_clock(wanted: list[int], times: list[float], last: float, begin: float) -> ClipTimes:
+    """When a player shows frames of a video that it begins to show at ``begin``."""
+    end = begin + times[-1] + last
+    return ClipTimes(tuple(round(begin + times[n], DIGITS) for n in wanted), begin, end)
 
 
 def _stacked(pictures: list[Picture]) -> NDArray[np.uint8]:
@@ -103,8 +112,8 @@ def _stacked(pictures: list[Picture]) -> NDArray[np.uint8]:
 def serve(connection: Connection, log: DecoderLog) -> None:
     """Send "ready", then serve requests until the parent closes the connection.
 
-    A reply is ("error", reason, message), or ("frames", shape, seconds of the video, seconds of
-    decoding, HDR) and then the frames' bytes.
+    A reply is ("error", reason, message), or ("frames", shape, times, seconds of decoding, HDR)
+    and then the frames' bytes.
     """
     connection.send("ready")
     while True:
@@ -114,7 +123,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
             return
         began = time.monotonic()
         try:
-            frames, seconds, hdr = decode(*request, log)
+            frames, times, hdr = decode(*request, log)
         except ClipError as error:
             connection.send(("error", error.reason, error.message))
         except MemoryError:
@@ -123,7 +132,7 @@ def serve(connection: Connection, log: DecoderLog) -> None:
         except (ValueError, OSError, av.FFmpegError) as error:
             connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
         else:
-            connection.send(("frames", frames.shape, seconds, time.monotonic() - began, hdr))
+            connection.send(("frames", frames.shape, times, time.monotonic() - began, hdr))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)
 
 

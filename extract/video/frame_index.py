@@ -25,6 +25,7 @@ FORMATS = (
 )
 STILL = ("jpeg_pipe", "png_pipe", "webp_pipe")  # a picture is a video of one frame
 PICTURES = ("gif", "apng", *STILL)  # browsers ignore their aspect
+FROM_ZERO = ("mov", "matroska")  # whose clock begins with the file; that of others anywhere
 SEEKABLE = ("mov", "matroska", "mpegts")  # whose packets all carry a pts to seek to
 INDEXED_BY_DECORD = ("mov", "matroska")
 ONE_PACKET_A_FRAME = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video", "vp9", "av1", "mjpeg")
@@ -46,6 +47,7 @@ class FrameIndex:
         keys: (pts, dts) of every key frame, ascending; decoding may begin there.
         time_base: seconds per unit of pts.
         last: seconds for which the last frame is shown.
+        begin: seconds on a player's clock when it shows the first frame.
         seekable: every shown frame has its own packet with a pts; else decode from the start.
         decord: decord, which numbers frames as stored between key frames, numbers them this way,
             and shows them as they are to be shown.
@@ -58,6 +60,7 @@ class FrameIndex:
     keys: list[tuple[int, int]]
     time_base: Fraction
     last: float
+    begin: float
     seekable: bool
     decord: bool
     size: tuple[int, int]
@@ -68,11 +71,6 @@ class FrameIndex:
     def times(self) -> list[float]:
         """Display times of all frames in seconds, from 0 at the first one."""
         return [float((pts - self.pts[0]) * self.time_base) for pts in self.pts]
-
-    @property
-    def seconds(self) -> float:
-        """The length of the video in seconds; it must have a frame."""
-        return self.times[-1] + self.last
 
     def key_before(self, pts: int) -> tuple[int, int]:
         """(pts, dts) of the last key frame that is shown at or before ``pts``."""
@@ -120,6 +118,16 @@ def shown_stream(container: av.container.InputContainer) -> VideoStream:
     if not stream.codec_context:
         raise ClipError("unreadable", "its video codec is not known to FFmpeg")
     return stream
+
+
+def on_clock(pts: int, unit: Fraction, container: av.container.InputContainer) -> float:
+    """The seconds on a player's clock at which it shows a frame, since the file begins.
+
+    Sound may begin before the first picture.
+    """
+    family = container.format.name.split(",")[0]
+    began = 0 if family in FROM_ZERO else container.start_time or 0
+    return float(pts * unit - Fraction(began, av.time_base))
 
 
 def packets_of(
@@ -195,6 +203,7 @@ def read_index(path: Path) -> FrameIndex:
             sorted(keys),
             base,
             _last_duration(pts, {row[0]: row[4] for row in stored}, base, stream),
+            on_clock(pts[0], base, container) if pts else 0.0,
             seekable,
             seekable and in_stored_order and first.is_upright,
             size,

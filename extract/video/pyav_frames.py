@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .errors import ClipError
-from .frame_index import FrameIndex, open_video, packets_of, shown_stream
+from .frame_index import FrameIndex, on_clock, open_video, packets_of, shown_stream
 from .picture import Picture, to_picture
 
 HARMLESS = re.compile(
@@ -78,7 +78,7 @@ def _packets_from(container: InputContainer, key: int) -> "Iterator[Packet[Video
 
 def frames_from_start(
     path: Path, wanted: Sequence[int], size: tuple[int, int]
-) -> tuple[dict[int, Picture], list[float], float]:
+) -> tuple[dict[int, Picture], list[float], float, float]:
     """Decode a whole file.
 
     Args:
@@ -88,7 +88,8 @@ def frames_from_start(
 
     Returns:
         The wanted frames by display number; display times of all frames in seconds, from 0 at the
-        first one and by the frame rate if the file has no times; seconds of the last frame.
+        first one and by the frame rate if the file has no times; seconds of the last frame; when
+        a player shows the first frame, in seconds.
     """
     frames: dict[int, Picture] = {}
     stamps: list[int | None] = []
@@ -101,11 +102,12 @@ def frames_from_start(
             duration = frame.duration or 0
             if number in wanted:
                 frames[number] = to_picture(frame, size)
+        begin = on_clock(stamps[0], unit, container) if stamps and stamps[0] is not None else 0.0
     pts = [stamp for stamp in stamps if stamp is not None]
     if len(pts) < len(stamps) or any(b <= a for a, b in pairwise(pts)):
-        unit, pts, duration = gap, list(range(len(stamps))), 1
+        unit, pts, duration, begin = gap, list(range(len(stamps))), 1, 0.0
     last = duration * unit or gap
-    return frames, [float((stamp - pts[0]) * unit) for stamp in pts], float(last)
+    return frames, [float((stamp - pts[0]) * unit) for stamp in pts], float(last), begin
 
 
 def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:

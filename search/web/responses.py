@@ -13,9 +13,11 @@ class Result(BaseModel):
 
     ``score`` ranks the clips: a sum of standardised similarities, ``score_parts``. ``word_frame``
     and ``global`` are cosines; null where the method does not compute them. ``frame`` fits the
-    query best, from 1, out of ``frame_count`` between ``start`` and ``end`` (seconds; null for the
-    video's own). ``matches``: the best frame for each word; ``frame_words``: the best word for
-    each frame. ``task`` learnt the clip; null for a clip of an added cache.
+    query best, from 1, out of ``frame_count`` between ``start`` and ``end`` (null for the video's
+    own). ``time`` is when a player shows it, ``times`` when it shows each of them, ``duration``
+    when the video's last frame ends, all in seconds of the player's clock; caches of version 0.3
+    have none of these. ``matches``: the best frame for each word; ``frame_words``: the best word
+    for each frame. ``task`` learnt the clip; null for a clip of an added cache.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -29,6 +31,7 @@ class Result(BaseModel):
     path: str
     start: float | None
     end: float | None
+    duration: float | None
     task: int | None
     score: float
     score_parts: dict[str, float]
@@ -36,6 +39,8 @@ class Result(BaseModel):
     global_: float | None = Field(alias="global")
     frame: int
     frame_count: int
+    time: float | None
+    times: list[float]
     matches: list[WordMatch]
     frame_words: list[WordMatch]
     video: str

@@ -1,6 +1,7 @@
 """Videos whose frames carry their number, in containers, codecs and orders that people have."""
 
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -92,3 +93,44 @@ def with_edit_list(path: Path, source: Path, first: float, seconds: float) -> Pa
     struct.pack_into(">II", body, edits + 12, int(seconds * scale), before + int(first * rate))
     path.write_bytes(body)
     return path
+
+
+def write_timed(
+    path: Path,
+    times: Sequence[float],
+    codec: str = "libx264",
+    sound: tuple[float, float] | None = None,
+    audio: str = "aac",
+    **container: str,
+) -> Path:
+    """Numbered frames at some times in seconds, with sound from one time to another."""
+    with av.open(str(path), "w", options=container) as output:
+        stream = output.add_stream(codec, rate=25, options=options(codec, 12, 0, False))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.bit_rate, stream.codec_context.thread_count = 4_000_000, 1
+        stream.codec_context.time_base = Fraction(1, 1000)
+        voice = output.add_stream(audio, rate=48000) if sound else None
+        begin, end = sound or (0.0, 0.0)
+        samples = range(round(begin * 48000), round(end * 48000), 1024)
+        frames: list[tuple[float, int | None]] = [*((t, n) for n, t in enumerate(times))]
+        for time, number in sorted([*frames, *((at / 48000, None) for at in samples)], key=first):
+            if number is None and isinstance(voice, av.AudioStream):
+                tone = np.sin(np.arange(1024) / 20)[None].astype(np.float32) / 8
+                heard = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+                heard.pts, heard.time_base = round(time * 48000), Fraction(1, 48000)
+                heard.sample_rate = 48000
+                output.mux(voice.encode(heard))
+            elif number is not None:
+                frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+                frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+                output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+        if isinstance(voice, av.AudioStream):
+            output.mux(voice.encode())
+    return path
+
+
+def first(pair: tuple[float, int | None]) -> float:
+    """The time of a numbered frame, or of sound."""
+    return pair[0]

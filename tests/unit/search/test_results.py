@@ -1,10 +1,13 @@
 """One JSON for the command line and HTTP, in which a key has one meaning; and the table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.cli import Cli
 from structalign.cache import FeatureCache
+from structalign.cache.times import ClipTimes
+from structalign.search.results import clip_json
 from structalign.search.searcher import Searcher
 from structalign.search.web.responses import Result, links, make_response
 
@@ -25,6 +28,30 @@ def test_similarities_are_cosines_and_the_score_is_the_sum_of_its_parts(searcher
         assert 1 <= result["frame"] <= result["frame_count"] == 4
         assert [match["word"] for match in result["matches"]] == ["a", "red", "star"]
         assert len(result["frame_words"]) == 4
+
+
+def test_every_result_says_when(searcher: Searcher, cache: FeatureCache) -> None:
+    results = searcher.search("a red star", 100)
+    for result, body in zip(results, results.to_json()["results"], strict=True):
+        times = cache.times(result.clip.id)
+        assert times and body["times"] == list(times.frames) and body["duration"] == times.end
+        assert body["time"] == times.frames[body["frame"] - 1] < body["duration"]
+    best = results.to_json()["results"][0]["time"]
+    assert f"whole video, best at {best:.1f} s" in results.table()
+
+
+def test_a_picture_that_begins_late_shifts_the_clips_bounds(
+    cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog counts from the first frame, a player from the beginning of the file."""
+    part = replace(cache.catalog.clips[0], start=0.5, end=1.5)
+    keys = ("start", "end", "duration")
+    for times, expected in (
+        (ClipTimes((2.6, 3.0, 3.2, 3.4), 2.0, 6.0), (2.5, 3.5, 6.0)),
+        (None, (0.5, 1.5, None)),  # a cache of version 0.3
+    ):
+        monkeypatch.setattr(cache, "times", lambda clip, times=times: times)
+        assert tuple(clip_json(cache, part)[key] for key in keys) == expected
 
 
 def test_http_adds_the_run_and_links_and_changes_nothing(
