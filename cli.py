@@ -257,6 +257,19 @@ def serve(given: tuple[Path, ...], **settings: Any) -> None:
     run_server(given, **settings)
 
 
+@main.command("verify")
+@click.argument("run", type=PATH)
+@options.json
+@click.pass_context
+def verify_run(context: click.Context, run: Path, as_json: bool) -> None:
+    """Read every file of a RUN and check it; exit code 4 if damage is found."""
+    from .train.runs import verify
+
+    body = {"path": str(run), **verify.verify_run(run).as_json()}
+    _print_result(body, verify.summary(body), as_json)
+    context.exit(0 if body["ok"] else 4)
+
+
 @main.group("cache")
 def cache_group() -> None:
     """List, check, share and remove caches."""

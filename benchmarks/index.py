@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.tensors import map_tensor
+from ..core.tensors import StoredTensor
 from ..search.block_index import CHUNK
 from ..search.candidates import CandidateIndex, StoredBlock
 from ..search.run_index import MIN_RECALL
@@ -73,8 +73,6 @@ class Gallery:
             similarities(stored.block.rows(chosen), words, text)
             for stored, chosen in zip(self.blocks, rows, strict=True)
         ]
-        for stored in self.blocks:
-            stored.block.release()
         clips = [(n, row) for n, chosen in enumerate(rows) for row in chosen.tolist()]
         return best(torch.cat(compared, 1), torch.cat(sampled, 1), clips)
 
@@ -113,7 +111,7 @@ def make_queries(blocks: list[StoredBlock]) -> list[tuple[Tensor, Tensor]]:
     for number in range(QUERIES):
         block = blocks[number % len(blocks)].block
         row = int(torch.randint(len(block.clips), (1,), generator=rng))
-        frames = block.embeddings[row]
+        frames = block.rows(torch.tensor([row]))[0]
         noise = torch.randn(WORDS + 1, DIM, generator=rng) * DIM**-0.5
         chosen = torch.randint(FRAMES, (WORDS,), generator=rng)
         words = F.normalize(frames[chosen] + 1.2 * noise[:-1], dim=-1)
@@ -129,11 +127,13 @@ def memory() -> dict[str, float]:
 
 
 def open_blocks(folder: Path, clips: int) -> list[StoredBlock]:
-    """The tasks' blocks, mapped into memory."""
+    """The tasks' blocks, left in their files."""
     blocks = []
     for task in range(1, TASKS + 1):
         file = folder / f"{task:02d}.safetensors"
-        block = Block(task, tuple(map(str, range(clips // TASKS))), *map_tensor(file, "embeddings"))
+        block = Block(
+            task, tuple(map(str, range(clips // TASKS))), StoredTensor(file, "embeddings")
+        )
         blocks.append(StoredBlock(block, file, f"{task:02d}-evaluated"))
     return blocks
 

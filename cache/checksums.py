@@ -1,11 +1,9 @@
 """``complete.json``: the sha256 of every file and of itself. It makes a folder a complete cache."""
 
-import hashlib
-import json
 from typing import Any
 
 from ..core.errors import StructAlignError
-from ..core.files import parse_json
+from ..core.signed_json import parse_signed_text, signed_text
 from .layout import COMPLETE
 
 
@@ -19,21 +17,15 @@ class DamagedError(StructAlignError):
 
 def checksums_text(body: dict[str, Any]) -> str:
     """The only text that ``body`` may be written as, its own sha256 included."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    signed = {**body, "sha256": hashlib.sha256(canonical.encode()).hexdigest()}
-    return json.dumps(signed, indent=1, sort_keys=True) + "\n"
+    return signed_text(body, is_sorted=True)
 
 
 def parse_checksums(file: bytes, where: object) -> dict[str, Any]:
     """What ``checksums_text`` was given. Raises DamagedError if a byte or a type differs."""
     try:
-        text = file.decode("utf-8")
-        body = dict(parse_json(text))
-        body.pop("sha256")
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(where, f"{COMPLETE} cannot be read") from error
-    if checksums_text(body) != text:
-        raise DamagedError(where, f"{COMPLETE} is not as it was written")
+        body = parse_signed_text(file.decode("utf-8"), is_sorted=True)
+    except ValueError as error:
+        raise DamagedError(where, f"{COMPLETE}: {error}") from error
     if not _is_well_formed(body):
         raise DamagedError(where, f"{COMPLETE} does not list checksums")
     return body

@@ -21,17 +21,23 @@ def __getattr__(name: str) -> Any:
 def evaluate(run: "Run | str | Path") -> "Results":
     """Measure a run again, from its checkpoints and stored gallery; writes ``results.json``.
 
+    It holds the run's lease, so that a training or an append writes before or after it.
+
     Args:
         run: a run, or its folder.
 
     Raises:
-        StructAlignError: no run, no finished task, or its cache is missing.
+        StructAlignError: no run, no finished task, its cache is missing, or another process trains
+            or measures it.
     """
+    from ..train.runs.folder import acquire_lease
     from ..train.runs.run import Run
     from .records import measure_stages
     from .results import save_results
 
     opened = run if isinstance(run, Run) else Run.open(run)
-    for stage in measure_stages(opened):
-        opened.save_stage(stage)
-    return save_results(opened)
+    with acquire_lease(opened.path, "wait for it"):
+        opened = opened.reread()
+        for stage in measure_stages(opened):
+            opened.save_stage(stage)
+        return save_results(opened)

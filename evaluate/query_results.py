@@ -1,5 +1,6 @@
 """Query results: each caption's rank of its clip, and the clips that came first."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..core.errors import StructAlignError
-from ..core.files import parse_json
-from ..train.runs.folder import query_results_file
+from ..core.files import parse_json, read_bytes
+from ..train.runs.folder import ANSWERS_SHA256, RunFolder, query_results_file
 
 SHOWN = 3  # clips
 
@@ -47,11 +48,18 @@ def read_query_results(run: Path, stage: int) -> list[QueryResult]:
     """The query results of a stage; empty where the stage has none.
 
     Raises:
-        StructAlignError: the file is damaged.
+        StructAlignError: the file is damaged, or not the one that the stage was written with.
     """
-    file = query_results_file(run, stage)
+    file, folder = query_results_file(run, stage), RunFolder(run)
+    is_recorded = folder.stage_file(stage).exists()
+    sha256 = folder.stage(stage).get(ANSWERS_SHA256) if is_recorded else None
+    if sha256 is None and not file.exists():
+        return []
     try:
-        return list(_parsed(file.read_text())) if file.exists() else []
+        body = read_bytes(file)
+        if sha256 not in (None, hashlib.sha256(body).hexdigest()):
+            raise ValueError("it is not as it was written")
+        return list(_parsed(body.decode()))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StructAlignError(
             f"{file} is damaged ({error}); 'eval --again {run}' computes it again"

@@ -1,5 +1,6 @@
 """A run's results: the task matrix and its summaries, and ``results.json``."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..cache.catalog import shared_captions
 from ..core.errors import StructAlignError
-from ..core.files import read_json, write_text
+from ..core.files import parse_json, read_bytes, write_text
+from ..core.signed_json import parse_signed_text, signed_text
+from ..train.runs.folder import EVALUATED, RESULTS, RESULTS_SHA256
 from .matrix import (
     Matrix,
     backward_forgetting,
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from ..cache.reader import FeatureCache
     from ..train.runs.run import Run
 
-FILE, STATE = "results.json", "evaluated.json"
 OVERALL = ("t2v", "v2t", "ties", "queries", "clips")
 COPIED = ("method", "dataset", "seed", "fingerprint", "settings")
 
@@ -115,11 +117,16 @@ def make_results(run: "Run") -> Results:
     """The results of a run's recorded stages.
 
     Raises:
-        StructAlignError: no stage is recorded.
+        StructAlignError: no stage is recorded, or one between others is missing.
     """
-    recorded = list(run.stages().values())
-    if not recorded:
+    stages = run.stages()
+    if not stages:
         raise StructAlignError(f"run {run.path} has no finished task yet; train it first")
+    if missing := sorted(set(range(1, max(stages))) - set(stages)):
+        raise StructAlignError(
+            f"{run.stage_file(missing[0])} is missing; 'eval --again {run.path}' computes it again"
+        )
+    recorded = list(stages.values())
     figures, settings = task_matrices(recorded), run.settings
     matrix = figures[f"t2v/{settings.gallery}/task"]
     categories = run.stream.categories[: len(recorded)]
@@ -221,12 +228,14 @@ def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
 def save_results(run: "Run") -> Results:
     """Write ``results.json`` into the run, and ``evaluated.json``: the state it was computed from.
 
-    Raises:
-        StructAlignError: no stage is recorded.
+    The caller holds the run's lease. Raises StructAlignError if no stage is recorded.
     """
     results = make_results(run)
-    write_text(run.path / FILE, json.dumps(results.to_json(), indent=1) + "\n")
-    write_text(run.path / STATE, json.dumps(_state(run.path), indent=1) + "\n")
+    text = json.dumps(results.to_json(), indent=1) + "\n"
+    (run.path / EVALUATED).unlink(missing_ok=True)  # killed in between, the results are unchecked
+    write_text(run.path / RESULTS, text)
+    state = {**_state(run.path), RESULTS_SHA256: hashlib.sha256(text.encode()).hexdigest()}
+    write_text(run.path / EVALUATED, signed_text(state))
     return results
 
 
@@ -237,7 +246,12 @@ def read_results(run: Path) -> dict[str, Any]:
         StructAlignError: it is missing or damaged.
     """
     try:
-        results = dict(read_json(run / FILE))
+        body = read_bytes(run / RESULTS)
+        if not _is_as_written(run, body):
+            body = read_bytes(run / RESULTS)  # both files may have been written in between
+            if not _is_as_written(run, body):
+                raise ValueError("it is not as it was written")
+        results = dict(parse_json(body.decode()))
         if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
             raise ValueError("keys are missing")
         results.setdefault("warnings", results.pop("doubts", []))  # version 0.3's word
@@ -247,17 +261,29 @@ def read_results(run: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(
-            f"{run / FILE} is damaged ({error}); 'eval {run}' computes it again"
+            f"{run / RESULTS} is damaged ({error}); 'eval {run}' computes it again"
         ) from error
     return results
 
 
 def is_up_to_date(run: Path) -> bool:
     """Whether this version computed a run's results and none of its files has changed since."""
+    state = _read_state(run)
+    state.pop(RESULTS_SHA256, None)
+    return state == _state(run)
+
+
+def _is_as_written(run: Path, body: bytes) -> bool:
+    """Whether these are the results that were written, as far as that is known."""
+    return _read_state(run).get(RESULTS_SHA256) in (None, hashlib.sha256(body).hexdigest())
+
+
+def _read_state(run: Path) -> dict[str, Any]:
+    """What ``evaluated.json`` says; nothing where it is missing, damaged or of version 0.3."""
     try:
-        return bool(read_json(run / STATE) == _state(run))
+        return parse_signed_text(read_bytes(run / EVALUATED).decode())
     except (OSError, ValueError):
-        return False
+        return {}
 
 
 def _state(run: Path) -> dict[str, Any]:
@@ -266,7 +292,7 @@ def _state(run: Path) -> dict[str, Any]:
 
     from .. import __version__
 
-    files = [*sorted(run.glob("tasks/*/*")), run / "config.json", run / FILE]
+    files = [*sorted(run.glob("tasks/*/*")), run / "config.json", run / RESULTS]
     stats = {file.relative_to(run).as_posix(): file.stat() for file in files}
     return {
         "version": [__version__, version("torch")],

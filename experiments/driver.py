@@ -7,7 +7,7 @@ from ..core.defaults import CHECKPOINT_EVERY
 from ..evaluate.evaluator import Evaluator, Record
 from ..evaluate.records import add_earlier_tasks, is_whole_stage, missing_stages
 from ..evaluate.results import Results, save_results
-from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_stream
+from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_tasks
 from ..train.runs.run import Run
 
 STALLED = 0.995  # of the first epoch's loss: above it hardly anything was learnt
@@ -17,10 +17,13 @@ NEGLIGIBLE = 0.01  # a loss as good as 0, as that of a task with a single clip
 def measure_training(
     run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
 ) -> Iterator[EpochDone | Record]:
-    """Train a run and measure it: yields each epoch, and the record of each finished stage."""
+    """Train a run and measure it: yields each epoch, and the record of each finished stage.
+
+    The caller holds the run's lease.
+    """
     evaluator, last = Evaluator(run.stream), min(until or len(run.stream), len(run.stream))
     yield from missing_stages(run, last)
-    for event in train_stream(run, until, checkpoint_every):
+    for event in train_tasks(run, until, checkpoint_every):
         if isinstance(event, TaskArrived):
             add_earlier_tasks(evaluator, run, event.task, event.method)
             evaluator.arrive(event.method, event.zero_shot)
@@ -44,7 +47,18 @@ def train_and_measure(
         checkpoint_every: seconds between checkpoints within a task.
         progress: called with epochs done, epochs in all, and a detail.
         log: called with a line after each task.
+
+    Raises:
+        StructAlignError: another process has the run's lease, or the loss is no longer a number.
     """
+    with run.lease_for_training():
+        _train_and_measure(run, until, checkpoint_every, progress, log)
+        return save_results(run)
+
+
+def _train_and_measure(
+    run: Run, until: int | None, checkpoint_every: float, progress: Progress, log: Log
+) -> None:
     epochs, total = run.settings.epochs, len(run.stream) * run.settings.epochs
     recall, losses = "", []
     for event in measure_training(run, until, checkpoint_every):
@@ -67,4 +81,3 @@ def train_and_measure(
                 "hardly anything was learnt; try higher lr_text, lr_vision and lr_other"
             )
         losses = []
-    return save_results(run)

@@ -4,6 +4,7 @@ Inverted lists of 8-bit vectors, one byte per dimension, built in one pass (a gr
 also stores links and is built clip by clip).
 """
 
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.errors import StructAlignError
+from ..core.files import read_bytes, write_bytes
 from ..train.gallery import Block
 from ..train.seeds import generator
 
@@ -81,18 +82,17 @@ class BlockIndex:
         """Write the index, whole or not at all."""
         import faiss
 
-        unfinished = file.with_suffix(".tmp")
-        faiss.write_index(self.index, str(unfinished))
-        unfinished.replace(file)
+        write_bytes(file, faiss.serialize_index(self.index).tobytes())
 
     @classmethod
-    def load(cls, file: Path) -> "BlockIndex":
-        """Read an index. Raises StructAlignError when the file is damaged."""
+    def load(cls, file: Path, sha256: str | None) -> "BlockIndex | None":
+        """Read an index; None where the file is not the one that was written."""
         import faiss
 
         try:
-            return cls(faiss.read_index(str(file)))
-        except RuntimeError as error:
-            raise StructAlignError(
-                f"{file} is damaged; remove it, and it is built again"
-            ) from error
+            body = read_bytes(file)
+        except OSError:
+            return None
+        if hashlib.sha256(body).hexdigest() != sha256:
+            return None
+        return cls(faiss.deserialize_index(np.frombuffer(body, np.uint8)))

@@ -1,10 +1,10 @@
 """Candidates of a query among the clips of several blocks, found by whole-clip similarity alone.
 
-The exact fused score is then computed for the candidates only, from memory-mapped frame embeddings.
+The exact fused score is then computed for the candidates only, from the frame embeddings in the
+gallery's files.
 """
 
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,13 +15,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..core.files import read_json, write_text
+from ..core.console import log_to_stderr
+from ..core.files import read_bytes, write_text
+from ..core.hashing import sha256_of
+from ..core.signed_json import parse_signed_text, signed_text
 from ..train.gallery import Block
+from ..train.runs.folder import INDEX_FILE
 from .block_index import BlockIndex
 
+SUFFIX = ".faiss"
 COUNTS = (250, 500, 1_000, 2_000)  # candidates of a query
 SHARES = (1 / 16, 1 / 4, 1.0)  # of the lists that are looked into
-FILE, VERSION = "index.json", 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -60,18 +65,16 @@ class CandidateIndex:
         """Load the blocks' indexes from ``folder``; build those that are missing or outdated.
 
         What is built is saved where the folder can be written.
-
-        Raises:
-            StructAlignError: an index's file is damaged.
         """
-        states, count, share = _read_check(folder)
+        states, files, count, share = _read_check(folder)
         indexes = []
         for stored in blocks:
-            file = folder / f"{stored.name}.faiss"
-            is_current = stored.name is not None and states.get(stored.name) == stored.state
-            if is_current and file.is_file():
-                indexes.append(BlockIndex.load(file))
-                continue
+            file = folder / f"{stored.name}{SUFFIX}"
+            if stored.name in states and states[stored.name] == stored.state:
+                if index := BlockIndex.load(file, files.get(file.name)):
+                    indexes.append(index)
+                    continue
+                log_to_stderr(f"{file} is missing or not as it was written; it is built again")
             index = BlockIndex.build(stored.block)
             indexes.append(index)
             if stored.name is not None:
@@ -111,23 +114,31 @@ class CandidateIndex:
     def save_check(self, folder: Path, blocks: Sequence[StoredBlock], recall: float) -> None:
         """Save which files the indexes were built from, the settings, and their recall@10."""
         states = {stored.name: stored.state for stored in blocks if stored.name is not None}
+        files = [folder / f"{name}{SUFFIX}" for name in states]
         body = {
             "version": VERSION, "blocks": states, "candidates": self.count,
             "share": self.share, "recall@10": recall,
+            "files": {file.name: sha256_of(file) for file in files if file.is_file()},
         }  # fmt: skip
-        text = json.dumps(body, indent=1) + "\n"
-        _write_if_allowed(lambda: write_text(folder / FILE, text), folder)
+        _write_if_allowed(lambda: write_text(folder / INDEX_FILE, signed_text(body)), folder)
 
 
-def _read_check(folder: Path) -> tuple[dict[str, list[int]], int, float]:
-    """States of the indexed files, candidates, share; no states where nothing valid is saved."""
+Check = tuple[dict[str, list[int]], dict[str, str], int, float]
+
+
+def _read_check(folder: Path) -> Check:
+    """States of the indexed files, hashes of their indexes, candidates, share.
+
+    No states where nothing valid is saved.
+    """
     try:
-        body = read_json(folder / FILE)
+        body = parse_signed_text(read_bytes(folder / INDEX_FILE).decode())
         if body["version"] == VERSION:
-            return dict(body["blocks"]), int(body["candidates"]), float(body["share"])
+            check = body["candidates"], body["share"]
+            return dict(body["blocks"]), dict(body["files"]), int(check[0]), float(check[1])
     except (OSError, ValueError, TypeError, KeyError):
         pass  # built again
-    return {}, COUNTS[-1], 0.0
+    return {}, {}, COUNTS[-1], 0.0
 
 
 def _write_if_allowed(write: Callable[[], None], folder: Path) -> None:

@@ -45,6 +45,14 @@ class Part:
         clips = tuple(self.block.clips[row] for row in rows.tolist())
         return Part(Block(self.block.task, clips, self.block.rows(rows)), self.cache, self.task)
 
+    def embedding(self, row: int) -> Tensor:
+        """One clip's embeddings [N, D]."""
+        return self.block.rows(torch.tensor([row]))[0]
+
+    def in_memory(self) -> "Part":
+        """The part with its embeddings in memory."""
+        return Part(self.block.in_memory(), self.cache, self.task)
+
     def matches(self, where: ClipFilter) -> Tensor:
         """Whether each clip passes the filter, bool [V]."""
         if where.task not in (None, self.task) or where.cache not in (None, self.cache.fingerprint):
@@ -57,7 +65,7 @@ class Part:
 
 def finished_parts(run: Run, split: str | None = None) -> list[Part]:
     """The clips of a split, by default those that evaluation measures, a part per finished task."""
-    blocks = run.gallery(run.finished, split, is_mapped=True).blocks
+    blocks = run.gallery(run.finished, split, in_memory=False).blocks
     return [Part(block, run.stream.caches[block.task - 1], block.task) for block in blocks]
 
 
@@ -68,6 +76,8 @@ def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
     for part in finished_parts(run, "train"):
         others = taken.get(part.task, set())
         rows = [row for row, clip in enumerate(part.block.clips) if clip not in others]
+        if len(rows) < len(part):
+            part = part.in_memory()  # which checks the file
         parts.append(part.select(torch.tensor(rows).long()))
     return parts
 

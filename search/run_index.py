@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from ..core.console import log_to_stderr
 from ..train.gallery import compare, fuse
+from ..train.runs.folder import INDEX
 from ..train.runs.run import Run
 from .block_index import CHUNK
 from .candidates import CandidateIndex, StoredBlock
@@ -21,9 +22,6 @@ def open_run_index(run: Run, evaluated: list[Part], others: list[Part]) -> Candi
 
     None without faiss, or where the index finds too little: the exact search is slow for so many
     clips, but right.
-
-    Raises:
-        StructAlignError: a file of the index is damaged.
     """
     if find_spec("faiss") is None:
         clips = sum(map(len, (*evaluated, *others)))
@@ -31,7 +29,7 @@ def open_run_index(run: Run, evaluated: list[Part], others: list[Part]) -> Candi
             f"{clips} clips are compared one by one; pip install 'structalign[serve]' for an index"
         )
         return None
-    folder = run.path / "index"
+    folder = run.path / INDEX
     blocks = [_stored(run, part, None) for part in evaluated]
     blocks += [_stored(run, part, "train") for part in others]
     index = CandidateIndex.open(folder, blocks)

@@ -45,10 +45,15 @@ class Searcher:
         others = [] if only else training_parts(run, self.evaluated)
         if added is not None:
             others.append(added_part(run, added))
+        is_large = sum(map(len, (*self.evaluated, *others))) > exact
+        if not is_large:
+            self.evaluated = [part.in_memory() for part in self.evaluated]
+            others = [part.in_memory() for part in others]
         self.searched = others if only else [*self.evaluated, *others]
         self.starts = list(accumulate(map(len, self.searched), initial=0))
-        is_large = len(self) > exact and not only
-        self.index = open_run_index(run, self.evaluated, others) if is_large else None
+        self.index = None
+        if is_large and not only:
+            self.index = open_run_index(run, self.evaluated, others)
         self.statistics = sample_parts(self.evaluated, SAMPLE) if self.index else self.evaluated
 
     def __len__(self) -> int:
@@ -91,10 +96,9 @@ class Searcher:
         for best, part, row in self._best(scores, rows, top):
             explanation = Explanation()
             if "word_frame" in similarities:
-                explanation = explain(text_for(part), words, part.block.embeddings[row])
+                explanation = explain(text_for(part), words, part.embedding(row))
             values = float(scores[best]), _values(addends, best), _values(similarities, best)
             results.append(SearchResult(*part.clip(row), *values, **vars(explanation)))
-        self._release()
         return SearchResults(query, clips, self.method.tokenizer.truncates(text), tuple(results))
 
     @torch.no_grad()
@@ -113,12 +117,11 @@ class Searcher:
         cosines = torch.cat([whole_clips(block.embeddings) @ pooled for block in chosen])
         results = []
         for best, part, row in self._best(cosines, rows, top):
-            frames = F.normalize(part.block.embeddings[row], dim=-1)
+            frames = F.normalize(part.embedding(row), dim=-1)
             frame = int((frames @ video.T).amax(1).argmax()) + 1
             alike = float(cosines[best])
             values = alike, {"global": alike}, {"global": alike}
             results.append(SearchResult(*part.clip(row), *values, frame))
-        self._release()
         return SearchResults(name, clips, False, tuple(results))
 
     def _rows(self, texts: list[Tensor], where: ClipFilter | None) -> tuple[list[Tensor], int]:
@@ -142,19 +145,13 @@ class Searcher:
             number = bisect_right(self.starts, index) - 1
             yield best, self.searched[number], index - self.starts[number]
 
-    def _release(self) -> None:
-        """Give a large gallery's mapped memory back after a query."""
-        if self.index is not None:
-            for part in self.searched:
-                part.block.release()
-
 
 def prepare_search(run: Run, log: Log, exact: int = EXACT) -> None:
     """Build and check the index of a run of more than ``exact`` clips; ``log`` gets what failed.
 
     A search builds a missing index too.
     """
-    galleries = (run.gallery(run.finished, split, is_mapped=True) for split in (None, "train"))
+    galleries = (run.gallery(run.finished, split, in_memory=False) for split in (None, "train"))
     if sum(len(gallery.clips) for gallery in galleries) <= exact:
         return
     try:

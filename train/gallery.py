@@ -1,12 +1,12 @@
 """The gallery: embeddings of every finished task's clips, stored when the task ended."""
 
-import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from ..core.tensors import StoredTensor
 from .methods.base import Encoder
 from .model.similarity import DIRECTIONS, fused_similarity
 from .model.towers import TextFeatures
@@ -16,42 +16,32 @@ ZERO_SHOT = "pretrained"  # names the block of evaluated clips by the pre-traine
 
 @dataclass(frozen=True)
 class Block:
-    """One task's clips and their stored embeddings, float32 [V, N, D].
-
-    ``pages``: the memory map of the file that backs the embeddings, where there is one.
-    """
+    """One task's clips and their stored embeddings, float32 [V, N, D], in memory or in a file."""
 
     task: int
     clips: tuple[str, ...]
-    embeddings: Tensor
-    pages: mmap.mmap | None = None
+    stored: Tensor | StoredTensor
+
+    @property
+    def embeddings(self) -> Tensor:
+        """All embeddings; those in a file are read."""
+        return self.stored if isinstance(self.stored, Tensor) else self.stored.read()
+
+    def in_memory(self) -> "Block":
+        """The block with its embeddings in memory."""
+        return self if isinstance(self.stored, Tensor) else replace(self, stored=self.embeddings)
 
     def rows(self, rows: Tensor) -> Tensor:
-        """Embeddings of the clips at ``rows`` (int64 [C], ascending), [C, N, D].
-
-        Of a memory map all rows are requested at once.
-        """
-        if self.pages is not None and hasattr(mmap, "MADV_WILLNEED"):
-            size = self.embeddings[:1].numel() * self.embeddings.element_size()
-            start = max(0, len(self.pages) - size * len(self.embeddings))
-            self.pages.madvise(mmap.MADV_RANDOM)
-            for row in rows.tolist():
-                begin = (start + row * size) // mmap.PAGESIZE * mmap.PAGESIZE
-                end = start + (row + 1) * size
-                self.pages.madvise(mmap.MADV_WILLNEED, begin, end - begin)
-        return self.embeddings[rows]
+        """Embeddings of the clips at ``rows`` (int64 [C], ascending), [C, N, D]."""
+        if isinstance(self.stored, Tensor):
+            return self.stored[rows]
+        return self.stored.rows(rows.tolist())
 
     def chunks(self, clips: int) -> Iterator[Tensor]:
-        """All embeddings in order, ``clips`` at a time; mapped pages are released at the end."""
-        if self.pages is not None and hasattr(mmap, "MADV_SEQUENTIAL"):
-            self.pages.madvise(mmap.MADV_SEQUENTIAL)
-        yield from self.embeddings.split(clips)
-        self.release()
-
-    def release(self) -> None:
-        """Release mapped pages to the system; a later access reads them again."""
-        if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.pages.madvise(mmap.MADV_DONTNEED)
+        """All embeddings in order, ``clips`` at a time."""
+        if isinstance(self.stored, Tensor):
+            return iter(self.stored.split(clips))
+        return self.stored.chunks(clips)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .method_config import EvalSplit
 from .methods.base import Encoder, Method
 from .optimizer import build_optimizer, clip_gradients, learning_rate_factor
 from .runs.checkpoint import EpochCheckpoints
-from .runs.folder import acquire_lease
+from .runs.folder import UNFINISHED
 from .runs.run import Run
 from .stream import Task, TaskStream
 
@@ -71,36 +71,46 @@ Event = TaskArrived | EpochDone | TaskLearnt
 def train_stream(
     run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
 ) -> Iterator[Event]:
-    """Train every task that ``run`` has not finished, up to task ``until``.
-
-    Yields before and after each task, and after each epoch; the caller measures, prints or stops.
-    The state within a task is saved at the end of an epoch, at most every ``checkpoint_every``
-    seconds.
+    """Train every task that ``run`` has not finished, up to task ``until``, under its lease.
 
     Raises:
         StructAlignError: another process trains this run, or the loss is no longer a number.
     """
-    with acquire_lease(run.path, "wait for it, or give another --out"):
-        run.check_config_on_disk()
-        stream = run.stream
-        log_session(run.path, run.device)
-        method = run.method_after(run.finished)
-        checkpoints = EpochCheckpoints(run.path / "unfinished", checkpoint_every)
-        gallery: Gallery | None = None
-        for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
-            zero_shot = encode_clips(stream, number, number, method.pretrained)
-            yield TaskArrived(number, method, zero_shot)
-            task = stream.task(number, method.tokenize)
-            method.begin_task(task)
-            if method.parameter_groups():
-                yield from learn(task, method, run, checkpoints)
-            method.end_task(task)
-            blocks = {**gallery_blocks(run, method, number, zero_shot), ZERO_SHOT: zero_shot}
-            run.save_task(number, method, blocks)
-            checkpoints.clear()
-            earlier = run.gallery(number - 1) if gallery is None else gallery
-            gallery = Gallery([*earlier.blocks, blocks[run.settings.eval_split]])
-            yield TaskLearnt(number, method, gallery)
+    with run.lease_for_training():
+        yield from train_tasks(run, until, checkpoint_every)
+
+
+def train_tasks(
+    run: Run, until: int | None = None, checkpoint_every: float = CHECKPOINT_EVERY
+) -> Iterator[Event]:
+    """Train every task that ``run`` has not finished, up to task ``until``.
+
+    The caller holds the run's lease. Yields before and after each task, and after each epoch; the
+    caller measures, prints or stops. The state within a task is saved at the end of an epoch, at
+    most every ``checkpoint_every`` seconds.
+
+    Raises:
+        StructAlignError: the loss is no longer a number.
+    """
+    stream = run.stream
+    log_session(run.path, run.device)
+    method = run.method_after(run.finished)
+    checkpoints = EpochCheckpoints(run.path / UNFINISHED, checkpoint_every)
+    gallery: Gallery | None = None
+    for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
+        zero_shot = encode_clips(stream, number, number, method.pretrained)
+        yield TaskArrived(number, method, zero_shot)
+        task = stream.task(number, method.tokenize)
+        method.begin_task(task)
+        if method.parameter_groups():
+            yield from learn(task, method, run, checkpoints)
+        method.end_task(task)
+        blocks = {**gallery_blocks(run, method, number, zero_shot), ZERO_SHOT: zero_shot}
+        run.save_task(number, method, blocks)
+        checkpoints.clear()
+        earlier = run.gallery(number - 1) if gallery is None else gallery
+        gallery = Gallery([*earlier.blocks, blocks[run.settings.eval_split]])
+        yield TaskLearnt(number, method, gallery)
 
 
 def learn(

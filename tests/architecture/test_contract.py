@@ -18,6 +18,7 @@ OPTIONS = {
     "sweep": "--methods --seeds --tasks --orders --grid --choose --caches --set --out "
     "--ray-address --device --runs",
     "serve": "given --cache --host --port --token --device",
+    "verify": "run",
     "demo": "--seed --tasks --conflict --out --runs",
     "cache ls": "",
     "cache info": "reference",
@@ -28,6 +29,7 @@ OPTIONS = {
 }
 FROZEN = {verb: set(f"{options} {COMMON}".split()) for verb, options in OPTIONS.items()}
 FROZEN["serve"] -= {"--json"}  # it answers by HTTP
+FROZEN["verify"] -= {"--cache-root"}
 
 
 def names(command: click.Command) -> set[str]:

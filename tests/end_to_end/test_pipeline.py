@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structalign
 from helpers.cli import EXTRACT, QUICK, Cli, Forked, without_seconds
+from helpers.runs import sign
 from PIL import Image
 
 
@@ -129,7 +130,7 @@ def test_a_run_refuses_another_configuration_or_cache(
     other = Path(shutil.copytree(run, tmp_path / "other"))
     config = json.loads((other / "config.json").read_text())
     config["parts"][0]["fingerprint"] = "0" * 64
-    (other / "config.json").write_text(json.dumps(config))
+    sign(other / "config.json", parts=config["parts"])
     message = shared.error("eval", other, "--cache", "manifest")
     assert "this run was trained on cache 000000000000, not on" in message
     (tmp_path / "full").mkdir()

@@ -6,10 +6,12 @@ import shutil
 import time
 from pathlib import Path
 
+from ...core.errors import StructAlignError
 from ...core.tensors import load_tensors, save_tensors
 from ..epoch_selection import BestEpoch
 from ..methods.base import Method
 from ..optimizer import ExpertAdamW
+from .checksums import check_folder, write_checksums
 from .folder import read_part
 
 
@@ -42,6 +44,7 @@ class EpochCheckpoints:
             save_tensors(building / "best.safetensors", best.kept)
             body = {"best": best.best, "epoch": best.epoch, "bad": best.bad}
             (building / "best.json").write_text(json.dumps(body))
+        write_checksums(building, task=task, epoch=epoch)
         os.rename(building, target)
         for other in self.folder.iterdir():
             if other != target:
@@ -51,11 +54,19 @@ class EpochCheckpoints:
     def restore(
         self, task: int, method: Method, optimizer: ExpertAdamW, best: BestEpoch | None
     ) -> int:
-        """Restore the latest state of ``task``; returns the epochs done, 0 without a checkpoint."""
+        """Restore the latest state of ``task``; returns the epochs done, 0 without a checkpoint.
+
+        Raises StructAlignError if it is not as it was written: without it, the task begins again.
+        """
         checkpoints = sorted(self.folder.glob(f"{task:02d}-[0-9]*"))
         if not checkpoints:
             return 0
         folder = checkpoints[-1]
+        epoch = int(folder.name.split("-")[1])
+        try:
+            check_folder(folder, task=task, epoch=epoch)
+        except StructAlignError as error:
+            raise StructAlignError(f"{error}; or remove {folder}: its task begins again") from error
         method.load_state(load_tensors(folder / "state.safetensors"))
         optimizer.load_state_tensors(load_tensors(folder / "optimizer.safetensors"))
         for name, value in load_tensors(folder / "generators.safetensors").items():
@@ -65,7 +76,7 @@ class EpochCheckpoints:
             best.best, best.epoch, best.bad = body["best"], body["epoch"], body["bad"]
             kept = load_tensors(folder / "best.safetensors")
             best.kept = {name: value.to(method.device) for name, value in kept.items()}
-        return int(folder.name.split("-")[1])
+        return epoch
 
     def clear(self) -> None:
         """Remove the checkpoint of a task that is finished."""

@@ -1,17 +1,28 @@
 """A run's folder on disk: configuration, finished tasks, measured stages, the training log."""
 
 import json
+import math
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...core.console import Log, log_to_stderr
 from ...core.errors import StructAlignError
 from ...core.files import read_json, write_text
+from ...core.hashing import sha256_of
 from ...core.lease import Lease
+from ...core.signed_json import signed_text
+from .checksums import CHECKSUMS, damaged, identity, read_checksums, read_signed
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
+ANSWERS_SHA256 = "answers_sha256"  # of a stage's query results
+CHECKSUMS_FROM = "checksums_from"  # the first task with checksums: version 0.3 wrote none
+LOGS = ("log.jsonl", "sessions.jsonl")
+RESULTS, EVALUATED, RESULTS_SHA256 = "results.json", "evaluated.json", "results_sha256"
+INDEX, INDEX_FILE = "index", "index.json"
+METHOD_COPY, UNFINISHED = "method.py", "unfinished"
 SET_ASIDE = ".overwritten"  # a replaced run, until the new one is written
 
 
@@ -37,18 +48,30 @@ def read_run_config(run: Path) -> dict[str, Any]:
     """A run's configuration.
 
     Raises:
-        StructAlignError: the folder is not a run, or holds one of version 0.2 or earlier.
+        StructAlignError: the folder is not a run, holds one of version 0.2 or earlier, or the
+            file is not as it was written.
     """
+    config = _stored_config(run)
+    config.pop(CHECKSUMS_FROM, None)
+    return config
+
+
+def _stored_config(run: Path) -> dict[str, Any]:
+    """The content of ``config.json``, with the first task that has checksums."""
+    file = run / "config.json"
     try:
-        config = dict(read_json(run / "config.json"))
+        config = dict(read_json(file))
     except (OSError, ValueError, TypeError) as error:
         raise StructAlignError(f"{run} is not a run; train one, or name its folder") from error
-    if "parts" not in config:
+    if "parts" not in config and CHECKSUMS_FROM not in config:
         raise StructAlignError(
             f"run {run} was written by version 0.2 or earlier, which this version does not read; "
             "train it again with --overwrite"
         )
-    return config
+    try:
+        return read_signed(file, 1, CHECKSUMS_FROM in config)
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(file, error) from error
 
 
 def query_results_file(run: Path, stage: int) -> Path:
@@ -61,19 +84,17 @@ def read_part(file: Path) -> Any:
     try:
         return read_json(file)
     except (OSError, ValueError) as error:
-        raise StructAlignError(
-            f"{file} is damaged ({error}); restore it, or train again"
-        ) from error
+        raise damaged(file, error) from error
 
 
 def acquire_lease(run: Path, advice: str, log: Log = log_to_stderr) -> Lease:
-    """The right to train a run, or to replace it.
+    """The right to train or measure a run, or to replace it.
 
     A holder of which only a file is left (another boot, host or container) is waited for, and then
     succeeded; ``log`` is called with both.
 
     Raises:
-        StructAlignError: another process trains it; the message ends with ``advice``.
+        StructAlignError: another process trains or measures it; the message ends with ``advice``.
     """
     lease = Lease(run, "lease")
     waited_for: list[str] = []
@@ -83,7 +104,9 @@ def acquire_lease(run: Path, advice: str, log: Log = log_to_stderr) -> Lease:
         log(f"run {run} is held by {holder}; waiting up to {lease.timeout:.0f} s for a sign of it")
 
     if not lease.acquire_unless_held(wait):
-        raise StructAlignError(f"run {run} is being trained by {lease.holder()}; {advice}")
+        raise StructAlignError(
+            f"run {run} is being trained by {lease.holder()}, or measured; {advice}"
+        )
     if waited_for:
         log(f"run {run}: {waited_for[0]} gave no sign or has ended; taken over")
     return lease
@@ -120,6 +143,60 @@ class RunFolder:
         """The folder of a finished task: method state and gallery blocks."""
         return self.path / "tasks" / f"{number:02d}"
 
+    def save_config(self, config: Mapping[str, Any]) -> None:
+        """Write ``config.json`` atomically."""
+        first = 1
+        if (self.path / "config.json").is_file():
+            first = _stored_config(self.path).get(CHECKSUMS_FROM, self.finished + 1)
+        text = signed_text({**config, CHECKSUMS_FROM: first})
+        write_text(self.path / "config.json", text)
+
+    @property
+    def checksums_from(self) -> float:
+        """The first task whose files must have checksums; infinite where none must."""
+        try:
+            return int(_stored_config(self.path).get(CHECKSUMS_FROM, 0)) or math.inf
+        except StructAlignError:
+            return math.inf
+
+    def task_checksums(self, number: int) -> dict[str, Any] | None:
+        """What was written of a finished task's files, by name in ``files``; None by version 0.3.
+
+        Raises:
+            StructAlignError: it is missing or damaged, or of another task or run.
+        """
+        folder, stored = self.task_folder(number), _stored_config(self.path)
+        body = read_checksums(folder, task=number, run=identity(stored))
+        if body is None and number >= stored.get(CHECKSUMS_FROM, math.inf):
+            raise damaged(folder / CHECKSUMS, "it is missing")
+        return body
+
+    def checksum(self, file: Path) -> str | None:
+        """The sha256 that a file of a finished task must have; None where version 0.3 wrote it.
+
+        Raises:
+            StructAlignError: no such file was written.
+        """
+        body = self.task_checksums(int(file.parent.name))
+        if body is None:
+            return None
+        if file.name not in body["files"]:
+            raise damaged(file, "it does not belong to the task")
+        return str(body["files"][file.name])
+
+    def log_sizes(self) -> dict[str, tuple[int, str]]:
+        """Size and sha256 of each log as it is now."""
+        files = [self.path / name for name in LOGS if (self.path / name).is_file()]
+        return {file.name: (file.stat().st_size, sha256_of(file)) for file in files}
+
+    def check_tasks(self) -> None:
+        """Raises StructAlignError where a task that was finished is not there any more."""
+        folders = (self.path / "tasks").glob("[0-9]*")
+        known = [int(path.stem) for path in (*folders, *self._stage_files()) if path.stem.isdigit()]
+        if (lost := self.finished + 1) <= max(known, default=0):
+            folder = self.task_folder(lost)
+            raise StructAlignError(f"{folder} is missing; restore it, or train again")
+
     def set_aside(self) -> None:
         """Move all that a run holds out of the way, except the lease, which its caller holds.
 
@@ -140,17 +217,37 @@ class RunFolder:
     def save_stage(self, stage: dict[str, Any]) -> None:
         """Write what was measured after a task, its captions' ``answers`` to their own file."""
         (self.path / "stages").mkdir(exist_ok=True)
-        if "answers" in stage:
-            lines = [json.dumps(answer) + "\n" for answer in stage["answers"]]
-            write_text(query_results_file(self.path, stage["stage"]), "".join(lines))
         figures = {key: value for key, value in stage.items() if key != "answers"}
-        write_text(self.path / "stages" / f"{stage['stage']:02d}.json", json.dumps(figures) + "\n")
+        if "answers" in stage:
+            file = query_results_file(self.path, stage["stage"])
+            write_text(file, "".join(json.dumps(answer) + "\n" for answer in stage["answers"]))
+            figures[ANSWERS_SHA256] = sha256_of(file)
+        write_text(self.stage_file(stage["stage"]), signed_text(figures, indent=None))
+
+    def stage_file(self, number: int) -> Path:
+        """The file of what was measured after a task."""
+        return self.path / "stages" / f"{number:02d}.json"
+
+    def stage(self, number: int) -> dict[str, Any]:
+        """What was measured after a task. Raises StructAlignError if it is damaged or missing."""
+        file = self.stage_file(number)
+        try:
+            stage = read_signed(file, None, number >= self.checksums_from)
+            if stage["stage"] != number:
+                raise ValueError(f"it is of stage {stage['stage']}")
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise damaged(file, error) from error
+        return stage
 
     def stages(self) -> dict[int, dict[str, Any]]:
         """What was measured so far, by stage, in ascending order."""
-        files = (self.path / "stages").glob("[0-9]*.json")
-        read = [read_part(file) for file in sorted(files, key=lambda file: int(file.stem))]
-        return {stage["stage"]: stage for stage in read}
+        return {
+            number: self.stage(number)
+            for number in sorted(int(file.stem) for file in self._stage_files())
+        }
+
+    def _stage_files(self) -> list[Path]:
+        return list((self.path / "stages").glob("[0-9]*.json"))
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to the training log."""

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,24 @@ from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.device import prepare_cpu, resolve_device
 from ...core.errors import StructAlignError
-from ...core.files import write_text
-from ...core.tensors import load_tensors, map_tensor, save_tensors
+from ...core.tensors import StoredTensor, check_sha256, read_tensors, save_tensors
 from ..gallery import Block, Gallery
 from ..method_config import MethodConfig
 from ..methods.base import Method
 from ..methods.registry import build_method
 from ..stream import StreamPart, TaskStream
 from ..task_plan import Tasks
+from .checksums import damaged, identity, write_checksums
 from .config import describe_part, differences, find_cache, read_method_config
-from .folder import RunFolder, acquire_lease, check_usable, read_part, read_run_config
+from .folder import (
+    METHOD_COPY,
+    RunFolder,
+    acquire_lease,
+    check_usable,
+    read_part,
+    read_run_config,
+)  # fmt: skip
 
-METHOD_COPY = "method.py"
 EMBEDDINGS = "embeddings"  # the tensor of a gallery file
 
 
@@ -78,7 +85,8 @@ class Run(RunFolder):
             device: auto, cpu or cuda.
 
         Raises:
-            StructAlignError: no run, no such cache, or another cache than it was trained on.
+            StructAlignError: no run, no such cache, another cache than it was trained on, or a
+                finished task that is not there any more.
         """
         config = read_run_config(Path(path))
         root = CacheRoot(cache_root)
@@ -94,7 +102,9 @@ class Run(RunFolder):
             else find_cache(root, part)
             for part in config["parts"]
         ]  # fmt: skip
-        return cls(Path(path), config, caches, resolve_device(device))
+        run = cls(Path(path), config, caches, resolve_device(device))
+        run.check_tasks()
+        return run
 
     @classmethod
     def create_or_resume(
@@ -142,7 +152,7 @@ class Run(RunFolder):
                 run.set_aside()
             if method.file_hash is not None:
                 shutil.copyfile(method.source, path / METHOD_COPY)
-            run.save_config()
+            run.save_config(config)
             run.clear_set_aside()
         return run
 
@@ -171,7 +181,7 @@ class Run(RunFolder):
         caches = [*self.caches, cache]
         grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
         grown._check_fits_cache()
-        grown.save_config()
+        grown.save_config(grown.config)
         return grown
 
     def reread(self) -> "Run":
@@ -194,25 +204,27 @@ class Run(RunFolder):
         ]
         return Run(self.path, stored, caches, self.device)
 
-    def check_config_on_disk(self) -> None:
-        """Raises StructAlignError unless the folder holds this very configuration.
+    @contextmanager
+    def lease_for_training(self) -> Iterator[None]:
+        """The run's lease, while its folder holds this very configuration.
 
-        The caller holds the run's lease; before that, another process may have replaced the run.
+        Before the lease is held, another process may have replaced the run.
+
+        Raises:
+            StructAlignError: another process has the lease, or changed the configuration.
         """
-        if read_run_config(self.path) != json.loads(json.dumps(self.config)):
-            raise StructAlignError(
-                f"run {self.path} was changed by another process meanwhile; nothing was trained: "
-                "run the command again, or give another --out"
-            )
+        with acquire_lease(self.path, "wait for it, or give another --out"):
+            if read_run_config(self.path) != json.loads(json.dumps(self.config)):
+                raise StructAlignError(
+                    f"run {self.path} was changed by another process meanwhile; nothing was "
+                    "trained: run the command again, or give another --out"
+                )
+            yield
 
     @property
     def cache(self) -> FeatureCache:
         """The first cache, whose frozen part the run uses."""
         return self.caches[0]
-
-    def save_config(self) -> None:
-        """Write ``config.json`` atomically."""
-        write_text(self.path / "config.json", json.dumps(self.config, indent=1) + "\n")
 
     @cached_property
     def parts(self) -> list[StreamPart]:
@@ -275,7 +287,8 @@ class Run(RunFolder):
 
     def load_task(self, number: int, method: Method) -> None:
         """Put a method into the state after task ``number``."""
-        method.load_state(load_tensors(self.task_folder(number) / "state.safetensors"))
+        file = self.task_folder(number) / "state.safetensors"
+        method.load_state(read_tensors(file, self.checksum(file)))
         method.task = number
         method.eval()
 
@@ -290,29 +303,40 @@ class Run(RunFolder):
             file = building / self.block_file(number, split).name
             save_tensors(file, {EMBEDDINGS: block.embeddings})
             file.with_suffix(".json").write_text(json.dumps(block.clips) + "\n")
+        write_checksums(building, task=number, run=identity(self.config), logs=self.log_sizes())
         os.rename(building, folder)
 
-    def gallery(self, tasks: int, split: str | None = None, is_mapped: bool = False) -> Gallery:
+    def gallery(self, tasks: int, split: str | None = None, in_memory: bool = True) -> Gallery:
         """The stored clips of the first ``tasks`` tasks in a split, by default the evaluated one.
 
-        ``is_mapped`` maps the files, which are read when touched. Tasks without a block of the
-        split are left out. Raises StructAlignError when one cannot be read.
+        Without ``in_memory``, embeddings stay in their files until they are used. Tasks without a
+        block of the split are left out. Raises StructAlignError when one cannot be read.
         """
-        blocks = [self.block(number, split, is_mapped) for number in range(1, tasks + 1)]
+        blocks = [self.block(number, split, in_memory) for number in range(1, tasks + 1)]
         return Gallery([block for block in blocks if block is not None])
 
-    def block(self, number: int, split: str | None, is_mapped: bool = False) -> Block | None:
+    def block(self, number: int, split: str | None, in_memory: bool = True) -> Block | None:
         """The stored clips of a finished task in a split, or by ``ZERO_SHOT``; None without them.
 
-        Raises StructAlignError when they cannot be read.
+        Raises StructAlignError when they cannot be read, or are not as they were written.
         """
         file = self.block_file(number, split)
-        if split is not None and not file.with_suffix(".json").exists():
+        listing, written = file.with_suffix(".json"), self.task_checksums(number)
+        is_there = listing.exists() if written is None else listing.name in written["files"]
+        if split is not None and not is_there:
             return None
-        clips = tuple(read_part(file.with_suffix(".json")))
-        if is_mapped:
-            return Block(number, clips, *map_tensor(file, EMBEDDINGS))
-        return Block(number, clips, load_tensors(file)[EMBEDDINGS])
+        if sha256 := self.checksum(listing):
+            check_sha256(listing, sha256)
+        clips = tuple(read_part(listing))
+        block = Block(number, clips, StoredTensor(file, EMBEDDINGS, self.checksum(file)))
+        if len(block.stored) != len(clips):
+            raise damaged(file, f"it has {len(block.stored)} clips, {listing.name} {len(clips)}")
+        return block.in_memory() if in_memory else block
+
+    @property
+    def finished(self) -> int:
+        """Number of finished tasks of those in its configuration: more may have been appended."""
+        return min(super().finished, sum(len(part["tasks"]) for part in self.config["parts"]))
 
     def block_file(self, number: int, split: str | None = None) -> Path:
         """The file of a finished task's stored clips in a split, by default the evaluated one."""

@@ -60,7 +60,7 @@ def test_a_reencoded_block_replaces_the_stored_one_for_its_own_captions_alone(
     learnt: AdaptedMethod,
 ) -> None:
     gallery, queries = three_tasks(learnt)
-    fresh = replace(gallery.blocks[1], embeddings=random_frames(1, learnt.towers.dim, 99))
+    fresh = replace(gallery.blocks[1], stored=random_frames(1, learnt.towers.dim, 99))
     scores = stage_scores(learnt, gallery, queries, {2: fresh})
     assert torch.equal(scores.stored, stage_scores(learnt, gallery, queries).stored)
     other = Gallery([gallery.blocks[0], fresh, gallery.blocks[2]])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from helpers.cli import EXTRACT, QUICK, Cli
+from helpers.runs import as_version_0_3
 from structalign.evaluate import evaluate
 from structalign.evaluate.results import make_results, read_results
 from structalign.train.runs.run import Run
@@ -13,6 +14,7 @@ def test_warnings_of_version_0_3_are_kept(shared: Cli, tmp_path: Path) -> None:
     """It wrote them as "doubts", in the stages and in results.json: they were lost in silence."""
     run, line = tmp_path / "run", "the simplex is full"
     shared.json("train", *QUICK, "--method", "zeroshot", "--out", run)
+    as_version_0_3(run)
     for file in (*(run / "stages").glob("*.json"), run / "results.json"):
         body = json.loads(file.read_text())
         del body["warnings"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from structalign.core.errors import StructAlignError
+from structalign.core.hashing import sha256_of
 from structalign.search.block_index import MIN_CLIPS_FOR_LISTS, BlockIndex, whole_clips
 from structalign.train.gallery import Block
 from torch import Tensor
@@ -24,9 +24,10 @@ def clustered(clips: int, seed: int = 0, dim: int = 32) -> Tensor:
 @pytest.mark.parametrize("clips", [300, MIN_CLIPS_FOR_LISTS + 1000])
 def test_it_finds_the_nearest_clips(clips: int, tmp_path: Path) -> None:
     block = Block(1, tuple(map(str, range(clips))), clustered(clips))
-    BlockIndex.build(block).save(tmp_path / "x.faiss")
-    index, whole = BlockIndex.load(tmp_path / "x.faiss"), whole_clips(block.embeddings)
-    assert len(index) == clips
+    file = tmp_path / "x.faiss"
+    BlockIndex.build(block).save(file)
+    index, whole = BlockIndex.load(file, sha256_of(file)), whole_clips(block.embeddings)
+    assert index is not None and len(index) == clips
     for query in whole_clips(clustered(20, 1)):
         nearest = (whole @ query).topk(10).indices
         cosines, rows = index.search(query, 200, 1.0)
@@ -37,7 +38,9 @@ def test_it_finds_the_nearest_clips(clips: int, tmp_path: Path) -> None:
         assert (rows % 3 == 0).all() and len(rows) == 50
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.faiss").write_bytes(b"no index")
-    with pytest.raises(StructAlignError, match="is damaged; remove it"):
-        BlockIndex.load(tmp_path / "x.faiss")
+def test_another_file_than_the_one_that_was_written_is_not_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "x.faiss"
+    assert BlockIndex.load(file, "0" * 64) is None
+    file.write_bytes(b"no index")
+    assert BlockIndex.load(file, "0" * 64) is None
+    assert BlockIndex.load(file, None) is None

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from structalign.cache import FeatureCache
 from structalign.core.errors import StructAlignError
-from structalign.core.tensors import load_tensors, save_tensors
 from structalign.search.parts import ClipFilter
 from structalign.search.searcher import Searcher, prepare_search
 from structalign.train.runs.run import Run
@@ -68,14 +67,34 @@ def test_it_is_saved_checked_and_built_again_when_missing_or_outdated(copied: Ru
     assert built() == first
     (folder / "01-train.faiss").unlink()
     gallery = copied.path / "tasks" / "02" / "gallery-test.safetensors"
-    save_tensors(gallery, load_tensors(gallery))
+    shutil.copy(gallery, copied.path / "copy")
+    (copied.path / "copy").rename(gallery)
     again = built()
     assert {name for name in first if again[name] != first[name]} == {
         "01-train.faiss", "02-evaluated.faiss", "index.json"
     }  # fmt: skip
     (folder / "02-train.faiss").write_bytes(b"no index")
-    with pytest.raises(StructAlignError, match="is damaged; remove it"):
-        Searcher(copied, exact=0)
+    third = built()
+    assert {name for name in first if third[name] != again[name]} == {
+        "02-train.faiss", "index.json"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("exact", [0, 1000])
+def test_a_gallery_truncated_while_it_is_searched_is_an_error_or_a_copy(
+    exact: int, copied: Run
+) -> None:
+    """A map of the file ended the process with SIGBUS. Files are read; small ones are copied."""
+    searcher = Searcher(copied, exact=exact)
+    expected = searcher.search(QUERY, 10)
+    for file in copied.path.glob("tasks/*/gallery-*.safetensors"):
+        with file.open("r+b") as gallery:
+            gallery.truncate(100)
+    if exact:
+        assert searcher.search(QUERY, 10) == expected
+    else:
+        with pytest.raises(StructAlignError, match="has changed since it was opened"):
+            searcher.search(QUERY, 10)
 
 
 def test_a_large_run_gets_its_index_when_it_ends(copied: Run) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import QUICK, Cli, without_seconds
+from helpers.runs import as_version_0_3
 from helpers.steps import CAPTIONS, CUT, learnt_method, random_tokens, step
 from open_clip.transformer import QuickGELU
 from structalign.backbones.backbone import Backbone, build_model, load_backbone
@@ -102,6 +103,7 @@ def test_a_run_in_bfloat16_by_the_command_line(shared: Cli, tmp_path: Path) -> N
 
 def test_a_run_made_before_there_was_a_choice(shared: Cli, tmp_path: Path) -> None:
     before = shared.json("train", *QUICK, "--set", "epochs=1", "--out", tmp_path / "run")
+    as_version_0_3(tmp_path / "run")
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     del config["settings"]["compute"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers.cli import QUICK, Cli
 from helpers.methods import adapted, config_of, make_method
+from helpers.runs import sign
 from structalign.backbones.backbone import Backbone, load_backbone
 from structalign.cache import StructAlignError
 from structalign.train.methods import adapted as adapted_module
@@ -220,6 +221,5 @@ def test_a_run_that_brings_its_own_code_is_not_executed(shared: Cli, tmp_path: P
     path, run = tmp_path / "mine.py", tmp_path / "run"
     path.write_text(MINE)
     shared.json("train", *QUICK, "--until", "1", "--method", path, "--out", run)
-    config = (run / "config.json").read_text()
-    (run / "config.json").write_text(config.replace(str(path), str(run / "method.py")))
+    sign(run / "config.json", source=str(run / "method.py"))
     assert "brings its own code" in shared.error("eval", run, "--again")

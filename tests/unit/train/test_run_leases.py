@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import Cli
-from helpers.runs import quick_run, shared_cache
+from helpers.runs import quick_run, shared_cache, sign
 from structalign.core.errors import StructAlignError
 from structalign.core.lease import Lease
 from structalign.train.loop import train_stream
@@ -52,9 +52,7 @@ def test_append_looks_at_the_folder_under_the_lease(shared: Cli, tmp_path: Path)
     run = quick_run(shared_cache(shared), tmp_path / "run")
     stored = read_run_config(run.path)
     other = {**stored["parts"][0], "tasks": [["later"]]}
-    (run.path / "config.json").write_text(
-        json.dumps({**stored, "parts": [*stored["parts"], other]})
-    )
+    sign(run.path / "config.json", parts=[*stored["parts"], other])
     with pytest.raises(StructAlignError, match=r"before; append other clips|tasks left"):
         extend_run(run, run.cache, 1, None, print)
     assert len(read_run_config(run.path)["parts"]) == 2
