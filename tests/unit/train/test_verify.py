@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -189,6 +189,7 @@ def test_a_damaged_checkpoint_within_a_task_is_refused(shared: Cli, tmp_path: Pa
     )  # fmt: skip
     events = train_stream(run, checkpoint_every=0)
     next(event for event in events if isinstance(event, EpochDone) and event.epoch == 2)
+    assert isinstance(events, Generator)
     events.close()
     (state,) = run.path.glob("unfinished/*/state.safetensors")
     body = bytearray(state.read_bytes())

@@ -190,6 +190,7 @@ def test_what_cannot_be_reported(shared: Cli, page: Path, tmp_path: Path) -> Non
     assert "is not a run" in shared.error("report", tmp_path)
     half = Path(shutil.copytree(page.parent / "zeroshot0", tmp_path / "half"))
     results = json.loads((half / "results.json").read_text())
+    (half / "evaluated.json").unlink()
     (half / "results.json").write_text(json.dumps({**results, "dataset": "other"}))
     assert "differ in dataset (manifest, other)" in shared.error(
         "report", half, page.parent / "zeroshot0"
