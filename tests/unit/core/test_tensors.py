@@ -36,7 +36,7 @@ def test_a_damaged_file_or_another_type_is_refused(file: Path) -> None:
         with pytest.raises(StructAlignError, match="missing or damaged"):
             StoredTensor(file, name)
     body = file.read_bytes()
-    bodies = (b"\xff" * 20, (1 << 40).to_bytes(8, "little") + b"{}", b"", b"[" * 5000, body[:-1])
+    bodies = (b"\xff" * 20, (1 << 40).to_bytes(8, "little") + b"{}", b"", b"[" * 5000, body[:500])
     for changed in bodies:
         file.write_bytes(changed)
         with pytest.raises(StructAlignError, match="missing or damaged"):

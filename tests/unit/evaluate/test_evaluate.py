@@ -43,5 +43,5 @@ def test_a_report_while_a_cache_is_appended(shared: Cli, tmp_path: Path) -> None
     run.save_config({**run.config, "parts": [*parts, {**parts[0], "fingerprint": "0" * 64}]})
     with acquire_lease(run.path, "wait"):
         page = write_report([run.path], cache_root=shared.home / "cache")
-    assert "How the stream grew" in page.read_text() or page.stat().st_size > 10_000
+    assert "finetune" in page.read_text()
     assert read_results(run.path)["tasks"] == 2
