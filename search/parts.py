@@ -76,9 +76,8 @@ def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
     for part in finished_parts(run, "train"):
         others = taken.get(part.task, set())
         rows = [row for row, clip in enumerate(part.block.clips) if clip not in others]
-        if len(rows) < len(part):
-            part = part.in_memory()  # which checks the file
-        parts.append(part.select(torch.tensor(rows).long()))
+        whole = part if len(rows) == len(part) else part.in_memory()  # which checks the file
+        parts.append(whole.select(torch.tensor(rows).long()))
     return parts
 
 
