@@ -18,6 +18,7 @@ from ...core.processes import end_with_parent
 from .container import missing_bytes
 from .decord_frames import DecoderLog, frames_by_decord
 from .errors import ClipError
+from .ffmpeg_log import words_of
 from .frame_index import LARGEST_FRAME, FrameIndex, read_index
 from .picture import Picture
 from .pyav_frames import frames_by_seeking, frames_from_start
@@ -130,7 +131,8 @@ def serve(connection: Connection, log: DecoderLog) -> None:
             limit = resource.getrlimit(resource.RLIMIT_AS)[0] / 2**30
             connection.send(("error", "too_large", f"its frames do not fit into {limit:.1f} GiB"))
         except (ValueError, OSError, av.FFmpegError) as error:
-            connection.send(("error", "decode_error", f"{type(error).__name__}: {error}"[:200]))
+            what = f"{type(error).__name__}: {words_of(error)}"
+            connection.send(("error", "decode_error", what))
         else:
             connection.send(("frames", frames.shape, times, time.monotonic() - began, hdr))
             connection.send_bytes(np.ascontiguousarray(frames).reshape(-1).data)

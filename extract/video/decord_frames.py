@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ClipError
-from .pyav_frames import first_complaint
+from .ffmpeg_log import first_complaint
 
 ANY_SUBSTITUTED = 1e-9  # decord's fault_tol, a share of the frames
 decord.logging.set_level(decord.logging.ERROR)

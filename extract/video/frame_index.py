@@ -16,6 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from .errors import ClipError
+from .ffmpeg_log import words_of
 from .picture import is_upright, shown_size
 
 # Common formats. Excluded: playlists (hls, dash, concat), which open other files, and texts.
@@ -84,12 +85,14 @@ def open_video(path: Path) -> av.container.InputContainer:
         ClipError: ``unreadable``, or ``no_video`` if it has no video stream that is shown.
     """
     allowed = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
-    try:
-        # By its name FFmpeg would open a JPEG as a series of pictures, which reads other files.
-        form = "jpeg_pipe" if _begins(path, JPEG) else None
-        container = av.open(f"file:{path}", format=form, options=allowed)
-    except (av.FFmpegError, ValueError, OSError) as error:
-        raise ClipError("unreadable", f"not a video of a known format ({error})"[:200]) from error
+    with av.logging.Capture() as messages:
+        try:
+            # By its name FFmpeg would open a JPEG as a series of pictures, which reads other files.
+            form = "jpeg_pipe" if _begins(path, JPEG) else None
+            container = av.open(f"file:{path}", format=form, options=allowed)
+        except (av.FFmpegError, ValueError, OSError) as error:
+            what = f"not a video of a known format ({words_of(error, messages)})"
+            raise ClipError("unreadable", what) from error
     try:
         codec = shown_stream(container).codec_context
     except ClipError:
@@ -179,7 +182,8 @@ def read_index(path: Path) -> FrameIndex:
                     keeps = not packet.is_discard
                     stored.append((packet.pts, dts, packet.is_keyframe, keeps, duration))
         except av.FFmpegError as error:
-            raise ClipError("unreadable", f"its packets cannot be read ({error})"[:200]) from error
+            what = f"its packets cannot be read ({words_of(error)})"
+            raise ClipError("unreadable", what) from error
         base = stream.time_base or Fraction(1, 1)
         shown_pts = [pts for pts, _, _, shown, _ in stored if shown]
         pts = sorted(value for value in shown_pts if value is not None)

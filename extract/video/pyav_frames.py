@@ -1,6 +1,5 @@
 """Frames by PyAV: from the key frame before each, or from the start of the file."""
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -14,15 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from .errors import ClipError
+from .ffmpeg_log import first_complaint, words_of
 from .frame_index import FrameIndex, on_clock, open_video, packets_of, shown_stream
 from .picture import Picture, to_picture
-
-HARMLESS = re.compile(
-    r"mmco: unref short|co located POCs|number of reference frames|SEI type|ATTENTION|time_scale"
-)
-av.logging.set_level(av.logging.ERROR)
-# Else a message that equals the last one, of another file too, is left out.
-av.logging.set_skip_repeated(False)
 
 
 def frames_by_seeking(path: Path, index: FrameIndex, wanted: Sequence[int]) -> list[Picture] | None:
@@ -116,19 +109,13 @@ def _decoded(packets: "Iterable[Packet[VideoStream]]") -> Iterator[VideoFrame]:
     Raises:
         ClipError: at the first sign of damage.
     """
-    try:
-        with av.logging.Capture() as messages:
+    with av.logging.Capture() as messages:
+        try:
             for frame in (frame for packet in packets for frame in packet.decode()):
                 complaint = first_complaint(message for _, _, message in messages)
                 if frame.is_corrupt or complaint:
                     what = complaint or "a corrupt frame"
                     raise ClipError("substituted_frames", f"the decoder hid damage: {what}")
                 yield frame
-    except av.FFmpegError as error:
-        raise ClipError("decode_error", str(error)[:200]) from error
-
-
-def first_complaint(messages: Iterable[str]) -> str | None:
-    """The first message of FFmpeg that is not known to be harmless, and so may mean damage."""
-    lines = (message.strip() for message in messages)
-    return next((line[:200] for line in lines if line and not HARMLESS.search(line)), None)
+        except av.FFmpegError as error:
+            raise ClipError("decode_error", words_of(error, messages)) from error

@@ -85,6 +85,28 @@ def test_the_outcome_of_a_file_does_not_depend_on_what_was_decoded_before(tmp_pa
     assert not reasons["worker_crash"] and not reasons["timeout"]
 
 
+def test_a_message_is_of_its_own_file(tmp_path: Path) -> None:
+    """PyAV's error of a file that logs nothing ended with what an earlier file had logged."""
+    film = corpus.write(tmp_path / "film.avi", "msmpeg4v2", 20)
+    body, rng = bytearray(film.read_bytes()), np.random.default_rng(0)
+    at = int(rng.integers(len(body) // 4, len(body) - 400))
+    body[at : at + 8] = rng.bytes(8)
+    film.write_bytes(body)
+    (tmp_path / "a.bin").write_text("no video\n" * 99)
+    (tmp_path / "a.mp4").write_text("no video\n" * 99)
+    heard = []
+    with Decoder(60) as decoder:
+        for path in (film, tmp_path / "a.bin", tmp_path / "a.mp4"):
+            with pytest.raises(ClipError) as error:
+                decoder.decode(path, None, None, 6)
+            heard.append(error.value.message)
+    assert heard == [
+        "the decoder hid damage: illegal dc vlc",
+        "not a video of a known format (Invalid data found when processing input)",
+        "not a video of a known format (moov atom not found)",
+    ]
+
+
 def test_a_codec_that_is_not_known_is_named_so(tmp_path: Path) -> None:
     """PyAV has no codec context for it; the decoder died."""
     path = corpus.write(tmp_path / "film.mp4", frames=5)
