@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from typing import Literal, get_args
 from ..core.errors import StructAlignError
 
 Split = Literal["train", "test"]
-LONGEST = 200  # characters of a category
-SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
+LONGEST, LONGEST_ID = 200, 1000  # characters of a category, of a clip's id
+DATASET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Catalog:
             raise StructAlignError(
                 f"dataset '{self.dataset}' has no clips; check --root and the annotation files"
             )
-        if not isinstance(self.dataset, str) or not SAFE_ID.fullmatch(self.dataset):
+        if not isinstance(self.dataset, str) or not DATASET_NAME.fullmatch(self.dataset):
             raise StructAlignError(
                 f"dataset name {self.dataset!r} is unfit for a file name; "
                 "use letters, digits and _ . - + = @"
@@ -162,8 +163,8 @@ def shared_captions(clips: Sequence[Clip]) -> str | None:
 def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
     """What is wrong with a clip."""
     name, path = f"clip '{clip.id}'", clip.path
-    if not isinstance(clip.id, str) or not SAFE_ID.fullmatch(clip.id) or len(clip.id) > LONGEST:
-        yield f"clip id {clip.id!r} is unfit for a file name; use letters, digits and _ . - + = @"
+    if problem := _id_problem(clip.id):
+        yield f"clip id {str(clip.id)[:60]!r} {problem}"
     if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
         yield f"{name}: path {path!r} must be relative and stay below the dataset's root"
     elif not path.isprintable():
@@ -186,6 +187,21 @@ def _problems(clip: Clip, categories: set[str]) -> Iterator[str]:
             yield f"{name}: {which} is {value!r}; it must be seconds, 0 or more"
     if clip.start is not None and clip.end is not None and clip.end <= clip.start:
         yield f"{name} ends at {clip.end} s, not after its start at {clip.start} s"
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's composed form (NFC), in which equal names are equal."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _id_problem(name: str) -> str | None:
+    if not isinstance(name, str) or not name or name != name.strip():
+        return "is not a text without blanks at its ends"
+    if not name.isprintable() or composed(name) != name:
+        return "holds characters that cannot be seen, or is not in Unicode's composed form (NFC)"
+    if len(name) > LONGEST_ID or {".", ".."} & set(name.split("/")):
+        return f"must have at most {LONGEST_ID} characters, and no part . or .."
+    return None
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,14 +1,17 @@
 """Reading and writing files: atomic writes, plain files only, JSON, text that people wrote."""
 
 import codecs
+import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from .errors import StructAlignError
 
+LONGEST_NAME = 200  # bytes; file systems take 255, and names here get beginnings and endings
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -29,6 +32,15 @@ def write_bytes(path: Path, body: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def file_name(text: str) -> str:
+    """A text as a file's name: what a file system may refuse is escaped, a long end hashed."""
+    name = re.sub(r'[%<>:"/\\|?*\x00-\x1f]', lambda found: f"%{ord(found[0]):02X}", text)
+    if len(body := name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return f"{body[: LONGEST_NAME - 17].decode(errors='ignore')}-{digest}"
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.console import Log
+from ..core.files import file_name
 from ..extract.video.decoder import Decoder
 from ..extract.video.errors import ClipError
 from .clip_files import ClipFiles
@@ -20,7 +21,7 @@ MAX_HEIGHT = 144  # pixels of a small picture
 def write_thumbnails(
     results: Iterable[SearchResult], folder: Path, root: Path | None, log: Log
 ) -> None:
-    """Write the best frame of each result as ``RANK-CLIP.jpg``.
+    """Write the best frame of each result as ``RANK-CLIP.jpg``, the id as ``file_name`` has it.
 
     ``root``: where the videos are now; ``log`` gets a line for each clip that does not decode.
     """
@@ -36,7 +37,7 @@ def write_thumbnails(
                 log(f"no thumbnail of {clip.id} ({clip.path}): {error.reason}, {error.message}")
                 continue
             picture = Image.fromarray(decoded.frames[result.frame - 1])
-            picture.save(folder / f"{rank:02d}-{clip.id}.jpg", quality=90)
+            picture.save(folder / f"{rank:02d}-{file_name(clip.id)}.jpg", quality=90)
 
 
 def middle_frames(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..cache.catalog import composed
 from ..core.errors import StructAlignError
 from ..core.files import read_user_text
 from ..core.ranges import whole_number
@@ -69,7 +70,8 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
         raise StructAlignError(
             f"--order {order}: give shuffled:SEED, or a text file, one category per line ({error})"
         ) from error
-    given = [line.strip() for line in lines if line.strip()]
+    spelled = {composed(name): name for name in names}  # a file may spell é with two characters
+    given = [spelled.get(composed(n), n) for line in lines if (n := line.strip())]
     wrong = {
         "is not a category of the cache": [name for name in given if name not in names],
         "is missing": [name for name in names if name not in given],

@@ -1,11 +1,13 @@
 """Your own videos: a CSV or JSON Lines file with one row per caption."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from ...cache.catalog import Catalog, Clip, Split
+from ...cache.catalog import Catalog, Clip, Split, composed
 from ...core.errors import StructAlignError
 from ...core.ranges import option
 from .dataset import Dataset, DatasetReader, Inputs
@@ -14,6 +16,7 @@ from .tables import Rows, csv_rows, json_rows
 
 LABELS = ("category", "split")
 COLUMNS = ("clip_id", "path", "start", "end", "category", "split", "caption")
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 NEEDED = ("clip_id", "path", "caption")
 NAMES = ("manifest.csv", "manifest.jsonl")
 
@@ -59,6 +62,12 @@ class Manifest(DatasetReader):
                 clip = replace(clip, captions=(*earlier.captions, *clip.captions))
             clips[clip.id] = clip
         categories = tuple(dict.fromkeys(clip.category for clip in clips.values()))
+        spelled = {composed(name): name for name in categories}
+        if twice := [name for name in categories if spelled[composed(name)] != name]:
+            raise StructAlignError(
+                f"{file} spells category '{twice[0]}' with other Unicode characters in some rows "
+                "(NFC and NFD); spell it one way"
+            )
         return Dataset(Catalog(dataset, categories, tuple(clips.values())), videos)
 
 
@@ -106,7 +115,8 @@ def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
         raise StructAlignError(
             f"{where}: no column '{missing[0]}'; a manifest has {', '.join(COLUMNS)}"
         )
-    path, split, caption = PurePosixPath(row["path"]), row["split"].strip(), row["caption"].strip()
+    path = PurePosixPath(_as_on_disk(row["path"], root))
+    split, caption = row["split"].strip(), row["caption"].strip()
     folder = PurePosixPath(root.resolve().as_posix())
     if path.is_relative_to(folder) and path != folder:
         path = path.relative_to(folder)
@@ -123,8 +133,15 @@ def _clip(row: dict[str, str], root: Path, where: str) -> Clip:
         )
     start, end = (_seconds(row.get(name, ""), f"{where}: {name}") for name in ("start", "end"))
     kind: Split = "train" if split == "train" else "test"
-    name, category = row["clip_id"].strip(), row["category"].strip()
+    name, category = composed(row["clip_id"].strip()), row["category"].strip()
     return Clip(name, str(path), category, kind, (caption,), start, end)
+
+
+def _as_on_disk(path: str, root: Path) -> str:
+    """A path as the file system spells it: macOS writes é with two characters."""
+    forms = () if path.isascii() else FORMS
+    spelled = [path, *(unicodedata.normalize(form, path) for form in forms)]
+    return next((name for name in spelled if forms and (root / name).exists()), path)
 
 
 def _seconds(text: str, where: str) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...cache.catalog import Clip
+from ...cache.catalog import Clip, composed
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError, unknown
 from ...extract.video.errors import ClipError
@@ -81,6 +81,7 @@ class RunRegistry:
 
     def clip(self, name: str, fingerprint: str | None) -> tuple[FeatureCache, Clip]:
         """A clip and its cache. Raises NotServedError when no served cache has it."""
+        name = composed(name)
         for cache in self.caches.values():
             if fingerprint in (None, cache.fingerprint) and name in cache.catalog:
                 return cache, cache.catalog[name]

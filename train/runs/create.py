@@ -9,6 +9,7 @@ from ...core.configs import read_config
 from ...core.console import Log, log_to_stderr
 from ...core.device import resolve_device
 from ...core.errors import StructAlignError
+from ...core.files import file_name
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .config import describe_part
@@ -102,9 +103,9 @@ def run_name(
     sizes = str(tasks) if isinstance(tasks, int) else "-".join(map(str, tasks))
     begun = f"{cache.catalog.dataset}-{cache.fingerprint[:8]}-{plain}-k{sizes}-s{seed}"
     if order is None:
-        return begun
+        return file_name(begun)
     is_seed = order.startswith(SHUFFLED)
-    return f"{begun}-o{order.removeprefix(SHUFFLED) if is_seed else Path(order).stem}"
+    return file_name(f"{begun}-o{order.removeprefix(SHUFFLED) if is_seed else Path(order).stem}")
 
 
 def unknown_rates(dataset: str, backbone: str, settings: Mapping[str, Any]) -> str | None:

@@ -26,8 +26,13 @@ def of_another_kind(name: str, value: Any) -> dict[str, Any]:
         (replace(CLIP, captions=("fine", "  ")), "clip 'a' has an empty caption"),
         (replace(CLIP, category="news"), "not in the dataset's category order"),
         (replace(CLIP, **of_another_kind("split", "val")), "must be train or test"),
-        (replace(CLIP, id="../a"), "unfit for a file name"),
-        (replace(CLIP, id=""), "unfit for a file name"),
+        (replace(CLIP, id="../a"), "no part . or .."),
+        (replace(CLIP, id="a" * 1001), "at most 1000 characters"),
+        (replace(CLIP, id=""), "without blanks at its ends"),
+        (replace(CLIP, id=" a"), "without blanks at its ends"),
+        (replace(CLIP, id="a\x1b[1m"), "cannot be seen"),
+        (replace(CLIP, id="a\u202eb"), "cannot be seen"),
+        (replace(CLIP, id="u\u0308"), "composed form"),
         (replace(CLIP, start=float("nan")), "must be seconds"),
         (replace(CLIP, start=3.0, end=3.0), "not after its start"),
         (replace(CLIP, **of_another_kind("extra", {"take": 2})), "must map texts to texts"),
@@ -36,6 +41,13 @@ def of_another_kind(name: str, value: Any) -> dict[str, Any]:
 def test_refused(clip: Clip, message: str) -> None:
     with pytest.raises(StructAlignError, match=message):
         catalog(clip)
+
+
+@pytest.mark.parametrize(
+    "name", ["-mv89psg6zh4_33_46", "a film/part 1", "Brücke", "漢字", "5% <b>?"]
+)
+def test_ids_of_data_sets(name: str) -> None:
+    assert catalog(replace(CLIP, id=name)).ids == [name]
 
 
 def test_empty_and_doubled() -> None:

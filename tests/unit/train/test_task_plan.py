@@ -55,6 +55,8 @@ def test_an_order_from_a_file(tmp_path: Path) -> None:
         file.write_text("\n".join(lines))
         with pytest.raises(StructAlignError, match=message):
             plan_tasks(NAMES, 1, str(file))
+    file.write_text("Mu\u0308sli\ncars")
+    assert plan_tasks(("cars", "M\u00fcsli"), 1, str(file)) == (("M\u00fcsli", "cars"),)
     for wrong in ("shuffled:x", "shuffled:²", str(tmp_path), "nowhere"):
         with pytest.raises(StructAlignError, match="--order"):
             plan_tasks(NAMES, 1, wrong)

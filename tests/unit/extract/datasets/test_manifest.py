@@ -97,3 +97,10 @@ def test_labels_may_be_missing_altogether(tmp_path: Path) -> None:
 def test_labels_are_whole_or_not_there(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StructAlignError, match=message):
         captions(tmp_path, text)
+
+
+def test_a_category_in_two_unicode_spellings(tmp_path: Path) -> None:
+    """They look the same, and were two classes."""
+    rows = "a,a.mp4,,,K\u00fcche,train,one\nb,b.mp4,,,Ku\u0308che,train,two\n"
+    with pytest.raises(StructAlignError, match="with other Unicode characters in some rows"):
+        captions(tmp_path, HEADER + rows)
