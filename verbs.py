@@ -194,7 +194,7 @@ def report(
         StructAlignError: a folder that is not a run or has no results, or runs that cannot stand in
             one table.
     """
-    from .evaluate.report import write_report
+    from .evaluate.report.page import write_report
     from .search.thumbnails import middle_frames
 
     paths = [Path(run) for run in runs]

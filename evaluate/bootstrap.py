@@ -51,9 +51,7 @@ def read_outcomes(run: Path, tasks: Sequence[Sequence[str]]) -> Outcomes:
 
     BWF counts a task by its number of categories (``tasks``), as the benchmark does: query q of
     task i < T adds 100 n_i / N_i (hit just after task i - hit after task T) / sum of all old n.
-
-    Raises:
-        StructAlignError: the run has no query results, or they are damaged.
+    Raises StructAlignError: the run has no query results, or they are damaged.
     """
     last = len(tasks)
     now = read_query_results(run, last)
@@ -104,10 +102,8 @@ def _of_task(results: Sequence[QueryResult], task: int) -> list[QueryResult]:
 class PairedBootstrap:
     """Resampled figures of several methods, from outcomes by method, (cache, seed).
 
-    ``draws``: how many samples; with very many queries fewer, at least 200.
-
-    Raises:
-        StructAlignError: methods were not run on the same caches, seeds and queries.
+    ``draws``: how many samples; with very many queries fewer, at least 200. Raises
+    StructAlignError: methods were not run on the same caches, seeds and queries.
     """
 
     def __init__(

@@ -18,11 +18,6 @@ def mean(scores: "Tensor") -> "Tensor":
     return scores.mean()
 
 
-def median(scores: "Tensor") -> "Tensor":
-    """Between the two middle ones where their number is even."""
-    return scores.quantile(0.5)
-
-
 @dataclass(frozen=True)
 class Metric:
     """A row of the registry: ``scale`` times a summary of what each query's rank scores.
@@ -62,17 +57,12 @@ def recall(k: int) -> "Callable[[Tensor], Tensor]":
     return lambda ranks: (ranks <= k).double()
 
 
-def rank(ranks: "Tensor") -> "Tensor":
-    """The ranks themselves."""
-    return ranks
-
-
 METRICS = (
     Metric("R@1", recall(1), digits=2),
     Metric("R@5", recall(5)),
     Metric("R@10", recall(10)),
-    Metric("MedR", rank, is_higher_better=False, scale=1, summarise=median),
-    Metric("MeanR", rank, is_higher_better=False, scale=1),
+    Metric("MedR", lambda ranks: ranks, False, scale=1, summarise=lambda r: r.quantile(0.5)),
+    Metric("MeanR", lambda ranks: ranks, is_higher_better=False, scale=1),
     Metric("nDCG@10", lambda ranks: (ranks <= 10) / (1 + ranks).log2()),  # one relevant clip
 )
 

@@ -44,7 +44,8 @@ def stage_scores(
     columns: list[Mapping[str, Tensor]] = []
     comparisons = gallery.compare(encoder, torch.cat([q.token_ids for q in queries]))
     for compared, own in zip(comparisons, rows, strict=True):  # one route's captions in memory
-        own_texts.append(_rows_of(compared.texts, own))
+        texts = compared.texts
+        own_texts.append(TextFeatures(texts.words[own], texts.lengths[own], texts.text[own]))
         columns.append(compared.similarities)
     fused_again: dict[int, Tensor] = {}
     for number, block in (reencoded or {}).items():
@@ -59,7 +60,3 @@ def stage_scores(
         fused_again[number] = fused.split([len(b.clips) for b in gallery.blocks], 1)[number - 1]
     text = torch.cat([pooled_unit(texts.words, texts.lengths).cpu() for texts in own_texts])
     return StageScores(fuse(columns, encoder.fusion_weight), fused_again, text)
-
-
-def _rows_of(texts: TextFeatures, rows: list[int]) -> TextFeatures:
-    return TextFeatures(texts.words[rows], texts.lengths[rows], texts.text[rows])

@@ -47,8 +47,7 @@ def first_clips(scores: Tensor, clips: Sequence[str]) -> list[tuple[str, ...]]:
 def read_query_results(run: Path, stage: int) -> list[QueryResult]:
     """The query results of a stage; empty where the stage has none.
 
-    Raises:
-        StructAlignError: the file is damaged, or not the one that the stage was written with.
+    Raises StructAlignError: the file is damaged, or not the one that the stage was written with.
     """
     file, folder = query_results_file(run, stage), RunFolder(run)
     is_recorded = folder.stage_file(stage).exists()

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from ..core.errors import StructAlignError
 from ..train.gallery import ZERO_SHOT, Block, Gallery
-from ..train.methods.base import Method
 from ..train.runs.run import Run
 from .evaluator import Evaluator, Record
 
@@ -36,12 +35,6 @@ def missing_stages(run: Run, last: int) -> Iterator[Record]:
             yield stage
 
 
-def add_earlier_tasks(evaluator: Evaluator, run: Run, task: int, method: Method) -> None:
-    """Hand an evaluator the tasks before ``task`` that were learnt in an earlier session."""
-    for number in range(len(evaluator.queries) + 1, task):
-        evaluator.add(method, zero_shot_block(run, number))
-
-
 def is_whole_stage(run: Run, task: int, last: int) -> bool:
     """Whether all tasks are measured after ``task``: every ``eval_every``, and at the end."""
     return task % run.settings.eval_every == 0 or task == last
@@ -50,8 +43,7 @@ def is_whole_stage(run: Run, task: int, last: int) -> bool:
 def zero_shot_block(run: Run, number: int) -> Block:
     """The evaluated clips of a finished task, encoded by the pre-trained towers.
 
-    Raises:
-        StructAlignError: they are missing or damaged.
+    Raises StructAlignError: they are missing or damaged.
     """
     block = run.block(number, ZERO_SHOT)
     if block is None:

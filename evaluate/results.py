@@ -240,11 +240,7 @@ def save_results(run: "Run") -> Results:
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """A run's ``results.json``.
-
-    Raises:
-        StructAlignError: it is missing or damaged.
-    """
+    """A run's ``results.json``. Raises StructAlignError: it is missing or damaged."""
     try:
         body = read_bytes(run / RESULTS)
         if not _is_as_written(run, body):

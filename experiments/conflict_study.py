@@ -26,7 +26,8 @@ from ..cache.reader import FeatureCache
 from ..core.files import read_json, write_text
 from ..evaluate.bootstrap import Interval, Outcomes, PairedBootstrap, read_outcomes
 from ..evaluate.report.charts import line_chart, standalone
-from ..evaluate.results import read_results
+from ..evaluate.report.finished_runs import read_runs
+from ..evaluate.report.formatting import bounds, number
 from ..extract import extract
 from ..train.methods.registry import load_method
 from .study_outcomes import FIGURES, Measured, read_measured, write_measured
@@ -91,15 +92,9 @@ def choose(out: Path, world: World, methods: Mapping[str, str]) -> dict[float, d
                 grid=RATES, choose_on=first, settings={"eval_every": TASKS},
             )["choice"]  # fmt: skip
             common = {key: made[key] for key in ("cache", "seed", "heldout")}
-            choice["tries"] += [
-                {
-                    "method": own_names[row["method"]],
-                    "changes": row["changes"],
-                    "R@1": row["R@1"],
-                    **common,
-                }
-                for row in made["tries"]  # without its folder, which another machine lacks
-            ]
+            for row in made["tries"]:  # without its folder, which another machine lacks
+                tried = {"method": own_names[row["method"]], "changes": row["changes"]}
+                choice["tries"].append({**tried, "R@1": row["R@1"], **common})
             choice["chosen"] |= {own_names[m]: change for m, change in made["chosen"].items()}
             write_text(path, json.dumps(choices, indent=1) + "\n")
     return {
@@ -123,11 +118,11 @@ def run_seed(
                 out / "runs", orders=[seed], settings={"eval_every": TASKS},
             )  # fmt: skip
             planned = itertools.product(WORLDS, names)
-            for run, (number, name) in zip(body["runs"], planned, strict=True):
-                folder = Path(run["run"])
-                outcomes = read_outcomes(folder, read_results(folder)["categories"])
-                measured.append(Measured(conflict, number, run["cache"], seed, name, outcomes))
-                seconds += seconds_of(folder)
+            for run, (world_seed, name) in zip(body["runs"], planned, strict=True):
+                (finished,) = read_runs([Path(run["run"])])
+                outcomes = read_outcomes(finished.path, finished.results["categories"])
+                measured.append(Measured(conflict, world_seed, run["cache"], seed, name, outcomes))
+                seconds += finished.trained + sum(finished.evaluated)
     return measured, seconds
 
 
@@ -144,16 +139,6 @@ def cut_of(method: str) -> int | None:
     return CUTS.get(method.split(":", maxsplit=1)[0])
 
 
-def seconds_of(folder: Path) -> float:
-    """Seconds that one core spent on training and measuring a run."""
-    log = folder / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    stages = read_results(folder)["stages"]
-    return float(
-        sum(line.get("seconds", 0) for line in lines) + sum(stage["seconds"] for stage in stages)
-    )
-
-
 def bootstrap_cells(measured: Sequence[Measured], methods: Sequence[str], reference: str) -> Cells:
     """By conflict, method and figure: 95% intervals, also of the difference to ``reference``."""
     cells: Cells = {}
@@ -165,11 +150,9 @@ def bootstrap_cells(measured: Sequence[Measured], methods: Sequence[str], refere
         bootstrap = PairedBootstrap(outcomes, torch.Generator().manual_seed(0))
         cells[conflict] = {
             method: {
-                **{name: bootstrap.interval(name, method) for name in FIGURES},
-                **{
-                    f"{name} against {reference}": bootstrap.interval(name, method, reference)
-                    for name in FIGURES
-                },
+                name + suffix: bootstrap.interval(name, method, other)
+                for suffix, other in (("", None), (f" against {reference}", reference))
+                for name in FIGURES
             }
             for method in outcomes
         }
@@ -181,28 +164,19 @@ def table(cells: Cells, reference: str) -> str:
     parts = []
     columns = ["R@1", "R@10", "BWF", f"R@1 against {reference}", f"BWF against {reference}"]
     for conflict, methods in cells.items():
-        lines = [
-            f"Conflict {conflict:g}",
-            "",
-            f"| method | {' | '.join(columns)} |",
-            "| --- " * (len(columns) + 1) + "|",
-        ]
+        head = f"| method | {' | '.join(columns)} |"
+        lines = [f"Conflict {conflict:g}", "", head, "| --- " * (len(columns) + 1) + "|"]
         for method, figures in methods.items():
             values = [
                 "" if method == "joint" and "BWF" in name
                 else "" if method == reference and "against" in name
-                else shown(figures[name])
+                else f"{number(figures[name].value)} {bounds(figures[name])}"
                 for name in columns
             ]  # fmt: skip
             name = method if cut_of(method) is None else f"{method}, cut {cut_of(method)}"
             lines.append(f"| {name} | {' | '.join(values)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def shown(interval: Interval) -> str:
-    """A value with its interval."""
-    return f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]".replace("-", "−")
 
 
 def figure(cells: Cells, name: str, label: str) -> str:

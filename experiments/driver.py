@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..core.console import Log, Progress
 from ..core.defaults import CHECKPOINT_EVERY
 from ..evaluate.evaluator import Evaluator, Record
-from ..evaluate.records import add_earlier_tasks, is_whole_stage, missing_stages
+from ..evaluate.records import is_whole_stage, missing_stages, zero_shot_block
 from ..evaluate.results import Results, save_results
 from ..train.loop import EpochDone, TaskArrived, TaskLearnt, train_tasks
 from ..train.runs.run import Run
@@ -25,7 +25,8 @@ def measure_training(
     yield from missing_stages(run, last)
     for event in train_tasks(run, until, checkpoint_every):
         if isinstance(event, TaskArrived):
-            add_earlier_tasks(evaluator, run, event.task, event.method)
+            for number in range(len(evaluator.queries) + 1, event.task):  # of earlier sessions
+                evaluator.add(event.method, zero_shot_block(run, number))
             evaluator.arrive(event.method, event.zero_shot)
         elif isinstance(event, TaskLearnt):
             is_whole = is_whole_stage(run, event.task, last)
@@ -39,17 +40,10 @@ def measure_training(
 def train_and_measure(
     run: Run, until: int | None, checkpoint_every: float, progress: Progress, log: Log
 ) -> Results:
-    """Train a run, measure every stage and write ``results.json``.
+    """Train a new run or resume one, measure every stage and write ``results.json``.
 
-    Args:
-        run: new, or to be resumed.
-        until: the last task of this session; None for all.
-        checkpoint_every: seconds between checkpoints within a task.
-        progress: called with epochs done, epochs in all, and a detail.
-        log: called with a line after each task.
-
-    Raises:
-        StructAlignError: another process has the run's lease, or the loss is no longer a number.
+    ``until``: the last task of this session; ``log`` is called with a line after each task. Raises
+    StructAlignError: another process has the run's lease, or the loss is no longer a number.
     """
     with run.lease_for_training():
         _train_and_measure(run, until, checkpoint_every, progress, log)
@@ -68,13 +62,12 @@ def _train_and_measure(
             continue
         if event["t2v"] is None:
             within = event["row"]["t2v/stored/task"][-1]["R@1"]
-            spent = f"({event['seconds']:.1f} s)"
-            log(f"task {event['stage']}: R@1 {within:.2f} within the task {spent}")
+            figures = f"{within:.2f} within the task"
         else:
             now, before = event["t2v"]["R@1"], event["zero_shot"]["t2v"]["R@1"]
-            where = f"{event['clips']} clips, zero-shot {before:.2f} ({event['seconds']:.1f} s)"
-            log(f"task {event['stage']}: R@1 {now:.2f} over {where}")
+            figures = f"{now:.2f} over {event['clips']} clips, zero-shot {before:.2f}"
             recall = f", R@1 {now:.2f} after task {event['stage']}"
+        log(f"task {event['stage']}: R@1 {figures} ({event['seconds']:.1f} s)")
         if len(losses) > 1 and losses[0] > NEGLIGIBLE and losses[-1] > STALLED * losses[0]:
             log(
                 f"task {event['stage']}: the loss went from {losses[0]:.4f} to {losses[-1]:.4f}: "

@@ -42,9 +42,7 @@ class Watch:
             learnt = [p for p in self.method.parameters() if p.requires_grad]
             for name, value in terms.items():
                 gradients = torch.autograd.grad(value, learnt, retain_graph=True, allow_unused=True)
-                squares = [
-                    gradient.square().sum() for gradient in gradients if gradient is not None
-                ]
+                squares = [grad.square().sum() for grad in gradients if grad is not None]
                 self.norms.setdefault(name, []).append(float(torch.stack(squares).sum().sqrt()))
         return terms
 

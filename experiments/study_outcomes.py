@@ -55,8 +55,7 @@ def write_measured(path: Path, measured: Sequence[Measured], facts: dict[str, An
 def read_measured(path: Path) -> tuple[list[Measured], dict[str, Any]]:
     """The runs of one seed in the order of writing, and the facts.
 
-    Raises:
-        StructAlignError: ``write_measured`` did not write the file.
+    Raises StructAlignError: ``write_measured`` did not write the file.
     """
     try:
         table = pq.read_table(path)

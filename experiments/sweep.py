@@ -41,25 +41,9 @@ def sweep(
     """Run every combination through Ray, one core (or one GPU) each; finished runs are kept.
 
     When a run fails, the others continue. Ray starts once, and not at all if every run is finished.
-
-    Args:
-        caches: each is trained on by itself.
-        methods: names, with settings after colons as in ``structalign:replay_weight=0``.
-        seeds: of the runs.
-        tasks: K, or the number of categories of each task.
-        out: where the runs, ``sweep.json`` and ``sweep.csv`` go.
-        orders: seeds of class orders, each a run of its own; by default the catalog's order.
-        grid: values by setting; ``a+b`` gives several settings the same value. Each combination is
-            a row of its own, unless ``choose_on`` is given.
-        choose_on: a cache on which every method first tries all combinations; it then runs with the
-            one of the highest R@1 over held-out training clips. All tries are recorded.
-        device: cpu or cuda.
-        ray_address: of a cluster to join.
-        settings: changes for all runs, by name.
-        progress: called with runs done, runs in all, and a detail; by default a line on stderr.
-
-    Returns:
-        What ``sweep.json`` holds.
+    Arguments are those of ``verbs.sweep``, with caches opened; methods may have settings after
+    colons, as in ``structalign:replay_weight=0``. Each combination of the grid is a row of its own,
+    unless every method first tries them all on ``choose_on``. Returns what ``sweep.json`` holds.
 
     Raises:
         StructAlignError: before anything runs: an unknown method or setting, a setting both in the

@@ -58,30 +58,20 @@ class PlannedRun:
     settings: Mapping[str, Any]
 
 
-class SweepRuns:
-    """Gives the figures of planned runs. Ray starts once, with the first run to be trained.
+class SweepRuns(ExitStack):
+    """Gives the figures of planned runs, on one core or one GPU (``device`` cuda) each.
 
-    Args:
-        device: cpu or cuda: one core, or one GPU, for each run.
-        ray_address: as ``ray_session`` takes it.
-        progress: called whenever a run ends.
+    Ray starts once, with the first run to be trained, and ends with the context.
     """
 
     def __init__(self, device: str, ray_address: str | None, progress: Progress) -> None:
+        super().__init__()
         self.device, self.ray_address, self.progress = device, ray_address, progress
-        self._opened = ExitStack()
-
-    def __enter__(self) -> "SweepRuns":
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._opened.__exit__(*raised)
 
     def figures(self, plan: Sequence[PlannedRun]) -> list[dict[str, Any]]:
         """A row for every run, in order. When one fails, the others continue.
 
-        Raises:
-            StructAlignError: once all have ended: which failed, and why.
+        Raises StructAlignError: once all have ended: which failed, and why.
         """
         rows: dict[int, dict[str, Any]] = {}
         failed: dict[int, str] = {}
@@ -93,13 +83,12 @@ class SweepRuns:
             detail = f"{len(failed)} failed" if failed else ""
             self.progress(len(rows) + len(failed), len(plan), detail)
         if failed:
-            shown = sorted(failed.items())[:SHOWN_FAILURES]
-            reasons = "; ".join(f"{Path(plan[i].folder).name}: {reason}" for i, reason in shown)
-            left = len(failed) - len(shown)
-            more = f"; and {left} more" if left else ""
+            reasons = [f"{Path(plan[i].folder).name}: {failed[i]}" for i in sorted(failed)]
+            if (left := len(failed) - SHOWN_FAILURES) > 0:
+                reasons[SHOWN_FAILURES:] = [f"and {left} more"]
             raise StructAlignError(
-                f"{len(failed)} of {len(plan)} runs failed, "
-                f"the others are kept and not done again: {reasons}{more}"
+                f"{len(failed)} of {len(plan)} runs failed, the others are kept and not done "
+                f"again: {'; '.join(reasons)}"
             )
         return [rows[index] for index in range(len(plan))]
 
@@ -133,7 +122,7 @@ class SweepRuns:
     @cached_property
     def _ray(self) -> ModuleType:
         """Ray, started. Raises StructAlignError where cuda is wanted and no node has a GPU."""
-        ray = self._opened.enter_context(ray_session(self.ray_address))
+        ray = self.enter_context(ray_session(self.ray_address))
         if self.device == "cuda" and not ray.cluster_resources().get("GPU"):
             raise StructAlignError("no node of this Ray cluster has a GPU; take --device cpu")
         return ray

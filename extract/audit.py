@@ -21,16 +21,9 @@ COSINE = 0.999
 def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
     """Extract all views of a seeded sample of clips again and compare every token by cosine.
 
-    Args:
-        path: the cache.
-        root: the folder with the videos; by default the one they were extracted from.
-
-    Returns:
-        ``clips``, how many were compared; ``min_cosine`` over all tokens; ``differing``, ids of
-        clips that have a token below 0.999 or no longer decode.
-
-    Raises:
-        StructAlignError: the videos or the weights are missing.
+    ``root``: the folder with the videos now. Returns ``clips``, how many were compared;
+    ``min_cosine`` over all tokens; ``differing``, ids of clips that have a token below 0.999 or no
+    longer decode. Raises StructAlignError: the videos or the weights are missing.
     """
     cache = FeatureCache.open(path)
     spec = cache.spec
@@ -41,9 +34,8 @@ def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
             "give the folder of its videos with --root"
         )
     clips = cache.available(list(cache.catalog))
-    chosen = [
-        clips[i] for i in sorted(np.random.default_rng(SEED).permutation(len(clips))[:SAMPLE])
-    ]
+    drawn = np.random.default_rng(SEED).permutation(len(clips))[:SAMPLE]
+    chosen = [clips[i] for i in sorted(drawn)]
     if not any((root / clip.path).exists() for clip in chosen):
         raise StructAlignError(
             f"the videos of this cache are not under {root}; give their folder with --root"
@@ -61,10 +53,10 @@ def audit(path: str | Path, root: Path | None) -> dict[str, Any]:
                 differing.append(clip.id)
                 continue
             tokens = encode(stem, video.frames, clip.id, views, spec.augmentation)
-            fresh = torch.from_numpy(tokens).float()
             stored = np.stack([cache.tokens([clip.id], view)[0] for view in range(views)])
-            cosines = torch.cosine_similarity(fresh, torch.from_numpy(stored).float(), dim=-1)
-            smallest = min(smallest, float(cosines.min()))
-            if float(cosines.min()) < COSINE:
+            fresh, before = (torch.from_numpy(array).float() for array in (tokens, stored))
+            lowest = float(torch.cosine_similarity(fresh, before, dim=-1).min())
+            smallest = min(smallest, lowest)
+            if lowest < COSINE:
                 differing.append(clip.id)
     return {"clips": len(chosen), "min_cosine": smallest, "differing": differing}

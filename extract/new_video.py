@@ -16,13 +16,7 @@ from .worker import encode
 def new_video_tokens(
     cache: FeatureCache, video: Path, start: float | None, end: float | None
 ) -> NDArray[Any]:
-    """Decode and encode the test view of a video file.
-
-    Args:
-        cache: its specification says how.
-        video: the file.
-        start: seconds, None for the beginning.
-        end: seconds, None for the end.
+    """Decode and encode the test view of a video file, from ``start`` to ``end`` in seconds.
 
     Returns:
         float16 [frames, 1 + patches, width].
@@ -43,8 +37,7 @@ def new_video_tokens(
 def load_cache_backbone(cache: FeatureCache) -> Backbone:
     """Load the whole backbone that a cache was made with, since a cache does not hold the stem.
 
-    Raises:
-        StructAlignError: its weights are not on this machine, or differ.
+    Raises StructAlignError: its weights are not on this machine, or differ.
     """
     pretrained = str(cache.provenance["pretrained"])
     backbone = load_backbone(cache.spec.backbone, pretrained, cache.frozen)

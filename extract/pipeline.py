@@ -53,10 +53,8 @@ class ExtractReport:
         """One line of text about the cache."""
         cache, clips = self.cache, len(self.cache.catalog)
         rate = f"{self.seconds:.1f} s, {clips / self.seconds:.1f} clips/s"
-        how = "already there" if self.reused else rate
-        return (
-            f"cache {cache.fingerprint[:12]}: {len(cache)} of {clips} clips ({how}), {cache.path}"
-        )
+        how = f"{len(cache)} of {clips} clips ({'already there' if self.reused else rate})"
+        return f"cache {cache.fingerprint[:12]}: {how}, {cache.path}"
 
     def quarantined(self) -> list[str]:
         """One line of text about each clip in quarantine."""
@@ -69,10 +67,8 @@ def run_extraction(
 ) -> ExtractReport:
     """Find the cache that the options describe, wait for another process to make it, or make it.
 
-    Args:
-        given: by name, fields of ``ExtractOptions`` and options of the dataset.
-        progress: called with (done, total, detail); by default a line on stderr.
-        log: called with one line at a time; by default stderr.
+    ``given``: by name, fields of ``ExtractOptions`` and options of the dataset. ``progress`` and
+    ``log`` write to stderr by default.
 
     Raises:
         StructAlignError: bad options or files, more bad clips than allowed, or files or weights
@@ -181,12 +177,10 @@ class Extraction:
         published = self.root.folder(self.plan.spec.fingerprint())
         if self.root.is_published(published.name):
             _begin_with(writer, FeatureCache.open(published), batches)
-        records = {
-            number: {outcome.clip: outcome for outcome in writer.batch_record(number) or ()}
-            for number, _ in batches
-        }
+        records: dict[int, dict[str, ClipOutcome]] = {}
         todo = []
         for number, clips in batches:
+            records[number] = {o.clip: o for o in writer.batch_record(number) or ()}
             settled = {o.clip for o in records[number].values() if not (retry_bad and o.reason)}
             if left := [clip for clip in clips if clip.id not in settled]:
                 todo.append((number, left))
@@ -211,12 +205,9 @@ class Extraction:
             return ()
         options = self.options
         config = WorkerConfig(
-            writer.path.resolve(),
-            self.dataset.root.resolve(),
-            self.plan.spec,
-            device,
+            writer.path.resolve(), self.dataset.root.resolve(), self.plan.spec, device,
             options.decode_timeout,
-        )
+        )  # fmt: skip
         if options.engine == "inline":
             return run_inline(config, stem, self.dataset.catalog, batches)
         if options.engine == "ray" or options.is_for_ray:
@@ -241,23 +232,21 @@ class Extraction:
 
     def _report_late_ends(self, outcomes: list[ClipOutcome]) -> None:
         """Log how many clips end after their video, and which of them ends latest."""
-        past = {
-            outcome.clip: (float(self.dataset.catalog[outcome.clip].end or 0), outcome.video_ends)
+        past = [
+            (end - outcome.video_ends, outcome.clip, end, outcome.video_ends)
             for outcome in outcomes
-            if outcome.video_ends is not None
-        }
-        if not past:
-            return
-        clip, (end, video) = max(past.items(), key=lambda item: item[1][0] - item[1][1])
-        self.log(
-            f"{len(past)} of {len(outcomes)} clips end after their video and are clamped to its "
-            f"end (the latest: {clip}, at {end:g} s of {video:.2f} s)"
-        )
+            if outcome.video_ends is not None and (end := self.dataset.catalog[outcome.clip].end)
+        ]
+        if past:
+            _, clip, end, video = max(past, key=lambda row: row[0])
+            self.log(
+                f"{len(past)} of {len(outcomes)} clips end after their video and are clamped to "
+                f"its end (the latest: {clip}, at {end:g} s of {video:.2f} s)"
+            )
 
     def _report_hdr(self, outcomes: list[ClipOutcome]) -> None:
         """Log how many clips have a high dynamic range, and the first of them."""
-        clips = [outcome for outcome in outcomes if outcome.hdr]
-        if clips:
+        if clips := [outcome for outcome in outcomes if outcome.hdr]:
             first = self.dataset.catalog[clips[0].clip]
             self.log(
                 f"{len(clips)} of {len(outcomes)} clips are HDR and are not tone-mapped, so they "

@@ -1,6 +1,5 @@
 """The plan of an extraction: the specification of its cache, from hashes instead of decoding."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,6 @@ from .video.decoder_version import decoder_version
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone
 
-LoadBackbone = Callable[[], "Backbone"]
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,8 +30,7 @@ class Plan:
 def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> Plan:
     """Hash the files and assemble the specification.
 
-    Raises:
-        StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
+    Raises StructAlignError: an unknown backbone or weights, or a cut that leaves no block to adapt.
     """
     backbone, loaded = _identity(settings, root)
     catalog, augmentation = dataset.catalog, settings.augmentation

@@ -112,8 +112,7 @@ class ExtractSettings:
 def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetReader]:
     """Divide options into those that every dataset has and those of the chosen dataset.
 
-    Raises:
-        StructAlignError: an unknown dataset, an option that it does not have, or a bad value.
+    Raises StructAlignError: an unknown dataset, an option that it does not have, or a bad value.
     """
     common = {field.name for field in fields(ExtractOptions)}
     options = ExtractOptions(**_converted(given, ExtractOptions))
@@ -144,11 +143,8 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
 
     A dataset of the user's own takes the manifest's defaults where its YAML gives none. Another
     backbone brings its own weights and cut; a given cut or number of adapted blocks replaces both
-    defaults.
-
-    Raises:
-        StructAlignError: the YAML of the user's own dataset has an unknown name, or a value
-            of the wrong kind or outside its range.
+    defaults. Raises StructAlignError: the YAML of the user's own dataset has an unknown name, or a
+    value of the wrong kind or outside its range.
     """
     defaults = extract_defaults("manifest")
     given = extract_defaults(options.dataset)

@@ -108,8 +108,8 @@ class ClipWorker:
         except (MemoryError, torch.OutOfMemoryError) as error:
             return ClipOutcome(clip.id, "too_large", _one_line(error)), None
         except (RuntimeError, ValueError) as error:
-            large = "alloc" in str(error).lower() or "out of memory" in str(error).lower()
-            reason = "too_large" if large else "decode_error"
+            is_large = any(word in str(error).lower() for word in ("alloc", "out of memory"))
+            reason = "too_large" if is_large else "decode_error"
             return ClipOutcome(clip.id, reason, _one_line(error)), None
         is_beyond = clip.end is not None and clip.end > decoded.seconds
         ends = decoded.seconds if is_beyond else None
@@ -125,11 +125,7 @@ def encode(
 ) -> NDArray[np.float16]:
     """The tokens of a clip's first ``views`` views, computed where the stem is.
 
-    Args:
-        frames: uint8 [frames, height, width, 3], RGB.
-
-    Returns:
-        float16 [views, frames, 1 + patches, width].
+    From RGB uint8 [frames, height, width, 3] to float16 [views, frames, 1 + patches, width].
     """
     device = next(stem.parameters()).device
     pixels = make_views(frames, clip_id, views, augmentation, stem.preprocessing, device)

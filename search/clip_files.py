@@ -35,9 +35,8 @@ class ClipFiles:
     def path(self, cache: FeatureCache, clip: Clip) -> Path:
         """The file of a clip.
 
-        Raises:
-            ClipError: "missing" where no folder is known, no file is there, or it is another file
-                than the one that was extracted.
+        Raises ClipError: "missing" where no folder is known, no file is there, or it is another
+        file than the one that was extracted.
         """
         path = self.root(cache) / clip.path
         if not path.is_file():

@@ -84,8 +84,7 @@ def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
 def added_part(run: Run, cache: FeatureCache) -> Part:
     """Every usable clip of another cache, encoded by the path of the run's newest task.
 
-    Raises:
-        StructAlignError: made with other weights or another cut, or without a usable clip.
+    Raises StructAlignError: made with other weights or another cut, or without a usable clip.
     """
     run.cache.check_same_tokens(cache)
     clips = tuple(clip.id for clip in cache.available(list(cache.catalog)))

@@ -30,10 +30,8 @@ class Searcher:
 
     The clips of ``added`` are searched too (or alone: ``only``), encoded by the path of the run's
     newest task. A query is compared with all of up to ``exact`` clips, in a larger gallery with
-    candidates of an index.
-
-    Raises:
-        StructAlignError: no finished task; ``added`` was made with other weights or another cut.
+    candidates of an index. Raises StructAlignError: no finished task; ``added`` was made with other
+    weights or another cut.
     """
 
     def __init__(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.cli import EXTRACT, Cli
-from structalign.extract.datasets.demo.files import write_clip, write_manifest
+from structalign.benchmarks.parts.demo_manifest import write_manifest
+from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import WorldClip, build_world
 
 CATEGORIES, TRAIN, TEST = 4, 4, 4

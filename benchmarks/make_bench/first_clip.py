@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ...extract.datasets.demo.files import write_clip, write_manifest
+from ...extract.datasets.demo.files import write_clip
 from ...extract.datasets.demo.world import build_world
 from ...extract.engines.auto import RAY_START
+from ..parts.demo_manifest import write_manifest
 from ..parts.table import Row, in_turn, print_rows, seconds
 
 FEW, MANY, LIMIT = 24, 608, 6.0  # clips, clips, seconds

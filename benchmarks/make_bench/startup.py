@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from ...extract.datasets.demo.files import write_clip, write_manifest
+from ...extract.datasets.demo.files import write_clip
 from ...extract.datasets.demo.world import build_world
+from ..parts.demo_manifest import write_manifest
 from ..parts.table import Row, print_rows, seconds
 
 COMMANDS = ((0.5, "--help"), (1.0, "cache ls"), (1.0, "eval"))

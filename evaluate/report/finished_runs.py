@@ -22,14 +22,14 @@ KINDS = {"checkpoints": "state.safetensors", "gallery": "gallery-*"}
 class FinishedRun:
     """What a run's folder says: its configuration, results, logs and sizes.
 
-    ``training``: seconds by task number; ``bytes``: sizes of checkpoints and gallery, by kind;
+    ``trained``: seconds in all; ``bytes``: sizes of checkpoints and gallery, by kind;
     ``sessions``: when, where and with which versions it was trained.
     """
 
     path: Path
     config: dict[str, Any]
     results: dict[str, Any]
-    training: dict[int, float]
+    trained: float
     bytes: dict[str, int]
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -37,6 +37,11 @@ class FinishedRun:
     def name(self) -> str:
         """Method and seed."""
         return f"{self.results['method']}, seed {self.results['seed']}"
+
+    @property
+    def evaluated(self) -> list[float]:
+        """Seconds that each stage was measured for."""
+        return [stage["seconds"] for stage in self.results["stages"]]
 
     @property
     def tasks(self) -> int:
@@ -108,9 +113,8 @@ class FinishedRun:
 def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
     """The runs of a report; runs of a single task, such as joint training, come last.
 
-    Raises:
-        StructAlignError: a folder is not a run or has no results, or the runs differ in their
-            dataset or number of tasks (a single task goes with any number).
+    Raises StructAlignError: a folder is not a run or has no results, or the runs differ in their
+    dataset or number of tasks (a single task goes with any number).
     """
     runs = [_read(path) for path in paths]
     for key in ("dataset", "tasks"):
@@ -125,9 +129,7 @@ def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:
 
 def _read(path: Path) -> FinishedRun:
     config, results = read_run_config(path), read_results(path)
-    seconds: dict[int, float] = {}
-    for entry in _lines(path / "log.jsonl"):
-        seconds[entry["task"]] = seconds.get(entry["task"], 0.0) + entry.get("seconds", 0.0)
+    seconds = sum(float(entry.get("seconds", 0)) for entry in _lines(path / "log.jsonl"))
     sizes = {
         kind: sum(file.stat().st_size for file in path.glob(f"tasks/*/{pattern}"))
         for kind, pattern in KINDS.items()

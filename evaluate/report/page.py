@@ -5,11 +5,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ...cache.inventory import inventory
 from ...cache.root import CacheRoot
+from ...core.files import write_text
 from .comparison import both_directions, by_stage, final_results
 from .diagnostic_figures import drift, experts, gates, simplex
 from .example_queries import Pictures, example_queries
-from .finished_runs import FinishedRun
+from .finished_runs import FinishedRun, read_runs
 from .forgetting_curves import curves, matrices, trade_off
 from .method_bootstrap import MethodBootstrap
 from .provenance import coverage, disk_space, provenance, recipes, time_spent
@@ -18,15 +20,38 @@ from .stream_history import stream_history
 from .summary import best_method, summary
 
 
-def make_page(
-    runs: Sequence[FinishedRun], cache_bytes: Mapping[str, int], root: CacheRoot,
+def write_report(
+    runs: Sequence[Path],
+    out: Path | None = None,
+    cache_root: str | Path | None = None,
     pictures: Pictures | None = None,
-) -> str:  # fmt: skip
-    """The report over runs of one dataset and K as HTML text.
+) -> Path:
+    """Write the page over some finished runs of one dataset and K, and return its file.
+
+    Args:
+        runs: the runs' folders.
+        out: the file; by default report.html, in the run's folder if there is only one run, else
+            in the current folder.
+        cache_root: where the caches are; by default as the command line finds it.
+        pictures: makes JPEG frames of clips; without it the page shows none.
 
     Raises:
-        StructAlignError: a run is there twice.
+        StructAlignError: a folder is not a run or has no results, the runs cannot be compared, or
+            one is there twice.
     """
+    finished = read_runs(runs)
+    target = out or (finished[0].path if len(finished) == 1 else Path()) / "report.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    root = CacheRoot(cache_root)
+    sizes = {entry["fingerprint"]: entry["bytes"] for entry in inventory(root) if entry["complete"]}
+    write_text(target, _page(finished, sizes, root, pictures))
+    return target
+
+
+def _page(
+    runs: Sequence[FinishedRun], cache_bytes: Mapping[str, int], root: CacheRoot,
+    pictures: Pictures | None,
+) -> str:  # fmt: skip
     groups = group_runs(runs)
     bootstrap = MethodBootstrap(groups)
     best_run = groups.by_method[best_method(groups)][0]

@@ -13,9 +13,8 @@ def time_spent(runs: Sequence[FinishedRun]) -> Section:
     """Seconds of training and of evaluation."""
     rows = []
     for run in runs:
-        seconds = [stage["seconds"] for stage in run.results["stages"]]
-        trained = number(sum(run.training.values()) or None, 0)
-        rows.append([run.name, trained, number(sum(seconds), 0), number(seconds[-1], 1)])
+        evaluated = [number(sum(run.evaluated), 0), number(run.evaluated[-1], 1)]
+        rows.append([run.name, number(run.trained or None, 0), *evaluated])
     head = ["run", "training, s", "evaluation, s", "last stage of it, s"]
     text = "Seconds spent in training epochs, and in evaluating all stages."
     return Section("Time", text, [Table(head, rows)])

@@ -62,10 +62,7 @@ def group_runs(runs: Sequence[FinishedRun]) -> RunGroups:
     """Group runs by everything but the seed.
 
     A group is named after its method and, where a method has several groups, after what sets them
-    apart.
-
-    Raises:
-        StructAlignError: a run is there twice, as itself or as a copy.
+    apart. Raises StructAlignError: a run is there twice, as itself or as a copy.
     """
     groups: dict[str, list[FinishedRun]] = {}
     for run in runs:

@@ -26,8 +26,7 @@ class ActNet(DatasetReader):
     def read(self, inputs: Inputs) -> Dataset:
         """Read splits and queries; clamp events to their videos, with a warning.
 
-        Raises:
-            StructAlignError: a file is missing or broken, or a video of the split has no query.
+        Raises StructAlignError: a file is missing or broken, or a video of the split has no query.
         """
         index = FileIndex(inputs.videos, inputs.splits)
         split = read_benchmark_split(index, "ACTNET")

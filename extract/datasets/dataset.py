@@ -22,11 +22,8 @@ class Dataset:
 class Inputs:
     """Where a reader finds its files, from the options that all datasets share.
 
-    Args:
-        cache_root: generated videos may lie here.
-        root: the folder with the videos, where the user gave one.
-        splits: a second folder with annotation files, or such a file.
-        seed: seed of generated datasets.
+    ``cache_root`` is for generated videos, ``root`` the user's folder of videos, ``splits`` a
+    second folder with annotation files, or such a file.
 
     Raises:
         StructAlignError: ``root`` or ``splits`` does not exist.

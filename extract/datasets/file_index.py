@@ -38,8 +38,7 @@ class FileIndex:
     def file(self, name: str, source: str) -> Path:
         """The path of a file.
 
-        Raises:
-            StructAlignError: it is in none of the folders; it comes from ``source``.
+        Raises StructAlignError: it is in none of the folders; it comes from ``source``.
         """
         if name not in self._files:
             folders = " and ".join(str(folder) for folder in self.folders)
@@ -59,11 +58,7 @@ class FileIndex:
         return self._videos.get(stem, f"{stem}.mp4")
 
     def json(self, name: str, source: str) -> Any:
-        """The content of a JSON file.
-
-        Raises:
-            StructAlignError: it is missing, or not JSON.
-        """
+        """The content of a JSON file. Raises StructAlignError: it is missing, or not JSON."""
         path = self.file(name, source)
         try:
             return parse_json(read_user_text(path))

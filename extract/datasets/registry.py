@@ -17,13 +17,9 @@ def dataset_names() -> list[str]:
 
 
 def dataset_class(name: str) -> type[DatasetReader]:
-    """The reader of a dataset.
+    """The reader of a dataset, by its name or the path of the user's own .py file.
 
-    Args:
-        name: the name of a file in this folder, or the path of the user's own .py file.
-
-    Raises:
-        StructAlignError: an unknown name, or a file that does not define one reader.
+    Raises StructAlignError: an unknown name, or a file that does not define one reader.
     """
     if name.endswith(".py"):
         module = load_python_file(Path(name).expanduser().resolve(), "dataset")
@@ -43,8 +39,7 @@ def datasets_with(option: str) -> list[str]:
 def extract_defaults(name: str) -> dict[str, Any]:
     """The ``extract`` part of a dataset's YAML; ``mine.py`` has ``mine.yaml`` next to it.
 
-    Raises:
-        StructAlignError: the YAML of a user's own dataset has another part.
+    Raises StructAlignError: the YAML of a user's own dataset has another part.
     """
     if not name.endswith(".py"):
         return dict(read_config("datasets", name)["extract"])

@@ -7,7 +7,7 @@ import io
 import pickle
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class BenchmarkSplit:
     categories: tuple[str, ...]
     train: Videos
     test: Videos
-    tasks: int
+    tasks: int = field(compare=False)
 
     def rows(self) -> Iterator[tuple[Split, str, str]]:
         """(split, video, category) of every video, category by category, train first."""
@@ -58,8 +58,7 @@ class BenchmarkSplit:
 def read_split(path: Path) -> BenchmarkSplit:
     """Read ``{train, val} -> task (1..K) -> category -> videos``; category keys become text.
 
-    Raises:
-        StructAlignError: the file is not a pickle, holds other types, or has another structure.
+    Raises StructAlignError: the file is not a pickle, holds other types, or has another structure.
     """
     try:
         body = RestrictedUnpickler(io.BytesIO(path.read_bytes())).load()
@@ -90,9 +89,7 @@ def read_benchmark_split(index: FileIndex, name: str) -> BenchmarkSplit:
     """Read ``<name>_20_dataset.pkl`` and ``<name>_10_dataset.pkl``, or the one that is there.
 
     Both order the same categories and videos; the file for K = 20 tasks refines that for K = 10.
-
-    Raises:
-        StructAlignError: neither file is there, or the files contradict each other.
+    Raises StructAlignError: neither file is there, or the files contradict each other.
     """
     files = index.files_ending(f"{name}_20_dataset.pkl", f"{name}_10_dataset.pkl")
     if not files:
@@ -100,11 +97,7 @@ def read_benchmark_split(index: FileIndex, name: str) -> BenchmarkSplit:
     splits = [(path, read_split(path)) for path in files]
     path, finest = max(splits, key=lambda pair: pair[1].tasks)
     for other, split in splits:
-        if (split.categories, split.train, split.test) != (
-            finest.categories,
-            finest.train,
-            finest.test,
-        ):
+        if split != finest:
             raise StructAlignError(
                 f"split files {other} and {path} differ in categories, their order or their "
                 "videos; take both from one source"
@@ -130,7 +123,4 @@ def _check_leaves(path: Path, value: Any) -> None:
             stack += item
         elif type(item) not in (str, int):
             kind = type(item).__name__
-            raise StructAlignError(
-                f"split file {path} is refused: it holds a {kind}; "
-                "only dict, list, defaultdict, str and int belong there"
-            )
+            raise StructAlignError(f"split file {path} is refused: it holds a {kind}; {ONLY}")

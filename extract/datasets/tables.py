@@ -76,9 +76,8 @@ def _check_header(where: str, header: list[str], needed: Sequence[str], source: 
 def json_rows(file: Path, columns: Sequence[str]) -> Rows:
     """The objects of a JSON Lines file: the line of each, and its values as texts.
 
-    Raises:
-        StructAlignError: a line that is no JSON object or names a key twice, or a value of
-            ``columns`` that is neither text nor number.
+    Raises StructAlignError: a line that is no JSON object or names a key twice, or a value of
+    ``columns`` that is neither text nor number.
     """
     text = read_user_text(file)
     if text.lstrip().startswith("["):

@@ -9,14 +9,9 @@ from ...core.hashing import MISSING
 
 
 def refuse_overlap(catalog: Catalog, sources: Mapping[str, str]) -> None:
-    """Refuse a dataset in which train and test share a part of a video.
+    """Raise StructAlignError where train and test share a part of a video.
 
-    Args:
-        catalog: the clips.
-        sources: sha256 of every file by its path, which finds copies under other names.
-
-    Raises:
-        StructAlignError: some clips do.
+    ``sources``: sha256 of every file by its path, which finds copies under other names.
     """
     by_content = defaultdict(list)
     for clip in catalog:

@@ -36,10 +36,8 @@ def run_auto(
                 break
         else:
             return
-    log(
-        f"continuing through Ray, {workers} workers: about {saved:.0f} s less for the {left} clips "
-        "that are left"
-    )
+    less = f"about {saved:.0f} s less for the {left} clips that are left"
+    log(f"continuing through Ray, {workers} workers: {less}")
     rest: dict[int, list[Clip]] = {}
     for number, clips in parts[count:]:
         rest.setdefault(number, []).extend(clips)

@@ -62,13 +62,10 @@ def run_ray(
 ) -> Iterator[BatchOutcomes]:
     """Extract batches through Ray Data; yield each one's number and its clips' outcomes.
 
-    Workers write tokens to the cache themselves and read the stem from the cache's folder, so
-    no node needs the weights, or a download. When workers or whole nodes are lost, the rest
-    starts again; a batch that is extracted twice has the same bytes.
-
-    Raises:
-        StructAlignError: no such cluster, no GPU in it, an error in a worker, or workers lost
-            ``ATTEMPTS`` times.
+    Workers write tokens to the cache themselves and read the stem from the cache's folder, so no
+    node needs the weights, or a download. When workers or whole nodes are lost, the rest starts
+    again; a batch that is extracted twice has the same bytes. Raises StructAlignError: no such
+    cluster, no GPU in it, an error in a worker, or workers lost ``ATTEMPTS`` times.
     """
     weights = save_stem(stem, config.folder)
     with ray_session(address, workers) as ray:
@@ -109,9 +106,7 @@ def worker_pool(
     """Size the pool: by default one worker per core, at most one per batch.
 
     Decoding keeps a core busy far longer than the stem keeps a GPU busy, so workers share GPUs.
-
-    Raises:
-        StructAlignError: ``device`` is cuda and the resources have no GPU.
+    Raises StructAlignError for cuda without a GPU.
     """
     count = min(workers or max(1, int(resources.get("CPU", 1))), batches)
     if device != "cuda":
@@ -140,14 +135,10 @@ def _stream(
         # Ray will drop the two restart bounds in 2.64 and has no others yet; see pyproject.toml.
         warnings.filterwarnings("ignore", message=".*ray_remote_args", category=DeprecationWarning)
         stream = ray_data.from_items(rows, override_num_blocks=len(rows)).map(
-            RayWorker,
-            fn_constructor_args=[config, weights],
+            RayWorker, fn_constructor_args=[config, weights], num_cpus=1, num_gpus=pool.gpus,
             compute=ray_data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
-            num_cpus=1,
-            num_gpus=pool.gpus,
-            max_restarts=ATTEMPTS,
-            max_task_retries=ATTEMPTS,
-        )
+            max_restarts=ATTEMPTS, max_task_retries=ATTEMPTS,
+        )  # fmt: skip
     for row in stream.iter_rows():
         yield int(row["batch"]), pickle.loads(row["outcomes"])
 

@@ -49,10 +49,8 @@ class RunRegistry:
     """The served runs, and the clips of their caches.
 
     ``runs`` are by name, in the page's order; every run searches ``added`` too; ``root`` is where
-    the videos are now.
-
-    Raises:
-        StructAlignError: a run has no finished task, or ``added`` does not fit a run.
+    the videos are now. Raises StructAlignError: a run has no finished task, or ``added`` does not
+    fit a run.
     """
 
     def __init__(
@@ -90,9 +88,8 @@ class RunRegistry:
     def video(self, name: str, fingerprint: str | None) -> Path:
         """The file of a clip.
 
-        Raises:
-            NotServedError: no such clip, no folder of its videos is known here, its video is gone
-                or another file by now, or it lies outside its root once links are followed.
+        Raises NotServedError: no such clip, no folder of its videos is known here, its video is
+        gone or another file by now, or it lies outside its root once links are followed.
         """
         cache, clip = self.clip(name, fingerprint)
         try:

@@ -1,5 +1,6 @@
 """Searching by words, and by an uploaded video or picture."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,10 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         name = Path(file.filename or "upload").name
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload"
-            await _receive(file, path)
 
             def compute() -> SearchResults:
+                with path.open("wb") as out:
+                    shutil.copyfileobj(file.file, out)
                 with registry.encoding:
                     video = served.searcher.run.encode_video(path)
                 return served.searcher.search_alike(video, name, parameters.top, parameters.where)
@@ -84,10 +86,3 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         return make_response(results, served.name)
 
     return routes
-
-
-async def _receive(file: UploadFile, path: Path) -> None:
-    """Write an upload to a file."""
-    with path.open("wb") as out:
-        while block := await file.read(2**20):
-            out.write(block)

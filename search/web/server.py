@@ -25,9 +25,8 @@ def run_server(
 ) -> None:  # fmt: skip
     """Serve some runs until the process is interrupted.
 
-    Raises:
-        StructAlignError: no such run, two runs with the same name, the address is taken, a token
-            that is empty or unfit for a header, or a host that other machines reach, without one.
+    Raises StructAlignError: no such run, two runs with the same name, the address is taken, a token
+    that is empty or unfit for a header, or a host that other machines reach, without one.
     """
     if token is not None and not is_usable(token):
         raise StructAlignError(

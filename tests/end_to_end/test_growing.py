@@ -9,8 +9,9 @@ import torch
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds
 from helpers.http_files import served
 from helpers.kills import bytes_of
+from structalign.benchmarks.parts.demo_manifest import write_manifest
 from structalign.cache import FeatureCache
-from structalign.extract.datasets.demo.files import write_clip, write_manifest
+from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import WorldClip, build_world
 from structalign.train.runs.run import Run
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds
 from helpers.kills import bytes_of
-from structalign.extract.datasets.demo.files import write_clip, write_manifest
+from structalign.benchmarks.parts.demo_manifest import write_manifest
+from structalign.extract.datasets.demo.files import write_clip
 from structalign.extract.datasets.demo.world import build_world
 
 SETTINGS = tuple(part for one in CHANGES.split() for part in ("--set", one))

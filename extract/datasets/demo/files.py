@@ -1,10 +1,8 @@
 """A demo world's clips as H.264 files."""
 
-import csv
 import json
 import os
 import shutil
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -64,15 +62,3 @@ def write_clip(clip: WorldClip, folder: Path) -> None:
         for picture in render(clip.scene, times):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-
-
-def write_manifest(path: Path, clips: Iterable[WorldClip]) -> None:
-    """A CSV manifest of clips in the same folder, one row per caption."""
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["clip_id", "path", "start", "end", "category", "split", "caption"])
-        for clip in clips:
-            for caption in clip.captions:
-                table.writerow(
-                    [clip.name, f"{clip.name}.mp4", "", "", clip.category, clip.split, caption]
-                )

@@ -7,7 +7,7 @@ from helpers.cli import Cli
 from helpers.runs import quick_run, shared_cache
 from structalign.core.errors import StructAlignError
 from structalign.evaluate import evaluate
-from structalign.evaluate.report import write_report
+from structalign.evaluate.report.page import write_report
 from structalign.evaluate.results import read_results
 from structalign.train.runs.folder import acquire_lease
 from structalign.train.runs.run import Run

@@ -12,7 +12,7 @@ def run(seed: int, **changes: float | None) -> FinishedRun:
     """Results in which every metric is 10 plus the seed, but for the changes; None leaves out."""
     measured = {**{metric.name: 10.0 + seed for metric in METRICS}, **changes}
     side = {name: value for name, value in measured.items() if value is not None}
-    return FinishedRun(Path(), {}, {"tasks": 2, "final": {"t2v": side, "v2t": side}}, {}, {})
+    return FinishedRun(Path(), {}, {"tasks": 2, "final": {"t2v": side, "v2t": side}}, 0.0, {})
 
 
 def test_a_column_per_metric() -> None:

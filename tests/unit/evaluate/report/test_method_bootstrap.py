@@ -27,7 +27,7 @@ def run(folder: Path, method: str, seed: int, hits: int, cache: str = "aa") -> F
         "".join(json.dumps(asdict(result)) + "\n" for result in results)
     )
     config = {"fingerprint": cache * 32, "seed": seed, "settings": {}, "parts": [{}]}
-    return FinishedRun(path, config, {"method": method, "categories": [["birds"]]}, {}, {})
+    return FinishedRun(path, config, {"method": method, "categories": [["birds"]]}, 0.0, {})
 
 
 def test_own_runs_and_common_runs(tmp_path: Path) -> None:

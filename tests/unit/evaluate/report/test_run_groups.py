@@ -22,7 +22,7 @@ def run(
         "parts": [{}],
     }
     return FinishedRun(
-        Path(path), config, {"method": method, "seed": seed, "backbone": {"name": "demo"}}, {}, {}
+        Path(path), config, {"method": method, "seed": seed, "backbone": {"name": "demo"}}, 0.0, {}
     )
 
 

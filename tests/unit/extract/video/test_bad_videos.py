@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from helpers import corpus
 from helpers.cli import EXTRACT, INLINE, Cli
+from structalign.benchmarks.parts.demo_manifest import write_manifest
 from structalign.cache import FeatureCache
-from structalign.extract.datasets.demo.files import write_manifest
 from structalign.extract.datasets.demo.world import WorldClip
 from structalign.extract.video.decoder import Decoder
 from structalign.extract.video.errors import ClipError
