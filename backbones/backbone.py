@@ -13,11 +13,13 @@ import torch
 
 from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError, unknown
+from .buffers import fill_buffers
 from .checkpoint import read_weights
 from .family import Family, Stem, Tail, family_of
 from .identity import BackboneIdentity, Preprocessing, check_cut
 from .pretrained import DEMO_FOLDER, tag_of_weights, tags_differ, weights_file
 from .saved_names import BACKBONE_FILE, BPE_FILE
+from .text import TextLayout
 from .tokenizer import CaptionTokenizer
 from .weight_hashes import hash_digests, weight_digests
 from .weight_names import OPENAI_TAG, is_openai, looks_like, misfit, to_open_clip
@@ -38,7 +40,7 @@ class Backbone:
     pretrained: str
     config: dict[str, Any]
     preprocessing: Preprocessing
-    model: open_clip.CLIP
+    model: open_clip.CLIP | open_clip.CustomTextCLIP
     bpe: Path | None
     weights: str
     cut: int = 0
@@ -80,10 +82,31 @@ class Backbone:
         check_cut(self.name, self.blocks, cut)
         return self.family.tail(self.model, cut)
 
+    @property
+    def text(self) -> Any:
+        """The module that holds the text tower: open_clip's CLIP has its parts itself."""
+        return getattr(self.model, "text", self.model)
+
+    @cached_property
+    def layout(self) -> TextLayout:
+        """Where captions' words are among their token ids."""
+        text = self.config["text_cfg"]
+        pool, is_causal = text.get("pool_type", "argmax"), not text.get("no_causal_mask")
+        if pool == "argmax":
+            return TextLayout(is_causal=is_causal)
+        tokenizer = self.tokenizer()
+        return TextLayout(pool, is_causal, tokenizer.first, tokenizer.stops)
+
     def tokenizer(self) -> CaptionTokenizer:
-        """Captions to token ids [n, context]: start, words, end (the highest id), zeros."""
-        length = self.config["text_cfg"].get("context_length", 77)
-        return CaptionTokenizer(self.bpe, length)
+        """Captions to token ids [n, context], laid out as ``layout`` says.
+
+        Raises:
+            StructAlignError: the tokenizer is not CLIP's.
+        """
+        text = self.config["text_cfg"]
+        if name := text.get("hf_tokenizer_name"):
+            raise StructAlignError(f"backbone '{self.name}' has the tokenizer {name}, not CLIP's")
+        return CaptionTokenizer(self.bpe, text.get("context_length", 77))
 
 
 def is_accepted(name: str) -> bool:
@@ -140,8 +163,7 @@ def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Back
             )
         model.load_state_dict(state, assign=True)
         model.requires_grad_(False)
-        # Weights files do not hold the mask.
-        model.attn_mask = torch.full(model.attn_mask.shape, -torch.inf).triu(1)
+        fill_buffers(model)
     weights = hash_digests(weight_digests(model.state_dict(), config, bpe))
     return Backbone(name, pretrained, config, preprocessing, model, bpe, weights, file=file)
 
@@ -167,16 +189,23 @@ def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
     return {**preprocessing, "quick_gelu": bool(config.get("quick_gelu"))}
 
 
-def build_model(name: str, config: dict[str, Any], seed: int | None) -> open_clip.CLIP:
+def build_model(
+    name: str, config: dict[str, Any], seed: int | None
+) -> open_clip.CLIP | open_clip.CustomTextCLIP:
     """open_clip's model, frozen, in evaluation mode. Raises StructAlignError if it cannot be cut.
 
     ``seed`` gives random weights on the CPU. None builds on the meta device, where weights take
     neither time nor space until they are loaded.
     """
-    family = family_of(name, config)
+    family_of(name, config)
+    arguments = {key: value for key, value in config.items() if key != "custom_text"}
+    if "timm_model_name" in config["vision_cfg"]:  # dropout would draw from the global generator
+        undropped = {"timm_drop": 0.0, "timm_drop_path": None, "patch_dropout": 0.0}
+        arguments["vision_cfg"] = {**config["vision_cfg"], **undropped}
+    kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if seed is not None else "meta"):
         torch.manual_seed(seed or 0)
-        model = family.build(config)
+        model = kind(**arguments)
     return model.requires_grad_(False).eval()
 
 

@@ -1,7 +1,7 @@
-"""What a family of backbones provides, and how the family of a configuration is found.
+"""What a family of vision towers provides, and how the family of a configuration is found.
 
-A family is a file in ``families/`` that sets ``FAMILY``. It must not import open_clip at its top:
-a worker needs only the stem, and open_clip takes as long to import as torch.
+A family is a file in ``families/`` that sets ``FAMILY``. It must not import open_clip or timm at
+its top: a worker needs only the stem, and open_clip takes as long to import as torch.
 """
 
 from abc import ABC, abstractmethod
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ..core.errors import StructAlignError
 from .identity import Preprocessing
+from .text import text_refusal
 
 if TYPE_CHECKING:
     import open_clip
 
 Config = Mapping[str, Any]  # open_clip's configuration of a whole model
+Weights = Mapping[str, Tensor]
 
 
 class Stem(nn.Module):
@@ -32,28 +34,78 @@ class Stem(nn.Module):
         super().__init__()
         self.preprocessing, self.cut = preprocessing, cut
 
+    def take(self, weights: Weights) -> None:
+        """Take the weights of its own names, and freeze. Raises StructAlignError if one lacks."""
+        wanted = self.state_dict().keys()
+        if missing := sorted(wanted - weights.keys()):
+            raise StructAlignError(f"the weights of the stem lack '{missing[0]}'")
+        self.load_state_dict({name: weights[name] for name in wanted}, assign=True)
+        self.requires_grad_(False).eval()
 
-class Tail(nn.Module):
+
+class Tail(nn.Module, ABC):
     """A vision tower after the cut: tokens [B, P, C] to features [B, D], not normalised.
 
-    ``blocks`` come first, then ``norm`` of the pooled token, then the product with ``projection``.
+    Its blocks are those of the library, computed in four parts: what attention reads, attention,
+    and the two sums. Frame fusion changes what attention gives. Attributes:
+
+        blocks: the blocks after the cut.
+        heads: attention heads of a block.
+        prefix: how many tokens come before the patches (class token, registers).
+        queries: how many of the last block's first tokens ``pool`` reads; None for all.
     """
 
-    def __init__(self, blocks: nn.ModuleList, norm: nn.Module, projection: nn.Parameter) -> None:
-        super().__init__()
-        self.blocks, self.norm, self.projection = blocks, norm, projection
+    blocks: nn.ModuleList
+    heads: int
+    prefix: int
+    queries: int | None
+
+    @abstractmethod
+    def attention_input(self, block: Any, x: Tensor) -> Tensor:
+        """What a block's attention reads of its input [B, P, C]: the same shape."""
+
+    @abstractmethod
+    def attention(self, block: Any, y: Tensor, queries: int) -> Tensor:
+        """Self attention of ``attention_input`` [B, P, C], for its first tokens [B, queries, C]."""
+
+    @abstractmethod
+    def add_attention(self, block: Any, x: Tensor, attention: Tensor) -> Tensor:
+        """The sum of a block's input and its attention, both [B, queries, C]."""
+
+    @abstractmethod
+    def add_mlp(self, block: Any, x: Tensor) -> Tensor:
+        """The sum of ``add_attention`` and the block's MLP of it: [B, queries, C]."""
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Tensor:
+        """The last block's tokens [B, P or queries, C] to features in the joint space [B, D]."""
+
+    def needed(self, index: int, x: Tensor) -> int:
+        """How many first tokens of its input [B, P, C] a block has to give, by its index here."""
+        is_last = index == len(self.blocks) - 1
+        return self.queries if self.queries and is_last else x.shape[1]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, P, C] to features [B, D], by the library's own blocks."""
+        for block in self.blocks:
+            tokens = self.block(block, tokens)
+        return self.pool(tokens)
+
+    def block(self, block: Any, x: Tensor) -> Tensor:
+        """A block as the library computes it: [B, P, C] to [B, P, C]."""
+        return block(x)
 
 
 class Family(ABC):
-    """One kind of backbone."""
+    """One kind of vision tower. A configuration is open_clip's of a whole model."""
+
+    @abstractmethod
+    def is_of(self, config: Config) -> bool:
+        """Whether the vision tower is of this kind, by the configuration alone."""
 
     @abstractmethod
     def refusal(self, config: Config) -> str:
-        """Why this family cannot cut a model of this configuration; empty if it can."""
-
-    @abstractmethod
-    def build(self, config: Config) -> "open_clip.CLIP":
-        """open_clip's model, with weights as torch's global generator and device give them."""
+        """Why a tower of this kind cannot be cut; empty if it can."""
 
     @abstractmethod
     def blocks(self, config: Config) -> int:
@@ -65,7 +117,7 @@ class Family(ABC):
 
     @abstractmethod
     def stem(
-        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]
+        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Weights
     ) -> Stem:
         """The part before the cut. Raises StructAlignError if a weight is missing.
 
@@ -73,7 +125,7 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def tail(self, model: "open_clip.CLIP", cut: int) -> Tail:
+    def tail(self, model: "open_clip.CLIP | open_clip.CustomTextCLIP", cut: int) -> Tail:
         """The part after the cut; shares its modules with ``model``."""
 
     @abstractmethod
@@ -90,12 +142,15 @@ def families() -> dict[str, Family]:
 
 
 def family_of(name: str, config: Config) -> Family:
-    """The family of a backbone. Raises StructAlignError with every family's reason if none fits."""
-    reasons = {key: family.refusal(config) for key, family in families().items()}
-    for key, reason in reasons.items():
-        if not reason:
-            return families()[key]
+    """The family of a backbone. Raises StructAlignError with the reason if it cannot be cut."""
+    family = next((family for family in families().values() if family.is_of(config)), None)
+    reason = text_refusal(config)
+    if family and not (reason := reason or family.refusal(config)):
+        return family
+    vision = config.get("vision_cfg", {})
+    tower = vision.get("timm_model_name", "a ResNet")
+    reason = reason or f"its vision tower is {tower}, without blocks of tokens to cut between"
     raise StructAlignError(
-        f"backbone '{name}' cannot be cut ({'; '.join(reasons.values())}); use a plain ViT CLIP "
-        "such as ViT-B-32-quickgelu"
+        f"backbone '{name}' cannot be cut: {reason}; use another such as ViT-B-32-quickgelu, "
+        "ViT-B-16-SigLIP2 or PE-Core-B-16"
     )

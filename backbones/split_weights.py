@@ -8,6 +8,7 @@ from ..core.errors import StructAlignError
 from ..core.files import read_json
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
 from .backbone import Backbone, build_model
+from .buffers import fill_buffers
 from .family import family_of
 from .identity import Preprocessing, check_cut
 from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE
@@ -55,6 +56,7 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
         )
     model.load_state_dict(state, strict=False, assign=True)
     model.requires_grad_(False)
+    fill_buffers(model)
     for module in model.modules():
         tensors = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         for name in [name for named in tensors for name, value in named if value.is_meta]:

@@ -20,6 +20,17 @@ class CaptionTokenizer(SimpleTokenizer):  # type: ignore[misc]  # open_clip has 
         # After cleaning, which resolves "&lt;end_of_text&gt;".
         clean: Callable[[str], str] = get_clean_fn("lower")
         self.clean_fn = lambda text: MARKERS.sub(r"< \1 >", clean(text))
+        self.first, self.stops = 1, (self.eot_token_id,)
+
+    def words(self, token_ids: list[int]) -> list[tuple[str, slice]]:
+        """The words of some token ids without start and end, and where the tokens of each are."""
+        words, begin = [], 0
+        for position, token in enumerate(token_ids, 1):
+            if self.decoder[token].endswith("</w>") or position == len(token_ids):
+                word = self.decode(token_ids[begin:position]).strip()
+                words.append((word, slice(begin, position)))
+                begin = position
+        return words
 
     def length(self, text: str) -> int:
         """The number of tokens of a text, start and end included, if none were cut off."""

@@ -101,7 +101,7 @@ def misfit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
             unknown = ", which it does not have" if verb == "have" else ""
             return f"they {verb} '{first}' ({_shape(value)}){more}{unknown}"
     for name, value in state.items():
-        if value.dtype != torch.float32:
+        if value.dtype != wanted[name].dtype:
             return f"'{name}' is {str(value.dtype).removeprefix('torch.')}, not floats"
         if not value.isfinite().all():
             return f"'{name}' holds values that are not finite"

@@ -55,7 +55,7 @@ class Watch:
 
 def prototypes(run: Run, method: StructAlign) -> str:
     """Drift of the first task's prototypes, and cosines of text and video prototypes."""
-    kept, task = method.prototypes, run.stream.task(1, method.tokenize)
+    kept, task = method.prototypes, run.stream.task(1, method.tokenize, method.layout.columns)
     labels, text, video = method.prototype_features(task)
     drift = []
     for stored, now in ((kept.text_mean, text), (kept.video_mean, video)):

@@ -61,7 +61,7 @@ class ExtractOptions:
         at_least=0,
     )
     adapted_blocks: int | None = option(None, "Number of vision blocks after the cut.", at_least=1)
-    backbone: str | None = option(None, "Name of an open_clip ViT, or demo.")
+    backbone: str | None = option(None, "Name of an open_clip model, or demo.")
     pretrained: str | None = option(
         None, "An open_clip tag, a file of weights, TAG=FILE, or random:SEED."
     )

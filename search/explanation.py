@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,18 +31,6 @@ class Explanation:
     frame: int = 1
     matches: tuple[WordMatch, ...] = ()
     frame_words: tuple[WordMatch, ...] = ()
-
-
-def query_words(tokenizer: SimpleTokenizer, token_ids: Tensor, end: int) -> Words:
-    """The words of a tokenized query int64 [L], whose end-of-text token is at ``end``."""
-    tokens = token_ids[1:end].tolist()
-    words, begin = [], 0
-    for position, token in enumerate(tokens, 1):
-        if tokenizer.decoder[token].endswith("</w>") or position == len(tokens):
-            word = tokenizer.decode(tokens[begin:position]).strip()
-            words.append((word, slice(begin, position)))
-            begin = position
-    return words
 
 
 def explain(text: TextFeatures, words: Words, embeddings: Tensor) -> Explanation:

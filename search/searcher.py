@@ -15,7 +15,7 @@ from ..evaluate.ranks import best_first
 from ..train.model.towers import TextFeatures
 from ..train.runs.run import Run
 from .block_index import whole_clips
-from .explanation import Explanation, explain, query_words
+from .explanation import Explanation, explain
 from .parts import ClipFilter, Part, added_part, finished_parts, sample_parts, training_parts
 from .results import SearchResult, SearchResults
 from .run_index import open_run_index
@@ -63,8 +63,9 @@ class Searcher:
         """The ``top`` clips that fit a query best. Raises StructAlignError without a word in it."""
         text = " ".join("".join(c if c.isprintable() else " " for c in query).split())
         token_ids = self.method.tokenize([text])
-        end = int(token_ids[0].argmax())  # the end-of-text token is the highest
-        if not text or end < 2:
+        layout = self.method.layout
+        count = int(layout.lengths(token_ids))
+        if not text or count < 1:
             raise StructAlignError("the query has no word; say what the clip shows")
         tasks = [part.block.task for part in (*self.evaluated, *self.searched)]
         encoded = self.method.encode_query(token_ids, tasks)
@@ -89,7 +90,8 @@ class Searcher:
         similarities = join(compared)
         over = join(list(statistics.values()))
         scores, addends = standardise(similarities, over, self.method.fusion_weight)
-        words = query_words(self.method.tokenizer, token_ids[0], end)
+        ids = token_ids[0, layout.first : layout.first + count].tolist()
+        words = self.method.tokenizer.words(ids)
         results = []
         for best, part, row in self._best(scores, rows, top):
             explanation = Explanation()

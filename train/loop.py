@@ -100,7 +100,7 @@ def train_tasks(
     for number in range(run.finished + 1, min(until or len(stream), len(stream)) + 1):
         zero_shot = encode_clips(stream, number, number, method.pretrained)
         yield TaskArrived(number, method, zero_shot)
-        task = stream.task(number, method.tokenize)
+        task = stream.task(number, method.tokenize, method.layout.columns)
         method.begin_task(task)
         if method.parameter_groups():
             yield from learn(task, method, run, checkpoints)

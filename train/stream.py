@@ -13,6 +13,7 @@ from .method_config import EvalSplit, TrainSettings
 from .seeds import generator
 
 Tokenize = Callable[[list[str]], Tensor]
+Columns = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Task:
     clip_labels: Tensor  # int64 [M]
     token_ids: Tensor  # int64 [Q, L]
     caption_clip: Tensor  # int64 [Q], on the CPU
-    caption_lengths: Tensor  # int64 [Q], token ids up to and including the end, on the CPU
+    caption_lengths: Tensor  # int64 [Q], token ids that the tower needs, on the CPU
     first_class: int  # global class number of its first category
     classes: int  # seen so far, its own included
     eval_tokens: Callable[[], Tensor]  # float16 [V, N, P, C] of its evaluated clips
@@ -150,8 +151,11 @@ class TaskStream:
         settings = self.settings
         return {settings.eval_split, settings.selection_split or settings.eval_split}
 
-    def task(self, number: int, tokenize: Tokenize) -> Task:
-        """Task ``number`` (1-based) with its training tokens on the device."""
+    def task(self, number: int, tokenize: Tokenize, columns: Columns) -> Task:
+        """Task ``number`` (1-based) with its training tokens on the device.
+
+        ``columns`` counts the token ids of each caption that the text tower needs.
+        """
         clips = self.train_clips(number)
         tokens = torch.from_numpy(self.caches[number - 1].all_views([clip.id for clip in clips]))
         captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
@@ -164,7 +168,7 @@ class TaskStream:
             torch.tensor(labels, device=self.device),
             token_ids.to(self.device),
             torch.tensor([row for row, _ in captions]),
-            token_ids.argmax(-1) + 1,
+            columns(token_ids),
             self.class_number[self.categories[number - 1][0]],
             len({name for names in self.categories[:number] for name in names}),
             lambda: self.tokens(number, self.eval_clips(number)),

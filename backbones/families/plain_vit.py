@@ -1,51 +1,44 @@
-"""The plain ViT of CLIP: class token, pre-LN blocks, causal text tower. The demo backbone is one.
+"""open_clip's own ViT: class token, pre-LN blocks. CLIP's, CLIPA's and the demo backbone's.
 
 The stem is built from torch alone; its modules, and so its bytes, are open_clip's.
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ...core.errors import StructAlignError
-from ..family import Config, Family, Stem, Tail
+from ..attention import attend, query_key_value
+from ..family import Config, Family, Stem, Tail, Weights
 from ..identity import Preprocessing
 
 if TYPE_CHECKING:
     import open_clip
 
 HEAD_WIDTH, MLP_RATIO = 64, 4.0  # open_clip's, where a configuration does not say
-CONFIG = {"embed_dim", "quick_gelu", "text_cfg", "vision_cfg"}
-VISION = {
-    "image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "ls_init_value",
+OPTIONS = {
+    "final_ln_after_pool", "head_width", "image_size", "layers", "ls_init_value", "mlp_ratio",
+    "no_ln_pre", "patch_size", "pool_type", "width",
 }  # fmt: skip
-TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 
 
 class PlainViT(Family):
-    """CLIP's own architecture."""
+    """open_clip's VisionTransformer."""
+
+    def is_of(self, config: Config) -> bool:
+        """Neither timm's nor a ResNet, whose layers are a list."""
+        vision = config["vision_cfg"]
+        return "timm_model_name" not in vision and isinstance(vision.get("layers"), int)
 
     def refusal(self, config: Config) -> str:
-        """Accepts only options that the stem and the towers of training know."""
-        vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
-        if text.keys() & {"hf_model_name", "hf_tokenizer_name"} or config.keys() - CONFIG:
-            return "its text tower is not CLIP's"
-        if vision.get("timm_model_name") or not isinstance(vision.get("layers"), int):
-            return "its vision tower is not a ViT"
-        for tower, others in (("vision", vision.keys() - VISION), ("text", text.keys() - TEXT)):
-            if others:
-                return f"its {tower} tower has '{min(others)}'"
-        return ""
-
-    def build(self, config: Config) -> "open_clip.CLIP":
-        """A new model."""
-        import open_clip
-
-        return open_clip.CLIP(**config)
+        """Accepts only options that the stem and the tail know."""
+        vision = config["vision_cfg"]
+        if others := vision.keys() - OPTIONS:
+            return f"its vision tower has '{min(others)}'"
+        pool = vision.get("pool_type", "tok")
+        return "" if pool in {"tok", "avg"} else f"its vision tower is pooled by '{pool}'"
 
     def blocks(self, config: Config) -> int:
         """The configuration's layers."""
@@ -57,15 +50,14 @@ class PlainViT(Family):
         return 1 + (vision["image_size"] // vision["patch_size"]) ** 2, int(vision["width"])
 
     def stem(
-        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]
+        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Weights
     ) -> "ViTStem":
         """Embedding and blocks 0 .. cut-1."""
         return ViTStem(config, preprocessing, cut, weights)
 
-    def tail(self, model: "open_clip.CLIP", cut: int) -> "ViTTail":
-        """Blocks cut .. L-1, pooled by the class token."""
-        visual = model.visual
-        return ViTTail(visual.transformer.resblocks[cut:], visual.ln_post, visual.proj)
+    def tail(self, model: "open_clip.CLIP | open_clip.CustomTextCLIP", cut: int) -> "ViTTail":
+        """Blocks cut .. L-1, and the head."""
+        return ViTTail(model.visual, cut)
 
     def is_in_stem(self, weight: str, cut: int) -> bool:
         """Vision weights but for later blocks, the last norm and the projection."""
@@ -82,7 +74,7 @@ class ViTStem(Stem):
     """Patch and position embedding, the first norm, and some blocks."""
 
     def __init__(
-        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Mapping[str, Tensor]
+        self, config: Config, preprocessing: Preprocessing, cut: int, weights: Weights
     ) -> None:
         super().__init__(preprocessing, cut)
         vision = config["vision_cfg"]
@@ -92,16 +84,11 @@ class ViTStem(Stem):
             self.class_embedding = nn.Parameter(torch.empty(width))
             positions = (vision["image_size"] // patch) ** 2 + 1
             self.positional_embedding = nn.Parameter(torch.empty(positions, width))
-            self.ln_pre = nn.LayerNorm(width)
+            self.ln_pre = nn.Identity() if vision.get("no_ln_pre") else nn.LayerNorm(width)
             quick = bool(config.get("quick_gelu"))
             blocks = nn.ModuleList(StemBlock(vision, quick) for _ in range(cut))
             self.transformer = nn.ModuleDict({"resblocks": blocks})
-        wanted = self.state_dict().keys()
-        missing = sorted(wanted - weights.keys())
-        if missing:
-            raise StructAlignError(f"the weights of the stem lack '{missing[0]}'")
-        self.load_state_dict({name: weights[name] for name in wanted}, assign=True)
-        self.requires_grad_(False).eval()
+        self.take(weights)
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
@@ -115,13 +102,42 @@ class ViTStem(Stem):
 
 
 class ViTTail(Tail):
-    """The rest of the blocks, and the class token's feature."""
+    """The rest of the blocks, and the head: the class token's feature, or the patches' mean."""
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens [B, 1 + patches, width] to features [B, D]."""
-        for block in self.blocks:
-            tokens = block(tokens)
-        return torch.as_tensor(self.norm(tokens[:, 0]) @ self.projection)
+    projection: nn.Parameter
+
+    def __init__(self, visual: "open_clip.transformer.VisionTransformer", cut: int) -> None:
+        super().__init__()
+        self.blocks = visual.transformer.resblocks[cut:]
+        self.ln_post, self.projection = visual.ln_post, visual.proj
+        self.heads, self.prefix = visual.transformer.resblocks[-1].attn.num_heads, 1
+        self.queries = 1 if visual.pool_type == "tok" else None
+        self.norm_comes_last = visual.final_ln_after_pool
+
+    def attention_input(self, block: Any, x: Tensor) -> Tensor:
+        """The first norm."""
+        return block.ln_1(x)
+
+    def attention(self, block: Any, y: Tensor, queries: int) -> Tensor:
+        """Without what need not be computed where only the first tokens are needed."""
+        q, k, v = query_key_value(block, y, queries)
+        return block.attn.out_proj(attend(q, k, v, block.attn.num_heads))
+
+    def add_attention(self, block: Any, x: Tensor, attention: Tensor) -> Tensor:
+        """With the block's learnt factors, where it has them."""
+        return x + block.ls_1(attention)
+
+    def add_mlp(self, block: Any, x: Tensor) -> Tensor:
+        """With the second norm."""
+        return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+    def pool(self, x: Tensor) -> Tensor:
+        """The class token, or the mean of the patches."""
+        if self.queries:
+            return self.ln_post(x[:, 0]) @ self.projection
+        if self.norm_comes_last:
+            return self.ln_post(x[:, 1:].mean(1)) @ self.projection
+        return self.ln_post(x)[:, 1:].mean(1) @ self.projection
 
 
 class StemBlock(nn.Module):

@@ -23,8 +23,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = make_cache(Path(folder), 2, train=32, test=1, views=4, captions=20)
         trainer = make_trainer(cache, {}, device)
-        task, tokenize = trainer.task, trainer.method.tokenize
-        load = seconds(lambda: trainer.run.stream.task(2, tokenize))
+        task, method = trainer.task, trainer.method
+        load = seconds(lambda: trainer.run.stream.task(2, method.tokenize, method.layout.columns))
         began = time.perf_counter()
         batches = [len(batch.token_ids) for batch in chain(task.batches(0), task.batches(1))]
         fetch = (time.perf_counter() - began) / len(batches)

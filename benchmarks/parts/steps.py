@@ -55,7 +55,8 @@ def make_trainer(
     run = Run(cache.path / "never-written", body, [cache], device)
     method = run.new_method()
     assert isinstance(method, StructAlign)
-    task, g, dim = run.stream.task(2, method.tokenize), generator(0, "benchmark"), method.towers.dim
+    task = run.stream.task(2, method.tokenize, method.layout.columns)
+    g, dim = generator(0, "benchmark"), method.towers.dim
     method._grow(2)
     labels = torch.arange(task.first_class, device=device)
     drawn = torch.randn(len(labels), dim, generator=g).to(device)
@@ -66,7 +67,7 @@ def make_trainer(
     options, method.options = method.options, replace(method.options, crp_weight=0)
     method.begin_task(task)  # without its own teacher, which takes long
     method.options = options
-    lengths = task.token_ids.argmax(-1) - 1
+    lengths = method.layout.lengths(task.token_ids)
     frames = (len(task.tokens), len(task.clip_labels), spec.frames, dim)
     words = (len(task.token_ids), int(lengths.max()), dim)
     method.teacher = Teacher(

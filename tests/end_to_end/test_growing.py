@@ -9,6 +9,7 @@ import torch
 from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds
 from helpers.http_files import served
 from helpers.kills import bytes_of
+from structalign.backbones.text import TextLayout
 from structalign.benchmarks.parts.demo_manifest import write_manifest
 from structalign.cache import FeatureCache
 from structalign.extract.datasets.demo.files import write_clip
@@ -228,7 +229,7 @@ def test_a_category_that_comes_again_is_more_of_the_same_class(
     assert six < ten and len(ten) == 10
     stream = Run.open(run, cache_root=cli.home / "cache", device="cpu").stream
     assert len(stream.class_number) == 10
-    again, before = stream.task(2, ids_of), stream.task(1, ids_of)
+    again, before = (stream.task(n, ids_of, TextLayout().columns) for n in (2, 1))
     assert set(before.clip_labels.tolist()) < set(again.clip_labels.tolist()) == set(range(10))
     assert not any("simplex" in line for line in first["warnings"])
     assert any("4 of 10 classes came after the simplex of 6" in one for one in results["warnings"])

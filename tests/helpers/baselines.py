@@ -72,7 +72,7 @@ def reference_gradients(
     """(name, ours, theirs) of every trained parameter but the token embedding's unused rows."""
     clip = {k: v.grad for k, v in method.student.named_parameters() if v.grad is not None}
     prefixed = {"clipmodel." + k.removeprefix("g."): v for k, v in gradients.items()}
-    cut, text = method.student.video.cut, len(method.student.text.blocks)
+    cut, text = method.student.cut, len(method.student.text.blocks)
     theirs = clip_state(prefixed, cut + len(method.student.video.blocks), text)
     names = {"video.projection": "visual.proj", "text.projection": "text_projection"}
     pairs = []

@@ -47,7 +47,7 @@ class TwoTasks:
 
     @staticmethod
     def _tokens(golden: Golden, pixels: Tensor) -> Tensor:
-        cut = golden.method().towers.video.cut
+        cut = golden.method().towers.cut
         return (
             golden.backbone(golden.weights, cut)
             .stem(cut)(pixels.flatten(0, 1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_official
+from structalign.backbones.families.plain_vit import ViTTail
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
 from structalign.train.model.adapters import Noise
 from structalign.train.model.towers import TextFeatures
@@ -45,7 +46,7 @@ def run_step(golden: Golden, name: str) -> Step:
     visible = golden.get("1_model_io", "attention_mask").bool()
     pixels = golden.get("1_model_io", "pixel_values")
     hidden = golden.get("1_model_io", "vision.hidden_states")
-    tokens = hidden[method.towers.video.cut].unflatten(1, (pixels.shape[1], -1))
+    tokens = hidden[method.towers.cut].unflatten(1, (pixels.shape[1], -1))
     size = len(ids)
     index = torch.arange(size)
     features = method.text_features
@@ -78,6 +79,7 @@ def run_step(golden: Golden, name: str) -> Step:
         if parameter.grad is not None:
             gradients |= split_like_official(ours, parameter.grad, golden.config["lora_nums"])
     towers = method.towers
+    assert isinstance(towers.video, ViTTail)
     for theirs, parameter in (
         ("visual_projection.weight", towers.video.projection),
         ("text_projection.weight", towers.text.projection),

@@ -8,11 +8,11 @@ from helpers.baselines import arrays, backbone, needs_reference, reference_gradi
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from open_clip.transformer import ResidualAttentionBlock
+from structalign.backbones.attention import attend
 from structalign.cache import StructAlignError
 from structalign.train.contrastive import contrastive
 from structalign.train.methods import clip_vip
 from structalign.train.methods.clip_vip import CLIPViP
-from structalign.train.model.adapters import attend
 from torch import Tensor
 from torch.nn import functional as F
 

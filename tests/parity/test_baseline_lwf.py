@@ -37,7 +37,7 @@ def step(recorded: dict[str, dict[str, Tensor]], cut: int) -> tuple[LwF, dict[st
     shape = pixels.shape[:2]
     with torch.no_grad():
         whole = backbone(taught, "t.", 0).stem(0)(pixels.flatten(0, 1)).unflatten(0, shape)
-        method.taught_videos = method.gallery_embeddings(teacher.video(whole)).squeeze(1)[None]
+        method.taught_videos = method.gallery_embeddings(teacher.frames(whole)).squeeze(1)[None]
         method.taught_texts = F.normalize(teacher.text_features(ids).text, dim=-1)
         tokens = made.stem(cut)(pixels.flatten(0, 1)).unflatten(0, shape).clone()
     every = torch.arange(len(ids))

@@ -10,12 +10,8 @@ from helpers.baselines import HEADS, arrays, backbone, needs_reference
 from helpers.golden import close, close_gradient
 from helpers.methods import make_method
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
-from structalign.train.methods.moe_adapter import (
-    AdapterMixture,
-    MoEAdapter,
-    MoEAdapterOptions,
-    _attention,
-)
+from structalign.backbones.attention import attend, query_key_value
+from structalign.train.methods.moe_adapter import AdapterMixture, MoEAdapter, MoEAdapterOptions
 from structalign.train.model.adapters import Noise
 from structalign.train.stream import Batch
 from torch import Tensor
@@ -227,7 +223,9 @@ def test_the_official_block(tower: str) -> None:
         for task in range(2):
             mixture.routers[task].copy_(own[f"router_list.{task}"])
             mixture.noises[task].copy_(own[f"w_noise_list.{task}"])
-        plain = x + _attention(block, x, x.shape[1], causal=tower == "text")
+        parts = query_key_value(block, block.ln_1(x), x.shape[1])
+        attention = attend(*parts, block.attn.num_heads, causal=tower == "text")
+        plain = x + block.attn.out_proj(attention)
         tail = plain + block.mlp(block.ln_2(plain))
         close(tail, official["zero_shot"])
         for task in range(2):

@@ -47,7 +47,7 @@ class WholeCLIP(nn.Module):
         self.clip.load_state_dict(state)
         self.clip.logit_scale.requires_grad_(False)  # which ZSCL leaves as it is
 
-    def video(self, pixels: Tensor) -> Tensor:
+    def frames(self, pixels: Tensor) -> Tensor:
         return self.clip.encode_image(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
 
     def text_features(self, ids: Tensor) -> Any:
@@ -82,7 +82,7 @@ def run(file: dict[str, Tensor], name: str) -> tuple[list[float], CLIP4Clip, nn.
         reference, _ = cycled(file, "other" if name == "zscl" else "again", step)
         pictures = reference[:, None]
         with torch.no_grad():
-            videos = F.normalize(start.video(pictures)[:, 0], dim=-1)
+            videos = F.normalize(start.frames(pictures)[:, 0], dim=-1)
         if isinstance(method, ZSCL):
             method.images, method.taught_images, method.taught_texts = pictures, videos, taught
         else:
@@ -92,7 +92,7 @@ def run(file: dict[str, Tensor], name: str) -> tuple[list[float], CLIP4Clip, nn.
         captions = torch.arange(len(taught)) if name == "lwf" else every
         ids = file["prompts"][:1].expand(len(pictures), -1)
         terms = method.losses(Batch(pictures, every, ids, every, every, captions, 0))
-        video = F.normalize(student.video(images[:, None])[:, 0], dim=-1)
+        video = F.normalize(student.frames(images[:, None])[:, 0], dim=-1)
         prompts = F.normalize(student.text_features(file["prompts"]).text, dim=-1)
         loss = F.cross_entropy(student.scale * video @ prompts.T, labels, label_smoothing=0.2)
         loss = loss + sum(term for kind, term in terms.items() if kind != "contrastive")
@@ -124,7 +124,7 @@ def test_every_loss_and_the_model_that_is_left(file: dict[str, Tensor], name: st
     close(torch.tensor(losses), file[f"{name}.losses"])
     student = cast(WholeCLIP, method.student)
     with torch.no_grad():
-        close(student.video(file["train.0.images"][:, None])[:, 0], file[f"{name}.images_after"])
+        close(student.frames(file["train.0.images"][:, None])[:, 0], file[f"{name}.images_after"])
         close(student.text_features(file["prompts"]).text, file[f"{name}.prompts_after"])
         pairs = zip(student.named_parameters(), start.parameters(), strict=True)
         moved = [(p - before).square().sum() for (n, p), before in pairs if "in_proj_bias" not in n]

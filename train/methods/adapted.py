@@ -15,7 +15,7 @@ from ...core.ranges import check_settings
 from ..method_config import MethodConfig
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
-from ..model.towers import TextFeatures, cut_to_longest
+from ..model.towers import TextFeatures
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..stream import Batch, Task
@@ -82,7 +82,7 @@ class AdaptedMethod(Method):
         self.frame_fusion = nn.ModuleDict()
         if o.frame_fusion:
             width = backbone.token_shape[1]
-            heads = cast(Any, self.towers.video.blocks[-1]).attn.num_heads
+            heads = self.towers.video.heads
             for block in range(backbone.blocks - adapted, backbone.blocks):
                 self.frame_fusion[str(block)] = FrameFusion(width, heads, block, rng)
         scaling = o.lora_alpha / o.rank
@@ -119,7 +119,7 @@ class AdaptedMethod(Method):
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Frame embeddings [B, N, D] through the frame fusion adapters."""
-        return self.towers.video(tokens, self.frame_fusion)
+        return self.towers.frames(tokens, self.frame_fusion)
 
     def text_features(
         self, token_ids: Tensor, task: int | None, noise: Noise | None = None
@@ -139,7 +139,7 @@ class AdaptedMethod(Method):
     def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption by the routes of some tasks, the routed ones together in batches."""
         features = {1: self.encode_texts(token_ids, 1)} if 1 in tasks else {}
-        token_ids = cut_to_longest(token_ids).to(self.device)
+        token_ids = self.layout.trim(token_ids.cpu()).to(self.device)
         routed = sorted({task for task in tasks if task > 1})
         for part in (routed[n : n + QUERY_ROUTES] for n in range(0, len(routed), QUERY_ROUTES)):
             prototypes = torch.stack([self.task_prototypes[task - 1] for task in part])
@@ -215,9 +215,9 @@ def _recorded(experts: list[TextExperts]) -> Iterator[list[Tensor]]:
     shares: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        u, slots, end, route, _ = inputs
+        u, slots, pooled, route, _ = inputs
         routed = cast(TextExperts, module)
-        weights = routed.gates(routed.routing_input(u, end, route), slots, None)
+        weights = routed.gates(routed.routing_input(u, pooled, route), slots, None)
         shares.append(weights.flatten(0, 1).cpu())
 
     handles = [module.register_forward_pre_hook(keep) for module in experts]

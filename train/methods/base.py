@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
+from ...backbones.text import TextLayout
 from ...backbones.tokenizer import CaptionTokenizer
 from ...core.errors import StructAlignError
 from ..method_config import MethodConfig
@@ -84,7 +85,7 @@ class Method(nn.Module):
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Frame embeddings float32 [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
-        return self.towers.video(tokens)
+        return self.towers.frames(tokens)
 
     def route_of(self, task: int) -> int:
         """The route of a task; tasks with one route encode captions alike."""
@@ -118,8 +119,9 @@ class Method(nn.Module):
     def encode_texts(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions int64 [n, L] by the route of ``task``, in batches, without gradients."""
         return encode_by_length(
-            lambda part: self.text_features(part, task), token_ids, self.device, self.pads_together
-        )
+            lambda part: self.text_features(part, task), token_ids, self.layout, self.device,
+            self.pads_together,
+        )  # fmt: skip
 
     def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption [1, L] by the routes of some tasks: features by ``route_of`` each."""
@@ -159,6 +161,11 @@ class Method(nn.Module):
     def tokenizer(self) -> CaptionTokenizer:
         """The tokenizer of the cache's backbone."""
         return self._make_tokenizer()
+
+    @property
+    def layout(self) -> TextLayout:
+        """Where the words of a caption are among its token ids."""
+        return self.towers.text.layout
 
     @property
     def device(self) -> torch.device:
@@ -233,7 +240,7 @@ class Pretrained:
 
     def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
         """Frame embeddings [V, N, D] of clips' tokens by the pre-trained tower, in batches."""
-        return in_batches(self._method.towers.video, tokens, self.device)
+        return in_batches(self._method.towers.frames, tokens, self.device)
 
     @torch.no_grad()
     def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
@@ -249,7 +256,7 @@ class Pretrained:
         """Captions by the pre-trained tower, whatever the task."""
         method = self._method
         return encode_by_length(
-            method.pretrained_text, token_ids, self.device, method.pads_together
+            method.pretrained_text, token_ids, method.layout, self.device, method.pads_together
         )
 
     @property

@@ -57,7 +57,7 @@ class CLIP4Clip(Method):
 
     def frames(self, tokens: Tensor) -> Tensor:
         """Frame embeddings [B, N, D] by the trained tower."""
-        return self.student.video(tokens)
+        return self.student.frames(tokens)
 
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions [B, L] by the trained tower, for any task."""

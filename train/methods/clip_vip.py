@@ -1,5 +1,6 @@
 """CLIP-ViP: proxy tokens that see all frames of a video (baseline of CTVR)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,12 +9,13 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
+from ...backbones.families.plain_vit import ViTTail
 from ...core.errors import StructAlignError
 from ..contrastive import contrastive
 from ..method_config import MethodConfig
-from ..model.adapters import attend
-from ..model.towers import autocast, query_key_value
+from ..model.towers import autocast
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..stream import Batch, Task
@@ -49,6 +51,12 @@ class CLIPViP(CLIP4Clip):
             raise StructAlignError(
                 f"clip_vip's proxies meet every block, and this cache is cut at {backbone.cut}; "
                 "extract with --cut 0"
+            )
+        tail = self.student.video
+        if not (isinstance(tail, ViTTail) and tail.queries):
+            raise StructAlignError(
+                "clip_vip's proxies attend beside the class token that a plain ViT pools, and "
+                f"'{backbone.name}' is another tower; extract with one such as ViT-B-32-quickgelu"
             )
         width = backbone.token_shape[1]
         drawn = torch.randn(self.options.proxies, width, generator=generator(seed, "proxies"))
@@ -98,12 +106,10 @@ class CLIPViP(CLIP4Clip):
         tower, (batch, frames) = self.student.video, patches.shape[:2]
         many = globals_.shape[1]
         x = torch.cat([globals_, patches.flatten(1, 2)], 1)
-        with autocast(tower.compute, x):
-            for module in tower.blocks:
-                block = cast(ResidualAttentionBlock, module)
-                attention = block.attn
-                q, k, v = query_key_value(block, block.ln_1(x), x.shape[1])
-                whole = attend(q[:, :many], k, v, attention.num_heads)
+        with autocast(self.student.compute, x):
+            for block in cast(Iterable[ResidualAttentionBlock], tower.blocks):
+                q, k, v = query_key_value(block, tower.attention_input(block, x), x.shape[1])
+                whole = attend(q[:, :many], k, v, tower.heads)
                 own_q, own_k, own_v = (
                     part[:, many:].unflatten(1, (frames, -1)) for part in (q, k, v)
                 )
@@ -112,9 +118,8 @@ class CLIPViP(CLIP4Clip):
                     for part, own in ((k, own_k), (v, own_v))
                 )
                 within = attend(
-                    own_q.flatten(0, 1), seen_k.flatten(0, 1), seen_v.flatten(0, 1),
-                    attention.num_heads,
-                ).unflatten(0, (batch, frames))  # fmt: skip
-                x = x + attention.out_proj(torch.cat([whole, within.flatten(1, 2)], 1))
-                x = x + block.mlp(block.ln_2(x))
-        return tower.ln_post(x[:, 0]) @ tower.projection
+                    own_q.flatten(0, 1), seen_k.flatten(0, 1), seen_v.flatten(0, 1), tower.heads
+                ).unflatten(0, (batch, frames))
+                attention = block.attn.out_proj(torch.cat([whole, within.flatten(1, 2)], 1))
+                x = tower.add_mlp(block, tower.add_attention(block, x, attention))
+        return tower.pool(x)

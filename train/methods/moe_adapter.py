@@ -8,14 +8,15 @@ from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
-from ..model.adapters import Noise, attend
+from ..model.adapters import Noise
 from ..model.similarity import global_similarity
-from ..model.towers import TextFeatures, autocast, query_key_value
+from ..model.towers import TextFeatures, autocast
 from ..optimizer import ParameterGroup
 from ..seeds import generator
 from ..stream import Batch, Task
@@ -109,8 +110,9 @@ class AdapterMixture(nn.Module):
 class MoEAdapter(Method):
     """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
 
-    A video is routed by its class tokens' mean over frames, a caption by its start token, block by
-    block, by the router of its task. After a task the most chosen adapters of every block are
+    A video is routed by its class tokens' mean over frames (all tokens' where a tower has none), a
+    caption by its start token (else its pooled one), block by block, by the router of its task.
+    After a task the most chosen adapters of every block are
     frozen for good (Yu et al., CVPR 2024; towers as in CTVR).
     """
 
@@ -170,21 +172,21 @@ class MoEAdapter(Method):
 
     def routed_frames(self, tokens: Tensor, task: int) -> Tensor:
         """Tokens [B, N, P, C] to frame embeddings [B, N, D] by the routers of ``task``."""
-        tower, noise = self.towers.video, self.noise()
+        tail, noise = self.towers.video, self.noise()
         batch, frames = tokens.shape[:2]
-        x = tokens.to(tower.projection.dtype).flatten(0, 1)
-        last = len(tower.blocks) - 1
-        with autocast(tower.compute, x):
-            for index, module in enumerate(tower.blocks):
-                block = cast(ResidualAttentionBlock, module)
-                queries = 1 if index == last else x.shape[1]  # the class token alone
-                y = x[:, :queries] + _attention(block, x, queries, causal=False)
+        x = tokens.to(self.towers.logit_scale.dtype).flatten(0, 1)
+        with autocast(self.towers.compute, x):
+            for index, block in enumerate(tail.blocks):
+                queries = tail.needed(index, x)
+                attention = tail.attention(block, tail.attention_input(block, x), queries)
+                y = tail.add_attention(block, x[:, :queries], attention)
                 whole = y.unflatten(0, (batch, frames))
+                summary = whole[:, :, 0] if tail.prefix else whole.mean(2)
                 mixture = cast(AdapterMixture, self.vision_mixtures[index])
-                gates = mixture.gates(whole[:, :, 0].mean(1), task, noise)
+                gates = mixture.gates(summary.mean(1), task, noise)
                 added = mixture(whole.flatten(1, 2), gates, noise)
-                x = y + block.mlp(block.ln_2(y)) + added.reshape(y.shape)
-        return (tower.ln_post(x[:, 0]) @ tower.projection).unflatten(0, (batch, frames))
+                x = tail.add_mlp(block, y) + added.reshape(y.shape)
+        return tail.pool(x).unflatten(0, (batch, frames))
 
     def route_of(self, task: int) -> int:
         """The task itself: each has its own routers."""
@@ -193,18 +195,19 @@ class MoEAdapter(Method):
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions [B, L] by the routers of ``task``."""
         tower, noise = self.towers.text, self.noise()
-        end = token_ids.argmax(-1)
-        x = tower.token_embedding(token_ids) + tower.positional_embedding[: token_ids.shape[1]]
+        x, layout = tower.embed(token_ids), tower.layout
+        rows = torch.arange(len(x), device=x.device)
+        routed_by = rows * 0 if layout.first else layout.pooled(token_ids)
         with autocast(tower.compute, x):
             for index, module in enumerate(tower.blocks):
                 block = cast(ResidualAttentionBlock, module)
-                y = x + _attention(block, x, x.shape[1], causal=True)
+                q, k, v = query_key_value(block, block.ln_1(x), x.shape[1])
+                attention = attend(q, k, v, block.attn.num_heads, causal=layout.is_causal)
+                y = x + block.ls_1(block.attn.out_proj(attention))
                 mixture = cast(AdapterMixture, self.text_mixtures[index])
-                gates = mixture.gates(y[:, 0], task or max(1, self.task), noise)
-                x = y + block.mlp(block.ln_2(y)) + mixture(y, gates, noise)
-        x = tower.ln_final(x) @ tower.projection
-        text = x[torch.arange(len(x), device=x.device), end]
-        return TextFeatures(x[:, 1 : max(2, token_ids.shape[1] - 1)], end - 1, text)
+                gates = mixture.gates(y[rows, routed_by], task or max(1, self.task), noise)
+                x = y + block.ls_2(block.mlp(block.ln_2(y))) + mixture(y, gates, noise)
+        return tower.features(tower.project(x), token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """The unit mean frame [V, 1, D]."""
@@ -233,9 +236,3 @@ def _stacked(rate: Literal["vision", "text"], mixtures: nn.ModuleList) -> list[P
     kinds = ("down", "down_bias", "up", "up_bias")
     stacks = [[getattr(mixture, kind) for mixture in mixtures] for kind in kinds]
     return [ParameterGroup(rate, stack, rowwise=True) for stack in stacks]
-
-
-def _attention(block: ResidualAttentionBlock, x: Tensor, queries: int, causal: bool) -> Tensor:
-    """Self attention of a pre-LN block for the first ``queries`` tokens of x [B, L, d]."""
-    q, k, v = query_key_value(block, block.ln_1(x), queries)
-    return block.attn.out_proj(attend(q, k, v, block.attn.num_heads, causal=causal))

@@ -36,8 +36,11 @@ class VRLwF(LwF):
         """The teacher's unit embeddings of the random sentences [R, D]."""
         vocabulary = self.student.text.token_embedding.num_embeddings
         o, length = self.options, task.token_ids.shape[1]
-        token_ids = random_sentences(o.sentences, min(o.words, length - 2), vocabulary, length,
-                               self.draws("sentences"))  # fmt: skip
+        nothing = self.tokenize([""])[0, :length]
+        words = min(o.words, length - self.layout.first - 1)
+        token_ids = random_sentences(
+            o.sentences, words, vocabulary, nothing, self.layout.first, self.draws("sentences")
+        )
         return F.normalize(teacher.encode_texts(token_ids, task.number).text, dim=-1)
 
     def texts_of(self, batch: Batch) -> Tensor:
@@ -46,13 +49,14 @@ class VRLwF(LwF):
 
 
 def random_sentences(
-    count: int, words: int, vocabulary: int, length: int, generator: Generator
+    count: int, words: int, vocabulary: int, nothing: Tensor, first: int, generator: Generator
 ) -> Tensor:
-    """Token ids int64 [count, length]: start, words drawn from the whole vocabulary, end, zeros.
+    """Token ids int64 [count, L]: start, words drawn from the whole vocabulary, end, padding.
 
-    Start and end may be drawn as words too; the first end is where a sentence is read (ZSCL).
+    The start, of ``first`` ids, and what follows the words are those of the empty caption
+    ``nothing`` [L]. Start and end may be drawn as words too; the first end is where a sentence is
+    read (ZSCL).
     """
-    token_ids = torch.zeros(count, length, dtype=torch.long)
-    token_ids[:, 0], token_ids[:, words + 1] = vocabulary - 2, vocabulary - 1
-    token_ids[:, 1 : words + 1] = torch.randint(vocabulary, (count, words), generator=generator)
-    return token_ids
+    drawn = torch.randint(vocabulary, (count, words), generator=generator)
+    start, end = nothing[:first].expand(count, -1), nothing[first : len(nothing) - words]
+    return torch.cat([start, drawn, end.expand(count, -1)], 1)

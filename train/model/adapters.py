@@ -11,6 +11,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from ...backbones.attention import attend
+
 OUT = 3  # the adapter slots of a text block are q, k, v, out
 
 
@@ -116,7 +118,7 @@ class Draws(NamedTuple):
 class TextExperts(nn.Module):
     """The four mixtures of LoRA experts of one text block (q, k, v, out), stacked.
 
-    Each caption is routed, once per slot, by its end-of-text state plus the task prototype (TAME).
+    Each caption is routed, once per slot, by its pooled state plus the task prototype (TAME).
     """
 
     def __init__(
@@ -168,12 +170,14 @@ class TextExperts(nn.Module):
         weights = top.softmax(-1, dtype=torch.promote_types(top.dtype, torch.float32))
         return torch.zeros_like(logits).scatter(-1, index, weights.to(logits.dtype))
 
-    def routing_input(self, u: Tensor, end: Tensor, route: Route) -> Tensor:
-        """Each caption's end-of-text state plus the task prototype, where there is one: [B, H]."""
-        state = u[torch.arange(len(u), device=u.device), end]
+    def routing_input(self, u: Tensor, pooled: Tensor, route: Route) -> Tensor:
+        """Each caption's pooled state plus the task prototype, where there is one: [B, H]."""
+        state = u[torch.arange(len(u), device=u.device), pooled]
         return state if route.prototype is None else state + route.prototype
 
-    def forward(self, u: Tensor, slots: slice, end: Tensor, route: Route, noise: Draws) -> Tensor:
+    def forward(
+        self, u: Tensor, slots: slice, pooled: Tensor, route: Route, noise: Draws
+    ) -> Tensor:
         """What the slots add to their projections of ``u`` [B, L, H]: [S, B, L, H]."""
         down = self.down[slots]
         if noise.dropout is not None:
@@ -182,7 +186,7 @@ class TextExperts(nn.Module):
             z = torch.einsum("blh,srh->sblr", u, down)
         if not route.uses_router:
             return self.scaling * torch.einsum("sblr,shr->sblh", z, self.up[slots, 0])
-        gates = self.gates(self.routing_input(u, end, route), slots, noise.routing)
+        gates = self.gates(self.routing_input(u, pooled, route), slots, noise.routing)
         up = self.up[slots]
         mixed = [gate @ of_slot.flatten(1) for gate, of_slot in zip(gates, up, strict=True)]
         weights = torch.stack(mixed).unflatten(2, up.shape[2:])
@@ -192,15 +196,6 @@ class TextExperts(nn.Module):
     def copy_first_expert(self) -> None:
         """Copy the first expert to all others, so that routing starts as a no-op."""
         self.up[:, 1:] = self.up[:, :1]
-
-
-def attend(
-    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, causal: bool = False
-) -> Tensor:
-    """Multi-head softmax attention: q [B, Lq, C], k and v [B, L, C] to [B, Lq, C]."""
-    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-    return out.transpose(1, 2).flatten(2)
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""CLIP's towers after the cut: vision blocks on cached tokens, and the text transformer.
+"""Both towers after the cut: vision blocks on cached tokens, and the text transformer.
 
 Frozen unless ``trainable``; methods pass their adapters in. open_clip's own weights are never
 edited. Shape letters: B batch, N frames, P tokens of a frame, C vision width, L token ids, H text
@@ -8,15 +8,18 @@ width, D joint width.
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
-from .adapters import OUT, Draws, FrameFusion, Route, TextExperts, attend
+from ...backbones.family import Tail
+from ...backbones.text import TextLayout
+from .adapters import OUT, Draws, FrameFusion, Route, TextExperts
 from .compiled import compiled
 
 Compute = Literal["float32", "bfloat16"]
@@ -31,54 +34,23 @@ class TextFeatures:
     text: Tensor
 
 
-class VideoTower(nn.Module):
-    """Vision blocks cut .. L-1 on tokens, down to frame embeddings."""
-
-    def __init__(self, backbone: Backbone, compute: Compute, trainable: bool) -> None:
-        super().__init__()
-        tail = backbone.tail(backbone.cut)
-        self.cut, self.compute = backbone.cut, compute
-        self.blocks = prepare_blocks(tail.blocks, compute, trainable)
-        self.learning_block = vision_block
-        self.ln_post, self.projection = tail.norm, tail.projection
-        if trainable:
-            self.ln_post = copy.deepcopy(self.ln_post)
-            self.projection = nn.Parameter(self.projection.detach().clone())
-
-    def forward(self, tokens: Tensor, adapters: nn.ModuleDict | None = None) -> Tensor:
-        """Cached tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised.
-
-        ``adapters``: frame fusion by absolute block index.
-        """
-        batch, frames = tokens.shape[:2]
-        x = tokens.to(self.projection.dtype).flatten(0, 1)
-        last = len(self.blocks) - 1
-        apply = self.learning_block if torch.is_grad_enabled() else vision_block
-        with autocast(self.compute, x):
-            for offset, block in enumerate(self.blocks):
-                name = str(self.cut + offset)
-                adapter = adapters[name] if adapters is not None and name in adapters else None
-                queries = 1 if offset == last else x.shape[1]
-                x = apply(block, cast(FrameFusion | None, adapter), x, frames, queries)
-        return (self.ln_post(x[:, 0]) @ self.projection).unflatten(0, (batch, frames))
-
-
 class TextTower(nn.Module):
-    """CLIP's text transformer, with LoRA experts in every block where they are given."""
+    """A backbone's text transformer, with LoRA experts in every block where they are given."""
 
     def __init__(self, backbone: Backbone, compute: Compute, trainable: bool) -> None:
         super().__init__()
-        clip = backbone.model
-        self.compute, self.width = compute, int(clip.transformer.width)
-        self.blocks = prepare_blocks(clip.transformer.resblocks, compute, trainable)
+        text = backbone.text
+        self.layout = backbone.layout
+        self.compute, self.width = compute, int(text.transformer.width)
+        self.blocks = prepare_blocks(text.transformer.resblocks, compute, trainable)
         self.learning_block = text_block
-        self.token_embedding, self.ln_final = clip.token_embedding, clip.ln_final
-        self.positional_embedding, self.projection = clip.positional_embedding, clip.text_projection
+        self.token_embedding, self.ln_final = text.token_embedding, text.ln_final
+        self.positional_embedding, self.projection = text.positional_embedding, text.text_projection
         if trainable:
             self.token_embedding = copy.deepcopy(self.token_embedding)
             self.ln_final = copy.deepcopy(self.ln_final)
-            self.positional_embedding = nn.Parameter(self.positional_embedding.detach().clone())
-            self.projection = nn.Parameter(self.projection.detach().clone())
+            self.positional_embedding = copy.deepcopy(self.positional_embedding)
+            self.projection = copy.deepcopy(self.projection)
 
     def forward(
         self,
@@ -87,15 +59,15 @@ class TextTower(nn.Module):
         route: Route | None = None,
         visible: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Every position in the joint space [B, L, D], and each caption's end position [B].
+        """Every position in the joint space [B, L, D], and each caption's pooled position [B].
 
-        ``token_ids``, int64 [B, L]: start, words, end (the highest id of the row), anything after.
-        ``visible``, bool [B, L]: the positions that may be attended to; needed only where positions
-        after the end are read.
+        ``token_ids``, int64 [B, L], are laid out as ``layout`` says; what it does not need may lack
+        at their end. ``visible``, bool [B, L]: the positions that may be attended to; needed only
+        where positions after the end are read.
         """
-        end = token_ids.argmax(-1)
-        x = self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
-        mask = None if visible is None else _causal(visible)
+        pooled = self.layout.pooled(token_ids)
+        x, is_causal = self.embed(token_ids), self.layout.is_causal
+        mask = None if visible is None else _mask(visible, is_causal)
         apply = self.learning_block if torch.is_grad_enabled() else text_block
         with autocast(self.compute, x):
             for index, block in enumerate(self.blocks):
@@ -103,8 +75,24 @@ class TextTower(nn.Module):
                 noise = (
                     adapter.draw(x, route) if adapter is not None and route is not None else None
                 )
-                x = apply(block, adapter, x, mask, end, route, noise)
-        return self.ln_final(x) @ self.projection, end
+                x = apply(block, adapter, x, mask, is_causal, pooled, route, noise)
+        return self.project(x), pooled
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Token and position embeddings [B, L, H] of token ids [B, L]."""
+        return self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
+
+    def project(self, x: Tensor) -> Tensor:
+        """The last block's states [B, L, H] in the joint space [B, L, D]."""
+        x, projection = self.ln_final(x), self.projection
+        if isinstance(projection, nn.Parameter):
+            return x @ projection
+        return x if projection is None else projection(x)
+
+    def features(self, x: Tensor, token_ids: Tensor) -> TextFeatures:
+        """A caption's words and its embedding among the projected positions [B, L, D]."""
+        pooled = x[torch.arange(len(x), device=x.device), self.layout.pooled(token_ids)]
+        return TextFeatures(self.layout.words(x), self.layout.lengths(token_ids), pooled)
 
 
 class Towers(nn.Module):
@@ -117,7 +105,13 @@ class Towers(nn.Module):
         self, backbone: Backbone, compute: Compute = "float32", trainable: bool = False
     ) -> None:
         super().__init__()
-        self.video = VideoTower(backbone, compute, trainable)
+        self.compute, self.cut = compute, backbone.cut
+        self.video = backbone.tail(backbone.cut)
+        if trainable:
+            self.video = copy.deepcopy(self.video)
+        else:
+            self.video.blocks = prepare_blocks(self.video.blocks, compute, trainable)
+        self.learning_block = vision_block
         self.text = TextTower(backbone, compute, trainable)
         self.dim = int(backbone.config["embed_dim"])
         self.logit_scale = backbone.model.logit_scale
@@ -127,7 +121,7 @@ class Towers(nn.Module):
 
     def compile_blocks(self) -> None:
         """Compile the blocks for learning; without gradients they stay eager."""
-        self.video.learning_block = compiled(vision_block)
+        self.learning_block = compiled(vision_block)
         self.text.learning_block = compiled(text_block)
 
     @property
@@ -135,16 +129,28 @@ class Towers(nn.Module):
         """CLIP's learnt temperature exp(logit_scale), a scalar."""
         return self.logit_scale.exp()
 
+    def frames(self, tokens: Tensor, adapters: nn.ModuleDict | None = None) -> Tensor:
+        """Cached tokens [B, N, P, C] to frame embeddings [B, N, D], not normalised.
+
+        ``adapters``: frame fusion by absolute block index.
+        """
+        batch, frames = tokens.shape[:2]
+        x = tokens.to(self.logit_scale.dtype).flatten(0, 1)
+        apply = self.learning_block if torch.is_grad_enabled() else vision_block
+        with autocast(self.compute, x):
+            for offset, block in enumerate(self.video.blocks):
+                name = str(self.cut + offset)
+                adapter = adapters[name] if adapters is not None and name in adapters else None
+                queries = self.video.needed(offset, x)
+                x = apply(self.video, block, cast(FrameFusion | None, adapter), x, frames, queries)
+        return self.video.pool(x).unflatten(0, (batch, frames))
+
     def text_features(
         self, token_ids: Tensor, experts: nn.ModuleList | None = None, route: Route | None = None
     ) -> TextFeatures:
-        """Captions int64 [B, L] in the joint space; words lie between start and end.
-
-        ``cut_to_longest`` removes columns that no caption needs.
-        """
-        x, end = self.text(token_ids, experts, route)
-        words = x[:, 1 : max(2, token_ids.shape[1] - 1)]
-        return TextFeatures(words, end - 1, x[torch.arange(len(x), device=x.device), end])
+        """Captions int64 [B, L] in the joint space; needless columns may be trimmed."""
+        x, _ = self.text(token_ids, experts, route)
+        return self.text.features(x, token_ids)
 
 
 def autocast(compute: Compute, like: Tensor) -> torch.autocast:
@@ -170,8 +176,8 @@ def prepare_blocks(blocks: nn.ModuleList, compute: Compute, trainable: bool) -> 
         return blocks
     copied = copy.deepcopy(blocks)
     for block in copied:
-        mlp = cast(ResidualAttentionBlock, block).mlp
-        if isinstance(mlp.gelu, QuickGELU):
+        mlp = cast(Any, block).mlp
+        if isinstance(getattr(mlp, "gelu", None), QuickGELU):
             mlp.gelu = nn.SiLU()
             for parameter in (mlp.c_fc.weight, mlp.c_fc.bias):
                 parameter.data.mul_(1.702)
@@ -182,34 +188,16 @@ def prepare_blocks(blocks: nn.ModuleList, compute: Compute, trainable: bool) -> 
     return copied
 
 
-def query_key_value(
-    block: ResidualAttentionBlock, normed: Tensor, queries: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A block's projections of [B, L, C]: keys and values of all, queries of the first ones."""
-    weight, bias, width = block.attn.in_proj_weight, block.attn.in_proj_bias, normed.shape[-1]
-    if queries == normed.shape[1]:
-        q, k, v = F.linear(normed, weight, bias).chunk(3, dim=-1)
-    else:
-        q = F.linear(normed[:, :queries], weight[:width], bias[:width])
-        k, v = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
-    return q, k, v
-
-
 def vision_block(
-    block: ResidualAttentionBlock, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int
+    tail: Tail, block: nn.Module, adapter: FrameFusion | None, x: Tensor, frames: int, queries: int
 ) -> Tensor:
-    """One pre-LN block on [B*N, P, C], for the first ``queries`` tokens of each frame.
-
-    The last block needs the class token alone.
-    """
-    normed = block.ln_1(x)
-    q, k, v = query_key_value(block, normed, queries)
-    attention = block.attn.out_proj(attend(q, k, v, block.attn.num_heads))
+    """One block on [B*N, P, C], for the first ``queries`` tokens of each frame."""
+    y = tail.attention_input(block, x)
+    attention = tail.attention(block, y, queries)
     if adapter is not None:
-        cross = adapter(normed, frames, queries)
+        cross = adapter(y, frames, queries)
         attention = (1 - adapter.alpha) * attention + adapter.alpha * cross
-    x = x[:, :queries] + block.ls_1(attention)
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+    return tail.add_mlp(block, tail.add_attention(block, x[:, :queries], attention))
 
 
 def text_block(
@@ -217,7 +205,8 @@ def text_block(
     experts: TextExperts | None,
     x: Tensor,
     mask: Tensor | None,
-    end: Tensor,
+    is_causal: bool,
+    pooled: Tensor,
     route: Route | None,
     noise: tuple[Draws, Draws] | None,
 ) -> Tensor:
@@ -225,12 +214,12 @@ def text_block(
     u = block.ln_1(x)
     q, k, v = query_key_value(block, u, u.shape[1])
     if experts is not None and route is not None and noise is not None:
-        added = experts(u, slice(0, OUT), end, route, noise[0])
+        added = experts(u, slice(0, OUT), pooled, route, noise[0])
         q, k, v = q + added[0], k + added[1], v + added[2]
-    y = attend(q, k, v, block.attn.num_heads, mask, causal=mask is None)
+    y = attend(q, k, v, block.attn.num_heads, mask, causal=is_causal and mask is None)
     out = block.attn.out_proj(y)
     if experts is not None and route is not None and noise is not None:
-        out = out + experts(y, slice(OUT, OUT + 1), end, route, noise[1])[0]
+        out = out + experts(y, slice(OUT, OUT + 1), pooled, route, noise[1])[0]
     x = x + block.ls_1(out)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
@@ -239,6 +228,7 @@ def text_block(
 def encode_by_length(
     encode: Callable[[Tensor], TextFeatures],
     token_ids: Tensor,
+    layout: TextLayout,
     device: torch.device,
     pad_together: bool = False,
     batch: int = 256,
@@ -249,12 +239,12 @@ def encode_by_length(
     ``pad_together``.
     """
     token_ids = token_ids.cpu()
-    ends, order = token_ids.argmax(-1).sort(stable=True)
+    columns, order = layout.columns(token_ids).sort(stable=True)
     sizes = [len(token_ids)]
     if not pad_together:
-        sizes = ends.unique_consecutive(return_counts=True)[1].tolist()
+        sizes = columns.unique_consecutive(return_counts=True)[1].tolist()
     parts = [
-        encode(cut_to_longest(part).to(device))
+        encode(layout.trim(part).to(device))
         for group in token_ids[order].split(sizes)
         for part in group.split(batch)
     ]
@@ -265,12 +255,10 @@ def encode_by_length(
     return TextFeatures(words[back], lengths[back], text[back])
 
 
-def cut_to_longest(token_ids: Tensor) -> Tensor:
-    """Captions int64 [B, L] on the CPU, without the columns after the longest one's end."""
-    return token_ids[:, : int(token_ids.argmax(-1).max()) + 1]
-
-
-def _causal(visible: Tensor) -> Tensor:
+def _mask(visible: Tensor, is_causal: bool) -> Tensor:
+    """Which positions each one attends to, bool [B, 1, L or 1, L]."""
+    if not is_causal:
+        return visible[:, None, None]
     length = visible.shape[1]
     lower = torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
     return (lower & visible[:, None, :])[:, None]

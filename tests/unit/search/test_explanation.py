@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from structalign.search.explanation import explain, query_words
+from structalign.search.explanation import explain
 from structalign.search.searcher import Searcher
 from structalign.train.model.towers import TextFeatures
 
@@ -25,7 +25,7 @@ def test_a_word_is_put_together_from_its_tokens(searcher: Searcher) -> None:
     query = "a hyperparallelogram spins!"
     ids = searcher.method.tokenize([query])[0]
     end = int(ids.argmax())
-    words = query_words(searcher.method.tokenizer, ids, end)
+    words = searcher.method.tokenizer.words(ids[1:end].tolist())
     assert [word for word, _ in words] == ["a", "hyperparallelogram", "spins", "!"]
     spans = [where for _, where in words]
     assert spans[0].start == 0 and spans[-1].stop == end - 1 > len(words)

@@ -31,7 +31,9 @@ def second_task(cache: FeatureCache, **changes: object) -> tuple[StructAlign, Ta
         rng = torch.Generator().manual_seed(1)
         cast(TextExperts, experts).up.data.normal_(0, 0.1, generator=rng)
     part = StreamPart(cache, plan_tasks(cache.catalog.categories, 2))
-    task = TaskStream([part], method.settings, 0, CPU).task(2, method.tokenize)
+    task = TaskStream([part], method.settings, 0, CPU).task(
+        2, method.tokenize, method.layout.columns
+    )
     method.end_task(task)
     return method, task
 

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.cli import Cli
+from structalign.backbones.text import TextLayout
 from structalign.cache import CacheRoot, FeatureCache, StructAlignError
 from structalign.train.method_config import TrainSettings
 from structalign.train.stream import StreamPart, TaskStream
 from structalign.train.task_plan import plan_tasks
 
+COLUMNS = TextLayout().columns
 CPU = torch.device("cpu")
 
 
@@ -38,7 +40,7 @@ def test_tasks_cut_the_category_order(cache: FeatureCache) -> None:
 
 @pytest.mark.parametrize("batches", ["distinct", "pairs"])
 def test_every_caption_once_an_epoch(cache: FeatureCache, batches: str) -> None:
-    task = stream(cache, batches=batches).task(1, ids)
+    task = stream(cache, batches=batches).task(1, ids, COLUMNS)
     for epoch in range(3):
         seen = torch.cat([batch.captions for batch in task.batches(epoch)])
         assert sorted(seen.tolist()) == list(range(len(task.token_ids)))
@@ -55,7 +57,10 @@ def test_every_caption_once_an_epoch(cache: FeatureCache, batches: str) -> None:
 def test_seeds_decide_the_order(cache: FeatureCache) -> None:
     def order(seed: int, epoch: int) -> list[int]:
         return torch.cat(
-            [batch.captions for batch in stream(cache, seed=seed).task(1, ids).batches(epoch)]
+            [
+                batch.captions
+                for batch in stream(cache, seed=seed).task(1, ids, COLUMNS).batches(epoch)
+            ]
         ).tolist()
 
     assert order(1, 0) == order(1, 0)
@@ -66,11 +71,11 @@ def test_seeds_decide_the_order(cache: FeatureCache) -> None:
 def test_held_out_clips_are_training_clips_that_are_not_trained_on(cache: FeatureCache) -> None:
     aside: dict[str, Any] = {"heldout": 0.25, "selection": "heldout"}
     whole, part = stream(cache), stream(cache, **aside)
-    trained, searched = part.task(1, ids), part.queries(1, ids, "heldout")
+    trained, searched = part.task(1, ids, COLUMNS), part.queries(1, ids, "heldout")
     assert trained.tokens.shape[1] == 6 and len(searched.clips) == 2
     assert all(cache.catalog[clip].split == "train" for clip in searched.clips)
     assert part.queries(1, ids).clips == whole.queries(1, ids).clips
-    assert len(whole.task(1, ids).clip_labels) == 8
+    assert len(whole.task(1, ids, COLUMNS).clip_labels) == 8
     assert searched.clips == stream(cache, seed=9, **aside).queries(1, ids, "heldout").clips
     tuned = stream(cache, heldout=0.25, eval_split="heldout")
     assert tuned.queries(1, ids).clips == searched.clips and tuned.coverage(2) == 1
@@ -89,7 +94,9 @@ def test_the_official_loader_drops_the_remainder(cache: FeatureCache) -> None:
 
 def test_a_task_hands_out_the_tokens_of_its_evaluated_clips(cache: FeatureCache) -> None:
     whole = stream(cache)
-    assert torch.equal(whole.task(2, ids).eval_tokens(), whole.tokens(2, whole.eval_clips(2)))
+    assert torch.equal(
+        whole.task(2, ids, COLUMNS).eval_tokens(), whole.tokens(2, whole.eval_clips(2))
+    )
 
 
 def test_k_must_fit(cache: FeatureCache) -> None:

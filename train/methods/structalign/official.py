@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ....backbones.backbone import Backbone
+from ....backbones.text import TextLayout
 from ....core.errors import StructAlignError
 from ...contrastive import pooled_unit
 from ...method_config import MethodConfig
@@ -22,12 +23,18 @@ class OfficialStructAlign(StructAlign):
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
+        if self.options.words == "released" and self.layout != TextLayout():
+            raise StructAlignError(
+                "words=released pads captions as CLIP's tokenizer ends them, and "
+                f"'{backbone.name}' reads them in another way; set words=real"
+            )
         self.pads_together = self.options.words == "released"
         if self.options.clip_scope == "all":
             # In no optimizer group, so never updated nor cleared: the gradients add up in the norm.
             towers = self.towers
             for p in (towers.video.projection, towers.text.projection, towers.logit_scale):
-                p.requires_grad_(True)
+                if p is not None:
+                    p.requires_grad_(True)
         elif self.options.etf_projections == "fixed_swapped":
             self.etf_text.requires_grad_(False)
             self.etf_video.requires_grad_(False)
