@@ -119,10 +119,10 @@ def append(
 @options.root
 @options.json
 def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **where: Any) -> None:
-    """Compute a run's figures again from its checkpoints and stored gallery."""
+    """Compute the figures of RUN, or of the newest finished one, again from what it stored."""
     from .evaluate.results import is_up_to_date, read_results
 
-    path = _run_path(run, runs)
+    path = _run_path(run, runs, as_json)
     if not again and not where["cache"] and is_up_to_date(path):
         log_unless(as_json)("nothing has changed; --again computes these figures again")
         return _print_results(read_results(path), path, as_json)
@@ -131,8 +131,10 @@ def evaluate(run: Path | None, again: bool, as_json: bool, runs: Path | None, **
 
 
 @main.command()
-@click.argument("given", metavar="[RUN]...", type=PATH, nargs=-1)
-@opt("--out", type=PATH, help="The file.  [default: report.html in the run, or here for several]")
+@click.argument("given", metavar="[RUN|SWEEP]...", type=PATH, nargs=-1)
+@opt(
+    "--out", type=PATH, help="The file.  [default: report.html in the folder, or here for several]"
+)
 @options.runs
 @options.root
 @options.json
@@ -140,10 +142,13 @@ def report(
     given: tuple[Path, ...], out: Path | None, runs: Path | None, cache_root: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Write one self-contained HTML page about finished runs."""
-    paths = list(given) or [_run_path(None, runs)]
-    file = verbs.report(paths, out, cache_root)
-    _print_result({"file": str(file), "runs": [str(path) for path in paths]}, str(file), as_json)
+    """Write one self-contained HTML page about finished runs, or about all runs of a sweep."""
+    from .evaluate.report.finished_runs import runs_of
+
+    folders = given or (_run_path(None, runs, as_json),)
+    file = verbs.report(folders, out, cache_root)
+    paths = [str(path) for folder in folders for path in runs_of(folder)]
+    _print_result({"file": str(file), "runs": paths}, str(file), as_json)
 
 
 @main.command()
@@ -162,11 +167,14 @@ def search(
     thumbnails: Path | None, root: Path | None, device: str, runs: Path | None,
     cache_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Search a run's clips by words, with what matched. Without RUN, the newest."""
+    """Search a run's clips by words, with what matched. Without RUN, the newest finished one.
+
+    Put -- before a query that begins with a dash.
+    """
     *run, query = run_and_query
     if len(run) > 1:
         raise click.UsageError("give one run and one query; put the query in quotes")
-    path = _run_path(Path(run[0]) if run else None, runs)
+    path = _run_path(Path(run[0]) if run else None, runs, as_json)
     opened, added = verbs.open_run_and_cache(path, cache, cache_root, device)
     if only and added is None:
         raise click.UsageError("--only needs --cache with another cache than the run's")
@@ -421,10 +429,15 @@ def _print_trained(run: Any, as_json: bool) -> None:
     log_unless(as_json)(f"next: {following}")
 
 
-def _run_path(run: Path | None, runs: Path | None) -> Path:
-    from .train.runs.folder import newest_run, runs_folder
+def _run_path(run: Path | None, runs: Path | None, as_json: bool) -> Path:
+    """The given run, or the newest finished one, which is then logged."""
+    from .train.runs.folder import is_finished, newest_run, runs_folder
 
-    return run or newest_run(runs_folder(runs))
+    if run is None:
+        run = newest_run(runs_folder(runs))
+        which = "newest finished" if is_finished(run) else "newest; none is finished"
+        log_unless(as_json)(f"run {run}, the {which}")
+    return run
 
 
 def _print_result(body: dict[str, Any], text: str, as_json: bool) -> None:

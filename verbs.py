@@ -47,7 +47,7 @@ def open_run(
     """A run, to be evaluated, searched, or used to encode texts and videos.
 
     Args:
-        path: its folder; by default the newest under STRUCTALIGN_RUNS, else ./runs.
+        path: its folder; by default the newest finished one under STRUCTALIGN_RUNS, else ./runs.
         cache: its cache, if that is no longer where the cache root has it.
         cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
         device: auto, cpu or cuda.
@@ -182,8 +182,8 @@ def report(
     """Write one self-contained HTML page about finished runs.
 
     Args:
-        runs: folders of runs.
-        out: the file; by default report.html in the run, or in this folder for several runs.
+        runs: folders of runs, or of sweeps, which stand for all of their runs.
+        out: the file; by default report.html in the folder, or in this folder for several.
         cache_root: where the runs' caches are; by default STRUCTALIGN_CACHE, else
             ~/.cache/structalign.
 
@@ -194,11 +194,14 @@ def report(
         StructAlignError: a folder that is not a run or has no results, or runs that cannot stand in
             one table.
     """
+    from .evaluate.report.finished_runs import runs_of
     from .evaluate.report.page import write_report
     from .search.thumbnails import middle_frames
 
-    paths = [Path(run) for run in runs]
-    return write_report(paths, Path(out) if out else None, cache_root, middle_frames)
+    paths = [path for run in runs for path in runs_of(Path(run))]
+    folder = Path(runs[0]) if len(runs) == 1 else Path()
+    target = Path(out) if out else folder / "report.html"
+    return write_report(paths, target, cache_root, middle_frames)
 
 
 def sweep(

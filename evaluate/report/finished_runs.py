@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import StructAlignError
-from ...core.files import parse_json, read_bytes
+from ...core.files import parse_json, read_bytes, read_json
 from ...train.methods.registry import load_method
 from ...train.runs.folder import read_run_config
 from ..metrics import METRICS
@@ -108,6 +108,21 @@ class FinishedRun:
         """Points of R@1 within ``task`` lost since it was learnt; None where not measured."""
         learnt, now = self.recall(task, task), self.recall(task, stage)
         return None if learnt is None or now is None or task >= stage else learnt - now
+
+
+def runs_of(path: Path) -> list[Path]:
+    """The runs of a sweep's folder, as its ``sweep.json`` lists them; else the folder itself.
+
+    Raises StructAlignError where the list cannot be read.
+    """
+    file = path / "sweep.json"
+    if not file.is_file():
+        return [path]
+    try:
+        names = dict.fromkeys(Path(row["run"]).name for row in read_json(file)["runs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StructAlignError(f"{file} cannot be read ({error!r}); sweep again") from error
+    return [path / name for name in names]
 
 
 def read_runs(paths: Sequence[Path]) -> list[FinishedRun]:

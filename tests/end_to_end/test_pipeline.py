@@ -324,6 +324,9 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
     assert body["methods"]["zeroshot"]["R@1"]["sd"] == 0
     assert (shared.home / "sweep" / "sweep.json").is_file()
     assert len((shared.home / "sweep" / "sweep.csv").read_text().splitlines()) == 5
+    page = shared.json("report", shared.home / "sweep")
+    assert page["runs"] == [run["run"] for run in body["runs"]]
+    assert Path(page["file"]) == shared.home / "sweep" / "report.html"
     again = shared.json(*arguments, "--ray-address", "127.0.0.1:1")
     assert again["runs"] == body["runs"], "without Ray, which is not there"
     grown = next(run["run"] for run in body["runs"] if run["method"] == "zeroshot")

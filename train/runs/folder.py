@@ -32,16 +32,29 @@ def runs_folder(path: str | Path | None = None) -> Path:
 
 
 def newest_run(folder: Path) -> Path:
-    """The run that was created or measured last. Raises StructAlignError when there is none."""
+    """The finished run that was created or measured last; where none is finished, an unfinished.
+
+    Raises StructAlignError when there is none.
+    """
     runs = [file.parent for file in folder.glob("*/config.json")]
     if not runs:
         raise StructAlignError(f"no run under {folder}; run 'train' first, or name a run's folder")
 
     def changed(run: Path) -> int:
-        files = (run / "config.json", run / "results.json")
+        files = (run / "config.json", run / RESULTS)
         return max(file.stat().st_mtime_ns for file in files if file.exists())
 
-    return max(runs, key=changed)
+    newest_first = sorted(runs, key=changed, reverse=True)
+    return next(filter(is_finished, newest_first), newest_first[0])
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run's tasks are all learnt and measured; False also where it cannot be read."""
+    try:
+        tasks = sum(len(part["tasks"]) for part in read_run_config(run)["parts"])
+    except (StructAlignError, KeyError, TypeError):
+        return False
+    return RunFolder(run).finished >= tasks and (run / RESULTS).is_file()
 
 
 def read_run_config(run: Path) -> dict[str, Any]:
