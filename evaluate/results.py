@@ -289,7 +289,8 @@ def _state(run: Path) -> dict[str, Any]:
     from .. import __version__
 
     files = [*sorted(run.glob("tasks/*/*")), run / "config.json", run / RESULTS]
-    stats = {file.relative_to(run).as_posix(): file.stat() for file in files}
+    there = [file for file in files if file.exists()]
+    stats = {file.relative_to(run).as_posix(): file.stat() for file in there}
     return {
         "version": [__version__, version("torch")],
         "files": {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()},
