@@ -167,10 +167,7 @@ def search(
     thumbnails: Path | None, root: Path | None, device: str, runs: Path | None,
     cache_root: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Search a run's clips by words, with what matched. Without RUN, the newest finished one.
-
-    Put -- before a query that begins with a dash.
-    """
+    """Search the clips of RUN, or of the newest finished one, by words; put -- before a dash."""
     *run, query = run_and_query
     if len(run) > 1:
         raise click.UsageError("give one run and one query; put the query in quotes")
