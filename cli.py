@@ -365,20 +365,32 @@ def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
 @cache_group.command("rm")
 @click.argument("reference", metavar="[CACHE]", required=False)
 @opt("--yes", is_flag=True, help="Do not ask for confirmation.")
+@options.runs
 @options.root
 @options.json
-def rm(reference: str | None, yes: bool, cache_root: Path | None, as_json: bool) -> None:
-    """Remove a cache, complete or unfinished, after asking."""
+def rm(
+    reference: str | None, yes: bool, runs: Path | None, cache_root: Path | None, as_json: bool
+) -> None:  # fmt: skip
+    """Remove a cache, complete or unfinished, after asking; runs that need it are named."""
+    from .train.runs.folder import runs_folder, runs_that_need
+
     root = _root(cache_root)
     unfinished = root.locate_unfinished(reference)
     path = unfinished or root.locate(reference)
     if isinstance(path, str):
         raise StructAlignError(f"{path} is not on this machine; remove it where it is")
     kind = "unfinished cache" if unfinished else "cache"
+    needing = [] if unfinished else runs_that_need(path.name[:32], runs_folder(runs))
+    if needing:
+        log_to_stderr(
+            f"{len(needing)} of the runs under {runs_folder(runs)} need this cache to be resumed, "
+            f"measured and searched: {', '.join(map(str, needing))}"
+        )
     if not yes and not _confirmed(f"Remove {kind} {path}?"):
         raise StructAlignError("nothing was removed; answer y, or give --yes")
     (root.abandon if unfinished else root.remove)(path)
-    _print_result({"removed": str(path)}, f"removed {path}", as_json)
+    body = {"removed": str(path), "needed_by": [str(run) for run in needing]}
+    _print_result(body, f"removed {path}", as_json)
 
 
 def _root(path: Path | None) -> "CacheRoot":

@@ -1,6 +1,8 @@
 """A cache as one HDF5 file, to send to somebody. An import checks a bundle before it uses it."""
 
+import errno
 import hashlib
+import io
 import math
 import os
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import numpy as np
 from ..core.errors import StructAlignError
 from ..core.files import share_mode
 from ..core.hashing import sha256_of
+from ..core.processes import interrupts_between_steps
 from .catalog_file import catalog_json, parse_catalog_json, write_catalog
 from .checksums import DamagedError, checksums_text, parse_checksums
 from .layout import CATALOG, CATALOG_JSON, COMPLETE, SOURCES, SPEC, TIMES, TOKEN_CHECKSUMS, WEIGHTS
@@ -32,13 +35,17 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
     ``tokens`` has one chunk per view with Fletcher-32 checksums; ``files/`` has the bytes of every
     other file. Raises StructAlignError if the file exists, or the cache is damaged.
     """
-    if file.exists():
+    if os.path.lexists(file):
         raise StructAlignError(f"{file} exists; give another name, or remove it first")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     _ = cache.frozen  # verifies the weights' checksums
     views = cache.published_views()
     try:
-        with h5py.File(temporary, "w") as bundle:
+        with (
+            _PatientFile(temporary, "w+") as out,
+            interrupts_between_steps() as raise_interrupt,
+            h5py.File(out, "w") as bundle,
+        ):
             bundle.attrs["format"], bundle.attrs["fingerprint"] = FORMAT, cache.fingerprint
             shape = (len(cache.views), *cache.reader.shape)
             options = {"chunks": (1, *shape[1:]), "fletcher32": True, "fillvalue": np.nan}
@@ -46,14 +53,41 @@ def export_hdf5(cache: FeatureCache, file: Path) -> None:
             for first in range(0, len(views), ROWS):
                 part = views[first : first + ROWS]
                 tokens[[cache.views.row(view) for view in part]] = cache.read(part)
+                raise_interrupt()
+                out.raise_error(file)
             for name, body in _bundled(cache).items():
                 data = np.frombuffer(body, np.uint8)
                 bundle.create_dataset(f"files/{name}", data=data, fletcher32=True)
+        out.raise_error(file)
         share_mode(temporary)
         os.replace(temporary, file)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+class _PatientFile(io.FileIO):
+    """A file to which HDF5 can write whatever happens: after an error, what it writes is dropped.
+
+    HDF5 cannot close a file on a full disk, and then crashes when the process ends.
+    """
+
+    _error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of ``data``."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while len(left) and self._error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self._error = error
+        return size
+
+    def raise_error(self, file: Path) -> None:
+        """Raise the error that a write had, as one of ``file``."""
+        if self._error is not None:
+            raise OSError(self._error.errno, self._error.strerror, str(file))
 
 
 def _bundled(cache: FeatureCache) -> dict[str, bytes]:
@@ -73,12 +107,16 @@ def import_hdf5(file: Path, root: CacheRoot, waits: Callable[[str], None]) -> Fe
     ``waits`` is called with the name of another process that unpacks it, before waiting for that.
     Raises StructAlignError for what is no bundle, damaged, or built to reach outside itself.
     """
+    if file.exists() and not file.is_file():
+        raise StructAlignError(f"{file} is not a file; name the bundle's file")
     try:
         with h5py.File(file, "r") as bundle:
             return _import(bundle, file, root, waits)
     except FileNotFoundError as error:
         raise StructAlignError(f"no bundle {file}") from error
     except (OSError, KeyError, RuntimeError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
         what = str(error).splitlines()[0][:160]
         raise StructAlignError(
             f"{file} is not a whole bundle ({what}); have it sent again"
@@ -137,17 +175,26 @@ def _unpack(
     if root.is_published(described.fingerprint):
         return described.fingerprint
     create_tokens(writer.path, catalog, spec, (int(tokens.shape[2]), int(tokens.shape[3])))
-    table, clips = described.views, list(catalog)
-    for first in range(0, len(clips), SHARD_CLIPS):
-        with writer.shard(first // SHARD_CLIPS, table) as shard:
-            for index, clip in enumerate(clips[first : first + SHARD_CLIPS]):
-                if clip.id not in described.quarantine:
-                    row = table.row((clip.id, 0))
-                    views = tokens[row : row + table.views(clip.id)]
-                    shard.put(index * table.most, table.most, views)
+    with interrupts_between_steps() as raise_interrupt:
+        for batch in range(-(-len(catalog) // SHARD_CLIPS)):
+            raise_interrupt()
+            _copy_batch(batch, described, tokens, writer)
     outcomes = [ClipOutcome.published(described, clip.id) for clip in catalog]
     writer.finalize(spec, outcomes, {**described.provenance, "imported_from": file.name})
     return described.fingerprint
+
+
+def _copy_batch(
+    batch: int, described: FeatureCache, tokens: h5py.Dataset, writer: CacheWriter
+) -> None:
+    """Write a shard of the cache from the bundle's tokens."""
+    table, first = described.views, batch * SHARD_CLIPS
+    with writer.shard(batch, table) as shard:
+        for index, clip in enumerate(described.catalog.clips[first : first + SHARD_CLIPS]):
+            if clip.id not in described.quarantine:
+                row = table.row((clip.id, 0))
+                views = tokens[row : row + table.views(clip.id)]
+                shard.put(index * table.most, table.most, views)
 
 
 def _bytes(bundle: h5py.File, name: str, file: Path) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .writer import CacheWriter
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_CACHE", "~/.cache/structalign"
 # These names stay: other versions that share a root must see the same locks.
 LOCKS, HASH_CACHE, UNFINISHED = "claims", "known", "staging"
+SHOWN = 5  # caches that an error lists
 
 
 class CacheRoot:
@@ -143,23 +145,34 @@ class CacheRoot:
     def find(self, reference: str | None) -> FeatureCache:
         """A cache by path or URL, fingerprint (or its beginning), dataset name, or the newest.
 
-        Raises StructAlignError if none fits, or several fingerprints begin with ``reference``.
+        ``NAME@FINGERPRINT`` is one of several of a name. Raises StructAlignError if none fits, or
+        several do.
         """
-        fitting = self._fitting(reference)
-        for folder in fitting[:-1]:
+        opened, errors = [], []
+        for folder in self._fitting(reference):
             try:
-                return FeatureCache.open(folder)
+                opened.append(FeatureCache.open(folder))
             except StructAlignError as error:
-                # One damaged cache must not block the others of a shared root.
-                log_to_stderr(f"left out: {error}")
-        return FeatureCache.open(fitting[-1])
+                errors.append(error)
+            if reference is None and opened:
+                break
+        if len(opened) > 1:
+            raise _ambiguous(reference, [Path(cache.path) for cache in opened])
+        if not opened:
+            raise errors[-1]
+        for left_out in errors:  # one damaged cache must not block the others of a shared root
+            log_to_stderr(f"left out: {left_out}")
+        return opened[0]
 
     def locate(self, reference: str | None) -> str | Path:
-        """Path or URL of the cache that ``find`` opens. Raises as ``find`` does."""
-        return self._fitting(reference)[0]
+        """Path or URL of the cache that ``reference`` names, be it damaged. Raises as ``find``."""
+        fitting = self._fitting(reference)
+        if reference is not None and len(fitting) > 1:
+            raise _ambiguous(reference, [Path(folder) for folder in fitting])
+        return fitting[0]
 
     def _fitting(self, reference: str | None) -> list[str] | list[Path]:
-        """All that fit, the newest first: several if ``reference`` is a dataset or None."""
+        """All that fit, the newest first. Raises StructAlignError if none does."""
         if reference and is_url(reference):
             return [reference]
         if reference and (Path(reference) / SPEC).is_file():
@@ -172,13 +185,13 @@ class CacheRoot:
                     "run 'extract' first, or name one with --cache"
                 )
             return folders
-        long_enough = len(reference) >= 4
-        matches = [f for f in folders if long_enough and f.name.startswith(reference[:32])]
-        if len(matches) > 1:
-            raise StructAlignError(
-                f"{len(matches)} caches begin with '{reference}'; give more of the fingerprint"
-            )
-        if fitting := matches or [folder for folder in folders if _dataset(folder) == reference]:
+        if len(reference) >= 4 and (fitting := _beginning(folders, reference)):
+            return fitting
+        if fitting := [folder for folder in folders if _dataset(folder) == reference]:
+            return fitting
+        name, at, beginning = reference.rpartition("@")
+        named = [folder for folder in folders if at and _dataset(folder) == name]
+        if fitting := _beginning(named, beginning):
             return fitting
         if Path(reference).is_dir():
             raise StructAlignError(
@@ -205,6 +218,27 @@ class CacheRoot:
 def _leaving(folder: Path) -> Path:
     """The hidden name of a folder until it is deleted."""
     return folder.with_name(f".{folder.name}.{os.getpid()}.leaving")
+
+
+def _beginning(folders: list[Path], fingerprint: str) -> list[Path]:
+    """The caches whose fingerprint begins so."""
+    return [folder for folder in folders if folder.name.startswith(fingerprint[:32])]
+
+
+def _ambiguous(reference: str | None, folders: list[Path]) -> StructAlignError:
+    """The error for a reference that several caches fit, newest first."""
+    listed = []
+    for folder in folders[:SHOWN]:
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / COMPLETE).stat().st_mtime))
+        try:
+            clips = f"{len(FeatureCache.describe(folder).catalog)} clips"
+        except StructAlignError:
+            clips = "damaged"
+        listed.append(f"{_dataset(folder)}@{folder.name[:12]} ({made}, {clips})")
+    more = f", and {len(folders) - SHOWN} more" if len(folders) > SHOWN else ""
+    return StructAlignError(
+        f"{len(folders)} caches fit '{reference}'; name one of them: {', '.join(listed)}{more}"
+    )
 
 
 def _dataset(folder: Path) -> str | None:

@@ -1,7 +1,9 @@
 """Where a cache lies: in a folder, or behind a URL. Another kind of place is another class here."""
 
+import errno
 import io
 import os
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -102,11 +104,17 @@ class Local:
 
 
 class LocalFile(ByteRanges):
-    """A file on a disk of this machine. Raises FileNotFoundError."""
+    """A file on a disk of this machine.
+
+    Raises FileNotFoundError, and OSError for a pipe, a folder or a device.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe's opening would wait
         status = os.fstat(self._file)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._file)
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
         self._size = status.st_size
         self.version: object = status.st_ino, status.st_size, status.st_mtime_ns
 

@@ -5,6 +5,7 @@ faster than through Zarr. Any Zarr 3 reader can read the array.
 """
 
 import io
+import tokenize
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -115,7 +116,12 @@ class TokenReader:
         Raises ChunkError for the first view that is missing or damaged; OSError or
         StructAlignError where the disk or the server fails.
         """
-        out = np.empty((len(views), *self.shape), self.array.dtype.newbyteorder("<"))
+        try:
+            out = np.empty((len(views), *self.shape), self.array.dtype.newbyteorder("<"))
+        except (MemoryError, ValueError) as error:  # ValueError beyond what has an address
+            raise StructAlignError(
+                f"{self.store.path}: no memory for {len(views)} views of {self.shape} ({error})"
+            ) from error
         memory = out.reshape(-1).view(np.uint8).data
         readers = min(self.store.readers, len(views))
 
@@ -137,7 +143,7 @@ class TokenReader:
             tokens = self.read([view])
         except ChunkError as error:
             return "missing" if error.missing else "damaged"
-        except OSError:
+        except (OSError, StructAlignError):
             return "damaged"
         return "good" if all_finite(tokens) else "damaged"
 
@@ -166,7 +172,7 @@ class TokenReader:
         try:
             with self.store.open(self._file(shard)) as file:
                 index = self._index(shard, file)
-        except (BadShardError, FileNotFoundError):
+        except (BadShardError, OSError):
             return set()
         return set(np.flatnonzero(index[:, 0] != NO_CHUNK).tolist())
 
@@ -236,14 +242,20 @@ def write_token_checksums(folder: Path, checksums: TokenChecksums) -> None:
 
 def parse_token_checksums(body: bytes, clips: int, views: int) -> TokenChecksums:
     """The checksums in the bytes of the file. Raises ValueError where it holds something else."""
-    checksums = np.load(io.BytesIO(body), allow_pickle=False)
-    if not isinstance(checksums, np.ndarray) or checksums.dtype != np.dtype("<u4"):
+    file = io.BytesIO(body)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("another version")
+        shape, is_by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    except (
+        ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError,
+    ) as error:  # fmt: skip
+        raise ValueError(f"{TOKEN_CHECKSUMS} is no array of NumPy's") from error
+    if dtype != np.dtype("<u4") or is_by_column:
         raise ValueError(f"{TOKEN_CHECKSUMS} holds no checksums")
-    if checksums.shape != (clips, views):
-        raise ValueError(
-            f"{TOKEN_CHECKSUMS} holds {checksums.shape} checksums, not {(clips, views)}"
-        )
-    return checksums
+    if shape != (clips, views) or len(body) - file.tell() != 4 * clips * views:
+        raise ValueError(f"{TOKEN_CHECKSUMS} holds {shape} checksums, not {(clips, views)}")
+    return np.frombuffer(body, "<u4", offset=file.tell()).reshape(shape)
 
 
 def all_finite(tokens: NDArray[np.float16]) -> bool:

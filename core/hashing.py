@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from .files import read_json, write_text
+from .errors import StructAlignError
+from .files import is_plain_file, read_json, write_text
 
 MISSING = "missing"
 # Seconds: a file changed less than this before hashing may change again within one clock tick.
@@ -19,6 +20,19 @@ def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes, in hex. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, sha256: str) -> None:
+    """Raises StructAlignError unless a plain file's bytes have this hash."""
+    try:
+        if not is_plain_file(path):
+            raise OSError("not a file")
+        if sha256_of(path) != sha256:
+            raise OSError("it is not as it was written")
+    except OSError as error:
+        raise StructAlignError(
+            f"{path} is missing or damaged ({error}); restore it, or make it again"
+        ) from error
 
 
 class FileHashCache:

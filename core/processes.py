@@ -9,6 +9,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
@@ -48,6 +50,34 @@ def _interrupt(number: int, frame: object) -> None:
     force.daemon = True
     force.start()
     raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_between_steps() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM take effect where the yielded function is called, and at the end.
+
+    An exception that a signal raises within a destructor or a callback of a weak reference is
+    lost, and h5py is in such callbacks for a large share of its time.
+    """
+    received: list[int] = []
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    replaced = [number for number in usual if is_main and callable(usual[number])]
+
+    def raise_received() -> None:
+        for number in received:
+            handler = usual[signal.Signals(number)]
+            assert callable(handler)
+            handler(number, None)
+
+    for number in replaced:
+        signal.signal(number, lambda number, _: received.append(number))
+    try:
+        yield raise_received
+    finally:
+        for number in replaced:
+            signal.signal(number, usual[number])
+    raise_received()
 
 
 def end_with_parent() -> None:

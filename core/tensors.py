@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import StructAlignError
 from .files import is_plain_file, parse_json, share_mode
-from .hashing import sha256_of
+from .hashing import check_sha256
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -55,17 +55,6 @@ def read_tensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     if sha256 is not None:
         check_sha256(path, sha256)
     return {name: value.clone() for name, value in load_tensors(path).items()}
-
-
-def check_sha256(path: Path, sha256: str) -> None:
-    """Raises StructAlignError unless a plain file's bytes have this hash."""
-    try:
-        if not is_plain_file(path):
-            raise OSError("not a file")
-        if sha256_of(path) != sha256:
-            raise OSError("it is not as it was written")
-    except OSError as error:
-        raise _damaged(path, error) from error
 
 
 class StoredTensor:

@@ -25,7 +25,7 @@ OPTIONS = {
     "cache verify": "reference --deep",
     "cache export": "file reference",
     "cache import": "file",
-    "cache rm": "reference",
+    "cache rm": "reference --yes --runs",
 }
 FROZEN = {verb: set(f"{options} {COMMON}".split()) for verb, options in OPTIONS.items()}
 FROZEN["serve"] -= {"--json"}  # it answers by HTTP

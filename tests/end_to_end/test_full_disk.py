@@ -61,3 +61,17 @@ def test_training(small_disk: Path, shared: Cli) -> None:
     assert "No space left on device" in message or "cannot be written" in message
     ballast.unlink()
     assert shared.json("train", *QUICK, "--out", small_disk / "run")["final"]["stage"] == 2
+
+
+def test_export_and_import(small_disk: Path, shared: Cli, tmp_path: Path) -> None:
+    """HDF5's own words are four lines, and name addresses of memory."""
+    ballast = fill(small_disk, 600_000)
+    message = shared.error("cache", "export", small_disk / "x.h5")
+    assert "No space left on device: " in message and "nothing unfinished" in message
+    assert [path.name for path in small_disk.iterdir()] == [ballast.name]
+    bundle = tmp_path / "x.h5"
+    shared.json("cache", "export", bundle)
+    cli = Cli(small_disk)
+    assert "No space left on device" in cli.error("cache", "import", bundle)
+    ballast.unlink()
+    assert verify(cli.json("cache", "import", bundle)["path"]).ok

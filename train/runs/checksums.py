@@ -11,9 +11,8 @@ from typing import Any
 
 from ...core.errors import StructAlignError
 from ...core.files import read_bytes, read_json, write_text
-from ...core.hashing import sha256_of
+from ...core.hashing import check_sha256, sha256_of
 from ...core.signed_json import DIGEST, parse_signed_text, signed_text
-from ...core.tensors import check_sha256
 
 CHECKSUMS = "checksums.json"
 # What makes two runs different; appending a cache or opening with a newer version does not.

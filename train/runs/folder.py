@@ -57,6 +57,23 @@ def is_finished(run: Path) -> bool:
     return RunFolder(run).finished >= tasks and (run / RESULTS).is_file()
 
 
+def runs_that_need(fingerprint: str, folder: Path) -> list[Path]:
+    """The runs below a folder, those of sweeps too, that were trained on a cache.
+
+    ``fingerprint`` may be its beginning.
+    """
+    needing = []
+    for depth in ("*", "*/*", "*/*/*"):  # a sweep's tries lie deepest
+        for file in sorted(folder.glob(f"{depth}/config.json")):
+            try:
+                parts = read_run_config(file.parent)["parts"]
+            except StructAlignError:
+                continue
+            if any(part["fingerprint"].startswith(fingerprint) for part in parts):
+                needing.append(file.parent)
+    return needing
+
+
 def read_run_config(run: Path) -> dict[str, Any]:
     """A run's configuration.
 

@@ -20,7 +20,8 @@ from ...cache.reader import FeatureCache
 from ...cache.root import CacheRoot
 from ...core.device import prepare_cpu, resolve_device
 from ...core.errors import StructAlignError
-from ...core.tensors import StoredTensor, check_sha256, read_tensors, save_tensors
+from ...core.hashing import check_sha256
+from ...core.tensors import StoredTensor, read_tensors, save_tensors
 from ..gallery import Block, Gallery
 from ..method_config import MethodConfig
 from ..methods.base import Method

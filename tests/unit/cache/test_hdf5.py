@@ -6,9 +6,11 @@ A bundle from a stranger is checked before anything of it is used.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -315,3 +317,35 @@ def test_an_import_that_stood_still_and_lost_its_lease_publishes_nothing(
     assert (
         root.published() == [] and len(list(root.path.glob("staging/import.*/tokens/c.*"))) == 2
     ), "what is there is the other's now"
+
+
+def test_an_interruption_in_a_callback_ends_an_export(
+    cache: FeatureCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """h5py is in callbacks of weak references all the time; what is raised there is lost."""
+    read = FeatureCache.read
+
+    def interrupted(self: FeatureCache, wanted: Any) -> Any:
+        class Thing: ...
+
+        thing = Thing()
+        kept = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+        del thing
+        assert kept() is None
+        return read(self, wanted)
+
+    monkeypatch.setattr(FeatureCache, "read", interrupted)
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            export_hdf5(cache, tmp_path / "x.h5")
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_bundle_that_is_no_file(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "x.h5")
+    with pytest.raises(StructAlignError, match=r"is not a file; name the bundle's file"):
+        import_hdf5(tmp_path / "x.h5", CacheRoot(tmp_path / "root"), print)

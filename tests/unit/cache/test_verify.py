@@ -1,7 +1,11 @@
 """Whatever byte of a cache is flipped or cut off, verify finds it and training refuses it."""
 
+import hashlib
 import io
+import json
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +127,51 @@ def test_other_weights_under_checksums_that_fit(copy: Path) -> None:
     cache = FeatureCache.open(copy)
     with pytest.raises(StructAlignError, match="other weights than those its fingerprint"):
         load_frozen(cache.frozen, cache.spec.weights)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "loop"])
+@pytest.mark.parametrize("name", ["shard", "checksums.npy", "tokens/zarr.json"])
+def test_what_is_no_file_is_named_at_once(kind: str, name: str, copy: Path) -> None:
+    """A pipe's opening waits for ever; a folder or loop was a traceback."""
+    cache = FeatureCache.open(copy)
+    file = shard_of(cache, cache.catalog.clips[0].id) if name == "shard" else copy / name
+    file.unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        if kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "folder":
+            file.mkdir()
+        elif kind == "loop":
+            file.symlink_to(file)
+        else:
+            here = os.open(copy, os.O_RDONLY)  # a socket's whole path has at most 107 characters
+            listening.bind(f"/proc/self/fd/{here}/{file.relative_to(copy)}")
+            os.close(here)
+        try:
+            assert not verify(copy).ok
+        except StructAlignError as error:
+            assert file.name in str(error) and "\n" not in str(error)
+        with pytest.raises(
+            (StructAlignError, OSError), match=r"plain file|symbolic|No such|missing"
+        ):
+            FeatureCache.open(copy).tokens([cache.catalog.clips[0].id])
+
+
+def test_tokens_that_claim_a_huge_shape(copy: Path) -> None:
+    """Sealed again by a stranger: one line, no MemoryError."""
+    array = json.loads((copy / "tokens/zarr.json").read_text())
+    array["shape"][2:] = [10**6, 10**6, 10**6]
+    (copy / "tokens/zarr.json").write_text(json.dumps(array))
+
+    def reseal(files: dict[str, bytes]) -> None:
+        complete = json.loads(files["complete.json"])
+        digest = hashlib.sha256((copy / "tokens/zarr.json").read_bytes()).hexdigest()
+        complete["files"]["tokens/zarr.json"] = digest
+        files["complete.json"] = json.dumps(complete).encode()
+
+    reseal_folder(copy, reseal)
+    report = verify(copy)
+    assert len(report.damaged) == 48
+    with pytest.raises(StructAlignError, match=r"no memory for 1 views|damaged"):
+        cache = FeatureCache.open(copy)
+        cache.tokens([cache.catalog.clips[0].id])
