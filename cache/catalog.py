@@ -5,13 +5,14 @@ import json
 import math
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
 
 from ..core.errors import StructAlignError
+from ..core.hashing import MISSING
 
 Split = Literal["train", "test"]
 LONGEST, LONGEST_ID = 200, 1000  # characters of a category, of a clip's id
@@ -140,6 +141,38 @@ class Catalog:
 def _hashed(extra: Mapping[str, str]) -> str | dict[str, str] | None:
     """What the catalog's hash covers. Version 0.3 had no extra but ``twin``, and hashed it bare."""
     return extra.get("twin") if extra.keys() <= {"twin"} else dict(sorted(extra.items()))
+
+
+def content_of(
+    clip: Clip, sources: Mapping[str, str], is_clamped: bool = False
+) -> tuple[str, float, float | None] | None:
+    """What a clip shows: the hash of its file, its start and end. None if the file is not known.
+
+    ``is_clamped`` says that it ends after its video.
+    """
+    digest = sources.get(clip.path, MISSING)
+    end = None if is_clamped else clip.end
+    return None if digest == MISSING else (digest, clip.start or 0.0, end)
+
+
+def equal_clips(contents: Iterable[tuple[str, Hashable | None]]) -> list[list[str]]:
+    """The ids of clips that show the same, from (id, content), group by group in their order."""
+    groups: dict[Hashable, list[str]] = defaultdict(list)
+    for clip_id, content in contents:
+        if content is not None:
+            groups[content].append(clip_id)
+    return [ids for ids in groups.values() if len(ids) > 1]
+
+
+def equal_clips_warning(groups: Sequence[Sequence[str]], kind: str) -> str | None:
+    """One line about groups of equal clips, None without one; ``kind`` of clips: "40 clips"."""
+    if not groups:
+        return None
+    listing = ", ".join(" = ".join(ids[:4]) + " = ..." * (len(ids) > 4) for ids in groups[:5])
+    return (
+        f"{sum(map(len, groups))} of {kind} show the same as another, of equal files and times "
+        f"({listing}{', ...' * (len(groups) > 5)}): no caption can tell them apart"
+    )
 
 
 def shared_captions(clips: Sequence[Clip]) -> str | None:

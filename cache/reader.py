@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import StructAlignError
 from ..core.files import parse_json
-from .catalog import Catalog, Clip, Split
+from .catalog import Catalog, Clip, Split, content_of
 from .catalog_file import LARGE, parse_catalog
 from .checksums import DamagedError, parse_checksums
 from .layout import (
@@ -162,6 +162,11 @@ class FeatureCache:
     def sources(self) -> dict[str, str]:
         """Hash of every source file by its path relative to the dataset's root."""
         return _json(self.store.read(SOURCES), self.path)
+
+    def content(self, clip: Clip) -> Hashable:
+        """What a clip shows; equal for clips of equal files and times, also of other caches."""
+        known = content_of(clip, self.sources, clip.id in self.video_ends)
+        return known or (self.fingerprint, clip.id)
 
     @property
     def video_root(self) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache.catalog import shared_captions
+from ..cache.catalog import equal_clips, equal_clips_warning, shared_captions
 from ..core.errors import StructAlignError
 from ..core.files import parse_json, read_bytes, write_text
 from ..core.signed_json import parse_signed_text, signed_text
@@ -93,6 +93,7 @@ class Results:
     scope: dict[str, str]
     galleries: dict[str, str]
     ties: int
+    equal_clips: int
     warnings: list[str]
     figures: dict[str, dict[str, Matrix]]
     settings: dict[str, Any]
@@ -152,6 +153,11 @@ def make_results(run: "Run") -> Results:
         for index, stage in enumerate([start, *recorded])
     ]
     gallery, backbone = settings.gallery, run.backbone
+    copies = equal_clips(
+        (clip.id, run.stream.caches[task - 1].content(clip))
+        for task in range(1, len(recorded) + 1)
+        for clip in run.stream.eval_clips(task)
+    )
     return Results(
         **{name: run.config[name] for name in COPIED},
         tasks=len(recorded),
@@ -184,7 +190,8 @@ def make_results(run: "Run") -> Results:
             "stages": "stored",
         },
         ties=(rows[-1].ties or {"t2v": 0})["t2v"],
-        warnings=_warnings(run, recorded),
+        equal_clips=sum(map(len, copies)),
+        warnings=_warnings(run, recorded, copies),
         figures=figures,
     )
 
@@ -206,7 +213,9 @@ def _evaluated_on(run: "Run", tasks: int) -> str:
     return learnt if any(is_learnt) else "test"
 
 
-def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
+def _warnings(
+    run: "Run", recorded: Sequence[Mapping[str, Any]], copies: list[list[str]]
+) -> list[str]:
     """What a reader of the figures should know about the clips behind them."""
     numbers, stream = range(1, len(recorded) + 1), run.stream
     clips = [clip for number in numbers for clip in stream.eval_clips(number)]
@@ -215,7 +224,9 @@ def _warnings(run: "Run", recorded: Sequence[Mapping[str, Any]]) -> list[str]:
     learnt = [clip for number in numbers for clip in stream.train_clips(number)]
     captions = (text for clip in dict.fromkeys([*learnt, *clips]) for text in clip.captions)
     truncated = run.backbone.tokenizer().truncation_warning(captions)
-    warnings = [shared_captions(clips), truncated, *last.get("warnings", last.get("doubts", ()))]
+    equal = equal_clips_warning(copies, f"{len(clips)} evaluated clips")
+    of_stage = last.get("warnings", last.get("doubts", ()))
+    warnings = [shared_captions(clips), equal, truncated, *of_stage]
     if untested:
         which = ", ".join(map(str, untested[:9])) + ", ..." * (len(untested) > 9)
         warnings.append(

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..cache.catalog import Catalog
+from ..cache.catalog import Catalog, content_of, equal_clips, equal_clips_warning
 from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.writer import CacheWriter, ClipOutcome
@@ -88,7 +88,9 @@ def run_extraction(
     plan = make_plan(dataset, settings, root)
     if not (reader.has_fixed_splits or options.allow_overlap):
         refuse_overlap(dataset.catalog, plan.sources)
-    for warning in dataset_warnings(dataset.catalog):
+    contents = ((clip.id, content_of(clip, plan.sources)) for clip in dataset.catalog)
+    copies = equal_clips_warning(equal_clips(contents), f"{len(dataset.catalog)} clips")
+    for warning in (*dataset_warnings(dataset.catalog), *filter(None, [copies])):
         log(warning)
     published = root.folder(plan.spec.fingerprint())
     if root.is_published(published.name) and not options.retry_bad:

@@ -1,5 +1,6 @@
 """The clips that a search goes over: blocks of the gallery, each with its cache and its task."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +38,10 @@ class Part:
     def clip(self, row: int) -> tuple[Clip, FeatureCache, int | None]:
         """A clip, its cache and its task."""
         return self.cache.catalog[self.block.clips[row]], self.cache, self.task
+
+    def content(self, row: int) -> Hashable:
+        """What a clip shows, as its cache says."""
+        return self.cache.content(self.cache.catalog[self.block.clips[row]])
 
     def select(self, rows: Tensor) -> "Part":
         """The part with some of its clips, rows in ascending order; itself when all are named."""

@@ -44,7 +44,8 @@ class SearchResult:
 
     ``score`` ranks the clips: the sum of ``score_parts``, standardised similarities, of which
     word-frame similarity is split into its two directions. ``similarities`` are cosines by name.
-    ``frame``, ``matches`` and ``frame_words`` are those of ``Explanation``.
+    ``copies`` are the other clips searched that show the same, each with its cache: equal files
+    and times. ``frame``, ``matches`` and ``frame_words`` are those of ``Explanation``.
     """
 
     clip: Clip
@@ -53,6 +54,7 @@ class SearchResult:
     score: float
     score_parts: dict[str, float]
     similarities: dict[str, float]
+    copies: tuple[tuple[Clip, FeatureCache], ...] = ()
     frame: int = 1
     matches: tuple[WordMatch, ...] = ()
     frame_words: tuple[WordMatch, ...] = ()
@@ -77,6 +79,10 @@ class SearchResult:
             "global": self.similarities.get("global"),
             "frame": self.frame, "frame_count": self.cache.spec.frames,
             "time": self.time, "times": list(self.times),
+            "copies": [
+                {"clip": clip.id, "cache": cache.fingerprint, "path": clip.path}
+                for clip, cache in self.copies
+            ],
             "matches": [vars(match) for match in self.matches],
             "frame_words": [vars(match) for match in self.frame_words],
         }  # fmt: skip
@@ -120,6 +126,9 @@ class SearchResults:
             lines.append(
                 f"{rank:>3}. {result.score:+.2f}  {clip.id}  {time}  {clip.path}  ({clip.category})"
             )
+            if result.copies:
+                names = ", ".join(f"{clip.id} ({clip.path})" for clip, _ in result.copies)
+                lines.append(f"     the same video: {names}")
             if len(result.score_parts) > 1:
                 addends = [f"{x:+.2f} {ADDENDS.get(n, n)}" for n, x in result.score_parts.items()]
                 lines.append(f"     = {' '.join(addends)}")

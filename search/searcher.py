@@ -1,13 +1,14 @@
 """Searching a run's clips with words or with a video."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
 from ..core.console import Log
 from ..core.errors import StructAlignError
@@ -49,6 +50,7 @@ class Searcher:
             others = [part.in_memory() for part in others]
         self.searched = others if only else [*self.evaluated, *others]
         self.starts = list(accumulate(map(len, self.searched), initial=0))
+        self.contents: dict[int, Hashable] = {}
         self.index = None
         if is_large and not only:
             self.index = open_run_index(run, self.evaluated, others)
@@ -93,12 +95,12 @@ class Searcher:
         ids = token_ids[0, layout.first : layout.first + count].tolist()
         words = self.method.tokenizer.words(ids)
         results = []
-        for best, part, row in self._best(scores, rows, top):
+        for best, part, row, copies in self._best(scores, rows, top):
             explanation = Explanation()
             if "word_frame" in similarities:
                 explanation = explain(text_for(part), words, part.embedding(row))
             values = float(scores[best]), _values(addends, best), _values(similarities, best)
-            results.append(SearchResult(*part.clip(row), *values, **vars(explanation)))
+            results.append(SearchResult(*part.clip(row), *values, copies, **vars(explanation)))
         return SearchResults(query, clips, self.method.tokenizer.truncates(text), tuple(results))
 
     @torch.no_grad()
@@ -116,12 +118,12 @@ class Searcher:
         chosen = [part.select(row).block for part, row in zip(self.searched, rows, strict=True)]
         cosines = torch.cat([whole_clips(block.embeddings) @ pooled for block in chosen])
         results = []
-        for best, part, row in self._best(cosines, rows, top):
+        for best, part, row, copies in self._best(cosines, rows, top):
             frames = F.normalize(part.embedding(row), dim=-1)
             frame = int((frames @ video.T).amax(1).argmax()) + 1
             alike = float(cosines[best])
             values = alike, {"global": alike}, {"global": alike}
-            results.append(SearchResult(*part.clip(row), *values, frame))
+            results.append(SearchResult(*part.clip(row), *values, copies, frame))
         return SearchResults(name, clips, False, tuple(results))
 
     def _rows(self, texts: list[Tensor], where: ClipFilter | None) -> tuple[list[Tensor], int]:
@@ -137,13 +139,32 @@ class Searcher:
 
     def _best(
         self, scores: Tensor, rows: list[Tensor], top: int
-    ) -> Iterator[tuple[int, Part, int]]:
-        """The ``top`` scores [C] of rows of the parts: index, part and row, the best first."""
-        indices = torch.cat([row + start for row, start in zip(rows, self.starts, strict=False)])
-        for best in best_first(scores, top).tolist():
-            index = int(indices[best])
-            number = bisect_right(self.starts, index) - 1
-            yield best, self.searched[number], index - self.starts[number]
+    ) -> Iterator[tuple[int, Part, int, tuple[tuple[Clip, FeatureCache], ...]]]:
+        """The ``top`` scores [C] of rows of the parts: index, part, row and copies, best first.
+
+        Of clips that show the same the best stands for all; the others are its copies.
+        """
+        shifted = zip(rows, self.starts, strict=False)
+        indices = torch.cat([row + start for row, start in shifted]).tolist()
+        groups: dict[Hashable, list[int]] = {}
+        for best in best_first(scores, len(scores)).tolist():
+            content = self._content(indices[best])
+            if content in groups or len(groups) < top:
+                groups.setdefault(content, []).append(best)
+        for best, *others in groups.values():
+            copies = (self._locate(indices[other]) for other in others)
+            yield best, *self._locate(indices[best]), tuple(p.clip(row)[:2] for p, row in copies)
+
+    def _content(self, index: int) -> Hashable:
+        """What a clip shows, by its index among all searched clips."""
+        if index not in self.contents:
+            part, row = self._locate(index)
+            self.contents[index] = part.content(row)
+        return self.contents[index]
+
+    def _locate(self, index: int) -> tuple[Part, int]:
+        number = bisect_right(self.starts, index) - 1
+        return self.searched[number], index - self.starts[number]
 
 
 def prepare_search(run: Run, log: Log, exact: int = EXACT) -> None:

@@ -8,6 +8,14 @@ from ..explanation import WordMatch
 from ..results import SearchResults
 
 
+class Copy(BaseModel):
+    """Another clip that shows the same as a result: of an equal file, at equal times."""
+
+    clip: str
+    cache: str
+    path: str
+
+
 class Result(BaseModel):
     """A clip, as ``structalign search --json`` prints it, with the addresses of its files.
 
@@ -41,6 +49,7 @@ class Result(BaseModel):
     frame_count: int
     time: float | None
     times: list[float]
+    copies: list[Copy]
     matches: list[WordMatch]
     frame_words: list[WordMatch]
     video: str

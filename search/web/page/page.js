@@ -116,6 +116,7 @@ function card(result, otherRank) {
   const facts = [result.category, result.task ? `task ${result.task}` : "added cache", result.split];
   if (result.word_frame !== null) facts.push(`words and frames ${cosine(result.word_frame)}`);
   if (result.global !== null) facts.push(`whole clip ${cosine(result.global)}`);
+  if (result.copies.length) facts.push(`the same video: ${result.copies.map((copy) => copy.clip).join(", ")}`);
   if (otherRank !== undefined) {
     facts.push(otherRank ? `rank ${otherRank} in the other run` : "not shown by the other run");
     node.classList.toggle("other", !otherRank);
