@@ -20,11 +20,15 @@ TRIES = 3
 ADDRESS_SPACE = 12 * 10**9  # bytes: with less, Ray's processes never answer
 
 
+class RayStartError(StructAlignError):
+    """Ray cannot be started here, or not be reached; nothing has run yet."""
+
+
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ModuleType]:
     """The ray module, with Ray started here or joined at ``address`` or RAY_ADDRESS.
 
-    Raises StructAlignError if it cannot be started or reached.
+    Raises RayStartError if it cannot be started or reached.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray's core logs errors from which it then recovers.
@@ -57,17 +61,19 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     except (OSError, ValueError, RuntimeError, RayError) as error:
         if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
             if address == "local":  # Ray's core never reads its settings a second time
-                raise StructAlignError(
+                raise RayStartError(
                     "Ray refuses the processes it just started here: RAY_AUTH_MODE or "
                     "RAY_AUTH_TOKEN changed since Ray was first used in this process; "
                     "leave them as they were, or start a new process"
                 ) from error
-            raise StructAlignError(
+            raise RayStartError(
                 f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, "
                 "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
             ) from error
         first = str(error).splitlines()[0]
-        raise StructAlignError(f"cannot start or reach Ray at '{address}': {first}") from error
+        if "AF_UNIX" in first:
+            first += "; set TMPDIR to a folder with a shorter path"
+        raise RayStartError(f"cannot start or reach Ray at '{address}': {first}") from error
     try:
         yield ray
     finally:
@@ -77,7 +83,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
 def start_with_retries(begin: Callable[[], object]) -> None:
     """Call ``begin``, which starts Ray; again if Ray gave up waiting for its own processes.
 
-    Ray waits 30 seconds for them, which a busy machine exceeds. Raises StructAlignError after
+    Ray waits 30 seconds for them, which a busy machine exceeds. Raises RayStartError after
     ``TRIES`` times; other errors of ``begin`` pass through.
     """
     for attempt in range(1, TRIES + 1):
@@ -89,7 +95,7 @@ def start_with_retries(begin: Callable[[], object]) -> None:
                 raise
             _end_half_started(error)
             if attempt == TRIES:
-                raise StructAlignError(
+                raise RayStartError(
                     f"Ray gave up starting {TRIES} times: {str(error).splitlines()[0]} "
                     f"The load here is {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores; "
                     "try again when less is running, or join a cluster with --ray-address"
@@ -107,20 +113,20 @@ def _end_half_started(error: Exception) -> None:
 
 
 def _check_address_space() -> None:
-    """Raises StructAlignError if the limit of address space is too low for Ray's processes."""
+    """Raises RayStartError if the limit of address space is too low for Ray's processes."""
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     if allowed != resource.RLIM_INFINITY and allowed < ADDRESS_SPACE:
-        raise StructAlignError(
+        raise RayStartError(
             f"Ray needs {ADDRESS_SPACE / 1e9:.0f} GB of address space and 'ulimit -v' leaves "
             f"{allowed / 1e9:.1f}; raise it, or extract with --engine inline"
         )
 
 
 def _check_reachable(address: str) -> None:
-    """Raises StructAlignError if no Ray answers at HOST:PORT: Ray itself would wait forever."""
+    """Raises RayStartError if no Ray answers at HOST:PORT: Ray itself would wait forever."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not host or not port.isdecimal():
-        raise StructAlignError(
+        raise RayStartError(
             f"'{address}' is not the address of a Ray cluster; "
             "give HOST:PORT, as `ray start --head` prints it, or auto"
         )
@@ -129,12 +135,12 @@ def _check_reachable(address: str) -> None:
         server = (host.strip("[]"), int(port))
         with socket.create_connection(server, timeout=CONNECT_TIMEOUT) as connection:
             if without_tls and not _speaks_http2(connection):
-                raise StructAlignError(
+                raise RayStartError(
                     f"the server at '{address}' is not a Ray cluster; "
                     "give the address that `ray start --head` prints"
                 )
     except (OSError, OverflowError) as error:
-        raise StructAlignError(
+        raise RayStartError(
             f"no Ray cluster answers at '{address}' ({error}); "
             "start one with `ray start --head`, or leave the address out"
         ) from error

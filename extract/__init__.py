@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def extract(
-    dataset: str = "demo",
+    dataset: str | None = None,
     *,
     progress: Progress | None = None,
     note: Log | None = None,
@@ -19,7 +19,7 @@ def extract(
 
     Args:
         dataset: a name from ``configs/datasets``, or the path of a .py file with one
-            ``DatasetReader``.
+            ``DatasetReader``; by default a manifest where ``root`` is given, else the demo.
         progress: called with (done, total, detail); a line on stderr by default.
         note: called with one line of text at a time, such as a warning; stderr by default.
         options: fields of ``extract.settings.ExtractOptions``, such as ``root``, and options of
@@ -31,4 +31,5 @@ def extract(
     """
     from .pipeline import run_extraction
 
-    return run_extraction({"dataset": dataset, **options}, progress, note).cache
+    named = {} if dataset is None else {"dataset": dataset}
+    return run_extraction({**named, **options}, progress, note).cache

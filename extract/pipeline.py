@@ -1,5 +1,6 @@
 """From options to a published cache."""
 
+import math
 import platform
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from ..cache.root import CacheRoot
 from ..cache.writer import CacheWriter, ClipOutcome
 from ..core.console import Log, Progress, ProgressLine, log_to_stderr
 from ..core.errors import StructAlignError
+from ..core.hashing import MISSING
 from ..core.lease import Lease
 from .datasets.dataset import Dataset, Inputs
 from .datasets.subset import subset
@@ -97,6 +99,8 @@ def run_extraction(
         return ExtractReport(FeatureCache.open(published), True, time.monotonic() - began)
     if changed := explain_miss(plan, root, dataset.root):
         log(changed)
+    if missing := missing_videos(dataset, plan.sources, options.max_bad):
+        log(missing)
     extraction = Extraction(dataset, plan, settings, options, root, progress, log)
     path, reused = extraction.run()
     return ExtractReport(FeatureCache.open(path), reused, time.monotonic() - began)
@@ -218,9 +222,7 @@ class Extraction:
 
     def _refuse_too_many(self, outcomes: list[ClipOutcome]) -> None:
         bad, max_bad = [outcome for outcome in outcomes if outcome.reason], self.options.max_bad
-        # A share allows at least one clip; 0 allows none.
-        allowed = max(1, max_bad * len(outcomes)) if max_bad else 0
-        if len(bad) <= allowed and len(bad) < len(outcomes):
+        if are_allowed(len(bad), len(outcomes), max_bad):
             return
         for outcome in bad:
             path = self.dataset.catalog[outcome.clip].path
@@ -267,6 +269,35 @@ class Extraction:
             "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "versions": {name: version(name) for name in packages},
         }
+
+
+def are_allowed(bad: int, clips: int, max_bad: float) -> bool:
+    """Whether so many bad clips may be left out: a share allows at least one, 0 none, none all."""
+    return bad <= (max(1, max_bad * clips) if max_bad else 0) and bad < clips
+
+
+def missing_videos(dataset: Dataset, sources: Mapping[str, str], max_bad: float) -> str | None:
+    """One line about clips whose videos are not there, before the first is decoded; else None.
+
+    Raises:
+        StructAlignError: they are more than ``max_bad`` allows; it says which share would do.
+    """
+    paths = [clip.path for clip in dataset.catalog if sources[clip.path] == MISSING]
+    paths = [path for path in paths if not (dataset.root / path).exists()]
+    if not paths:
+        return None
+    clips, names = len(dataset.catalog), list(dict.fromkeys(paths))
+    listing = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+    what = f"the videos of {len(paths)} of {clips} clips are not under {dataset.root} ({listing})"
+    if are_allowed(len(paths), clips, max_bad):
+        return f"{what}; these clips go to quarantine"
+    if len(paths) == clips:
+        raise StructAlignError(f"{what}; name the folder of the videos with --root")
+    share = math.ceil(1000 * len(paths) / clips) / 1000
+    raise StructAlignError(
+        f"{what}, more than --max-bad {max_bad:g} allows: put them there, or leave these clips "
+        f"out with --max-bad {share:g}"
+    )
 
 
 def _batches(catalog: Catalog) -> "list[Batch]":

@@ -34,7 +34,9 @@ class ExtractOptions:
         StructAlignError: a value outside its range.
     """
 
-    dataset: str = option("demo", "The dataset's name, or your own .py file.")
+    dataset: str = option(
+        "demo", "The dataset's name, or your own .py file; with --root alone, manifest."
+    )
     root: str | Path | None = option(  # noqa: RUF009
         None, "Folder with the videos, and with a benchmark's annotation files."
     )
@@ -114,6 +116,8 @@ def parse_options(given: Mapping[str, Any]) -> tuple[ExtractOptions, DatasetRead
 
     Raises StructAlignError: an unknown dataset, an option that it does not have, or a bad value.
     """
+    if given.get("root") is not None or given.get("splits") is not None:
+        given = {"dataset": "manifest", **given}  # the demo's videos lie under no root
     common = {field.name for field in fields(ExtractOptions)}
     options = ExtractOptions(**_converted(given, ExtractOptions))
     kind = dataset_class(options.dataset)

@@ -77,7 +77,8 @@ def _find(given: Path) -> Path:
     if file is None:
         raise StructAlignError(
             f"no manifest under {given}; looked for {' and '.join(NAMES)}: give the file with "
-            "--root, or with --splits if the videos are in another folder"
+            "--root, or with --splits if the videos are in another folder, or name a benchmark "
+            "with --dataset"
         )
     return file
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from ...backbones.family import Stem
 from ...cache.catalog import Catalog, Clip
 from ...core.console import Log
+from ...core.ray_session import RayStartError
 from ..worker import Batch, BatchOutcomes, Work, WorkerConfig
-from .inline import inline_worker
+from .inline import inline_worker, run_inline
 from .ray_data import run_ray
 
 RAY_START = 12.0  # seconds that Ray adds before its first clip, by `make bench`
@@ -41,7 +42,11 @@ def run_auto(
     rest: dict[int, list[Clip]] = {}
     for number, clips in parts[count:]:
         rest.setdefault(number, []).extend(clips)
-    yield from run_ray(config, stem, list(rest.items()), None, None)
+    try:
+        yield from run_ray(config, stem, list(rest.items()), None, None)
+    except RayStartError as error:
+        log(f"{error}; continuing in this process")
+        yield from run_inline(config, stem, catalog, parts[count:])
 
 
 def seconds_saved(work: Work, left: int, workers: int) -> float:

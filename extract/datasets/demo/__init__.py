@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ....core.errors import StructAlignError
 from ....core.ranges import option
 from ..dataset import Dataset, DatasetReader, Inputs
 
@@ -21,7 +22,16 @@ class Demo(DatasetReader):
     )
 
     def read(self, inputs: Inputs) -> Dataset:
-        """Generate the videos of the world of ``inputs.seed``, unless they are there."""
+        """Generate the videos of the world of ``inputs.seed``, unless they are there.
+
+        Raises:
+            StructAlignError: a folder of videos is given.
+        """
+        if inputs.root or inputs.splits:
+            raise StructAlignError(
+                "the demo makes its own videos and takes no --root or --splits; "
+                "leave --dataset out for videos of your own"
+            )
         from .files import generate  # slow: PyAV
 
         folder = inputs.cache_root / "datasets"

@@ -117,5 +117,5 @@ def test_a_token_changed_within_a_process_is_named_in_the_error() -> None:
         check=False,
     )
     assert done.returncode == 1
-    [message] = [line for line in done.stderr.splitlines() if "StructAlignError: " in line]
+    [message] = [line for line in done.stderr.splitlines() if "RayStartError: " in line]
     assert message.endswith("leave them as they were, or start a new process")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from structalign.core.errors import StructAlignError
+from structalign.extract.datasets.dataset import Inputs
+from structalign.extract.datasets.demo import Demo
 from structalign.extract.datasets.manifest import Manifest
 from structalign.extract.datasets.registry import dataset_names
 from structalign.extract.settings import (
@@ -78,6 +80,24 @@ def test_frames_are_sampled_by_time_in_ones_own_videos_alone(tmp_path: Path) -> 
 def test_options_of_the_dataset_and_of_every_dataset_are_parted() -> None:
     options, reader = parse_options({"dataset": "manifest", "name": "films", "frames": 3})
     assert (options, reader) == (ExtractOptions("manifest", frames=3), Manifest("films"))
+
+
+@pytest.mark.parametrize(
+    ("given", "dataset"),
+    [({}, "demo"), ({"root": "films"}, "manifest"), ({"splits": "lists"}, "manifest"),
+     ({"root": None}, "demo"), ({"root": "films", "dataset": "msrvtt"}, "msrvtt")],
+)  # fmt: skip
+def test_a_root_without_a_dataset_is_of_ones_own_videos(
+    given: dict[str, Any], dataset: str
+) -> None:
+    """It made the demo world, which then was the newest cache."""
+    assert parse_options(given)[0].dataset == dataset
+
+
+def test_the_demo_takes_no_root(tmp_path: Path) -> None:
+    with pytest.raises(StructAlignError, match="the demo makes its own videos and takes no --root"):
+        Demo().read(Inputs(tmp_path, root=tmp_path))
+    assert not (tmp_path / "datasets").exists()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from helpers.cli import INLINE, RAY, Cli, digest
 from structalign.cache import FeatureCache, StructAlignError
 from structalign.cache.spec import CacheSpec
 from structalign.extract import extract
+from structalign.extract.datasets.dataset import Inputs
+from structalign.extract.datasets.manifest import Manifest
 from structalign.extract.engines import auto
 from structalign.extract.engines.auto import RAY_START, seconds_saved
 from structalign.extract.engines.ray_data import RayWorker, WorkerPool, worker_pool
@@ -65,6 +67,27 @@ def test_continuing_through_ray_gives_the_same_bytes(
     assert digest(cache.path) == digest(Path(first["path"]))
 
 
+def test_where_ray_cannot_start_this_process_goes_on(
+    shared: Cli, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters give each job a TMPDIR of its own, often too long for the paths of Ray's sockets."""
+    first = shared.json(*INLINE, "--root", videos, "--cut", "4")
+    monkeypatch.setattr(auto, "RAY_START", -1e9)
+    monkeypatch.setattr(auto, "MEASURED", 0.0)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("a-long-name" * 10)))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    notes: list[str] = []
+    cache = extract(
+        "manifest", name="manifest", root=videos, backbone="demo", frames=4, views=2, cut=4,
+        cache_root=tmp_path, progress=lambda *_: None, note=notes.append,
+    )  # fmt: skip
+    assert notes[1].startswith("continuing through Ray, ")
+    assert notes[2].startswith("cannot start or reach Ray at 'local': ")
+    assert notes[2].endswith("a shorter path; continuing in this process") and len(notes) == 3
+    assert cache.fingerprint == first["fingerprint"]
+    assert digest(cache.path) == digest(Path(first["path"]))
+
+
 @pytest.mark.parametrize(
     ("work", "left", "workers", "expected"),
     [
@@ -102,6 +125,36 @@ def test_an_error_in_a_ray_worker_is_one_line_with_what_our_code_said(
         "finished batches are kept, run extract again\n"
     )
     assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_missing_videos_are_told_before_the_first_is_decoded(
+    cli: Cli, videos: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(videos, tmp_path / "videos"))
+    names = [clip.path for clip in Manifest().read(Inputs(tmp_path, root)).catalog]
+    for name in names[3:8]:
+        (root / name).unlink()
+    done = cli(*INLINE, "--root", root, "--cut", "4")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 1 and "extract: 0 of" not in done.stderr
+    assert line == (
+        f"error: the videos of 5 of 32 clips are not under {root} ({', '.join(names[3:6])}, ...), "
+        "more than --max-bad 0.01 allows: put them there, or leave these clips out with "
+        "--max-bad 0.157"
+    )
+    assert cli.json(*INLINE, "--root", root, "--cut", "4", "--max-bad", "0.157", code=3)["ok"] == 27
+    shutil.copyfile(videos / names[3], root / names[3])
+    for name in names[4:8]:
+        shutil.copyfile(videos / name, root / name)
+    (root / names[5]).unlink()
+    done = cli(*INLINE, "--root", root, "--cut", "4")
+    assert done.returncode == 3
+    said = f"the videos of 1 of 32 clips are not under {root} ({names[5]}); these clips go to "
+    assert 0 <= done.stderr.index(said) < done.stderr.index("extract: 0 of 32")
+    for name in names:
+        (root / name).unlink(missing_ok=True)
+    line = cli.error(*INLINE, "--root", root, "--cut", "4", "--max-bad", "1")
+    assert line.endswith("name the folder of the videos with --root")
 
 
 def test_bad_clips_are_quarantined_and_the_rest_goes_on(
