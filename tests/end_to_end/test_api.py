@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from helpers.cli import ROOT, Cli
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_block_runs(cli: Cli, videos: Path, tmp_path: Path) -> None:
     shutil.copytree(videos, tmp_path / "VIDEOS")
     code = "\n".join(f"print('## block {n}')\n{block}" for n, block in enumerate(BLOCKS, 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.cli import CHANGES, EXTRACT, Cli, without_seconds
+from helpers.cli import CHANGES, EXTRACT, TWO_EPOCHS, Cli, without_seconds
 from helpers.http_files import served
 from helpers.kills import bytes_of
 from structalign.backbones.text import TextLayout
@@ -60,7 +60,7 @@ def test_two_caches_one_after_the_other_equal_one(
 ) -> None:
     cli, found = caches
     whole, grown = tmp_path / "whole", tmp_path / "grown"
-    common = ("--method", "structalign", *SETTINGS)
+    common = ("--method", "structalign", *SETTINGS, *TWO_EPOCHS)
     expected = cli.json("train", "--cache", found["all"], "--tasks", "5", *common, "--out", whole)
     begin = ("train", "--cache", found["first"], "--tasks", "3", *common, "--out", grown)
     begun = cli.json(*begin)
@@ -115,6 +115,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli, list[str]]:
     return cli, found
 
 
+@pytest.mark.slow
 def test_own_collections_without_labels(days: tuple[Cli, list[str]], tmp_path: Path) -> None:
     """Every clip is learnt and found; a class of one clip trains; the figures say what they are."""
     cli, (monday, tuesday, wednesday) = days
@@ -131,6 +132,7 @@ def test_own_collections_without_labels(days: tuple[Cli, list[str]], tmp_path: P
     assert "say nothing about new ones" in shown
 
 
+@pytest.mark.slow
 def test_what_cannot_be_appended(
     days: tuple[Cli, list[str]], caches: tuple[Cli, dict[str, str]], tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ def test_evaluation_now_and_then(caches: tuple[Cli, dict[str, str]], tmp_path: P
     assert Path(page["file"]).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_category_that_comes_again_is_more_of_the_same_class(
     caches: tuple[Cli, dict[str, str]], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from helpers.cli import QUICK, RAY, ROOT, Cli
 
+pytestmark = pytest.mark.xdist_group("ray")
 PERSONAL = ("train.py", "evaluate.py", "extract.py", "cli.py", "cache/__init__.py",
             "configs/__init__.py", "experiments/__init__.py", "tests/__init__.py")  # fmt: skip
 
@@ -87,7 +88,7 @@ def test_in_a_folder_with_own_files_of_every_name(personal: Cli, videos: Path) -
     """Ray's workers imported them, and died."""
     structalign = Path(sys.executable).with_name("structalign")
     lines = (
-        [structalign, *RAY, "--root", videos, "--cut", "4", "--workers", "2"],
+        [structalign, *RAY, "--root", videos, "--cut", "4", "--limit", "8"],
         [structalign, "sweep", "--methods", "finetune", "--seeds", "0", *QUICK],
         [structalign, "eval", "runs/sweep/" + "*"],
         [sys.executable, ROOT / "cli.py", "cache", "ls"],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import structalign
-from helpers.cli import EXTRACT, QUICK, Cli, Forked, without_seconds
+from helpers.cli import EXTRACT, QUICK, TWO_EPOCHS, Cli, Forked, without_seconds
 from helpers.runs import sign
 from PIL import Image
 
@@ -163,14 +163,9 @@ def test_a_run_refuses_another_configuration_or_cache(
     ],
 )
 def test_every_method_runs(shared: Cli, method: str) -> None:
-    results = shared.json(
-        "train",
-        *QUICK,
-        "--method",
-        method,
-        "--out",
-        shared.home / "runs" / method.replace(":", "+"),
-    )
+    between = TWO_EPOCHS if "selection" in method or "snapshots" in method else ()
+    run = shared.home / "runs" / method.replace(":", "+")
+    results = shared.json("train", *QUICK, *between, "--method", method, "--out", run)
     assert results["method"] == method
     assert results["selection"] == (
         "reference"
@@ -308,7 +303,8 @@ def test_a_run_is_trained_by_one_process_at_a_time(shared: Cli, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_sweep_keeps_finished_runs(shared: Cli) -> None:
+@pytest.mark.xdist_group("ray")
+def test_sweep_keeps_finished_runs(shared: Cli, joined: dict[str, str]) -> None:
     arguments = (
         "sweep",
         "--methods",
@@ -341,7 +337,9 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
         assert shared(*arguments, *wrong).returncode == 2
     orders = (*QUICK, "--seeds", "0", "--orders", "0,1", "--out", shared.home / "sweep")
     grid = ("--grid", "batch=8,16")
-    body = shared.json("sweep", "--methods", "finetune", *orders, *grid)
+    elsewhere = Cli(shared.home)
+    elsewhere.environment |= joined
+    body = elsewhere.json("sweep", "--methods", "finetune", *orders, *grid)
     assert {(run["order"], run["method"]) for run in body["runs"]} == {
         (f"shuffled:{n}", f"finetune:batch={b}") for n in (0, 1) for b in (8, 16)
     }
@@ -356,10 +354,13 @@ def test_sweep_keeps_finished_runs(shared: Cli) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_sweep_chooses_settings_by_held_out_clips_with_equal_tries(
-    shared: Cli, tmp_path: Path
+    shared: Cli, joined: dict[str, str], tmp_path: Path
 ) -> None:
     """Every method tries the whole grid, and every try is on record."""
+    shared = Cli(shared.home)
+    shared.environment |= joined
     line = ("--tasks", "2", "--set", "epochs=1", "--seeds", "3", "--methods", "finetune,joint",
             "--out", tmp_path)  # fmt: skip
     grid = ("--grid", "lr_text+lr_vision+lr_other=1e-6,2e-3", "--choose", "manifest")
@@ -387,10 +388,13 @@ def test_a_sweep_chooses_settings_by_held_out_clips_with_equal_tries(
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_a_sweep_goes_on_when_a_run_fails_and_says_which_and_why(
-    shared: Cli, tmp_path: Path
+    shared: Cli, joined: dict[str, str], tmp_path: Path
 ) -> None:
     """Ray's traceback was shown, and the other runs were ended."""
+    shared = Cli(shared.home)
+    shared.environment |= joined
     (cache,) = shared.json("cache", "ls")["caches"]
     run = tmp_path / f"manifest-{cache['fingerprint'][:8]}-finetune-k2-s0"
     run.mkdir()

@@ -21,7 +21,7 @@ class Waits(Finetune):
         return terms
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(60)
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,11 @@ def commands(page: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.strip()]
 
 
+def verbs_of(page: str) -> list[str]:
+    """The verbs of a page's commands."""
+    return [line.split()[1] for line in commands(page)]
+
+
 def small(command: str) -> list[str]:
     """The arguments of a command, with fewer tasks and seeds, the demo's videos as MSR-VTT."""
     _, verb, *rest = shlex.split(command)
@@ -73,14 +78,24 @@ def test_the_pages_use_every_verb() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
-def test_every_other_command(page: str, shared: Cli, videos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.xdist_group("ray")] * ("sweep" in verbs_of(page)))
+        for page in PAGES
+    ],
+)
+def test_every_other_command(
+    page: str, shared: Cli, videos: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """In the order of the page.
 
     The demo's own videos under a manifest replace MSR-VTT; the method and the dataset in one file
     are saved as the pages say.
     """
     cli = Cli(tmp_path)
+    if "sweep" in verbs_of(page):
+        cli.environment |= request.getfixturevalue("joined")
     for name in ("MSRVTT", "VIDEOS"):
         shutil.copytree(videos, tmp_path / name)
     manifest = tmp_path / "VIDEOS" / "manifest.csv"
@@ -102,6 +117,7 @@ def test_every_other_command(page: str, shared: Cli, videos: Path, tmp_path: Pat
         assert set(sweep["methods"]) == {"finetune", "smoothed"}
 
 
+@pytest.mark.slow
 def test_the_verbs_as_functions(cli: Cli, videos: Path, tmp_path: Path) -> None:
     """README's Python, with the demo backbone, in a process of its own."""
     shutil.copytree(videos, tmp_path / "VIDEOS")

@@ -184,8 +184,8 @@ def test_commands(cli: Cli, shared: Cli, videos: Path, tmp_path: Path) -> None:
     assert "no complete cache" in cli.error("cache", "info")
 
 
-def test_verify_tells_what_is_damaged(cli: Cli, videos: Path) -> None:
-    report = cli.json(*ARGS, "--root", videos)
+def test_verify_tells_what_is_damaged(copied: Cli, videos: Path) -> None:
+    cli, report = copied, copied.json(*ARGS, "--root", videos)
     path = Path(report["path"])
     assert cli.json("cache", "verify") == {
         "ok": True,

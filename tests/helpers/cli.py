@@ -18,8 +18,9 @@ OWN = "extract --dataset manifest --name manifest"
 EXTRACT_LINE = f"{OWN} --backbone demo --pretrained demo --frames 4 --views 2"
 EXTRACT = INLINE = (*EXTRACT_LINE.split(), "--engine", "inline")
 RAY = (*EXTRACT_LINE.split(), "--engine", "ray")
-CHANGES = "epochs=2 experts=3 rank=8 lr_first=null lr_text=1e-3 lr_vision=1e-3"
+CHANGES = "epochs=1 experts=3 rank=8 lr_first=null lr_text=1e-3 lr_vision=1e-3"
 QUICK = ("--tasks", "2", *(part for one in CHANGES.split() for part in ("--set", one)))
+TWO_EPOCHS = ("--set", "epochs=2")  # after QUICK: for what happens between two epochs
 
 
 class Cli:
@@ -61,10 +62,10 @@ class Cli:
             out, err = process.communicate()
         return subprocess.CompletedProcess(command, process.wait(), out, err)
 
-    def fork(self, *arguments: object) -> "Forked":
+    def fork(self, *arguments: object, prefix: tuple[str, ...] = ()) -> "Forked":
         """Start ``cli.py`` as a call does, and do not wait for it."""
         command = [sys.executable, str(ROOT / "cli.py"), *map(str, arguments)]
-        return Forked(command, self.environment, self.home)
+        return Forked(command, self.environment, self.home, prefix)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start ``cli.py``, with nothing imported, and do not wait for it; stderr is piped."""
@@ -126,10 +127,10 @@ class Forked:
         self.returncode: int | None = None
         self._folder = tempfile.TemporaryDirectory()
         names = ("out", "err", "code")
-        self._out, self._err, self._code = (Path(self._folder.name) / name for name in names)
+        self._out, self.err, self._code = (Path(self._folder.name) / name for name in names)
         order = {"argv": command[2:], "env": environment, "cwd": str(home)}
         Path(self._folder.name).chmod(0o777)
-        for file in (self._out, self._err):
+        for file in (self._out, self.err):
             file.touch()
             file.chmod(0o666)
         server = _fork_server(prefix)
@@ -167,7 +168,7 @@ class Forked:
     def communicate(self, timeout: float = 900) -> tuple[str, str]:
         """What it wrote on stdout and stderr, once it has ended."""
         self.wait(timeout)
-        return self._out.read_text(), self._err.read_text()
+        return self._out.read_text(), self.err.read_text()
 
 
 def digest(cache: Path) -> dict[str, str]:

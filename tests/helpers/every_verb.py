@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ from structalign.train.runs.run import Run
 from helpers.cli import ROOT
 
 SMALL: dict[str, Any] = {
-    "epochs": 1, "batch": 6, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
+    "epochs": 1, "batch": 2, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
     "experts": 3, "rank": 8,
 }  # fmt: skip
-CAPTIONS = 1  # a clip
+CATEGORIES, CLIPS = 2, {"train": 4, "test": 3}  # of each category: two steps a task
 WAITED: list[str] = []  # of the method at hand
 
 
@@ -69,19 +68,19 @@ def watch_steps() -> None:
 
 
 def collection(videos: Path, folder: Path, suffix: str) -> Path:
-    """The same videos with at most CAPTIONS each, and a suffix to their categories."""
+    """Some of the videos with one caption each, and a suffix to their categories."""
     folder.mkdir()
-    for film in videos.glob("*.mp4"):
-        shutil.copy(film, folder)
     with (videos / "manifest.csv").open() as file, (folder / "manifest.csv").open("w") as out:
-        rows = list(csv.DictReader(file))
+        first = {row["clip_id"]: row for row in reversed(list(csv.DictReader(file)))}
+        rows = sorted(first.values(), key=lambda row: row["clip_id"])
         table = csv.DictWriter(out, list(rows[0]))
         table.writeheader()
-        seen: Counter[str] = Counter()
-        for row in rows:
-            seen[row["clip_id"]] += 1
-            if seen[row["clip_id"]] <= CAPTIONS:
-                table.writerow({**row, "category": row["category"] + suffix})
+        for category in sorted({row["category"] for row in rows})[:CATEGORIES]:
+            for split, count in CLIPS.items():
+                mine = [r for r in rows if (r["category"], r["split"]) == (category, split)]
+                for row in mine[:count]:
+                    shutil.copy(videos / row["path"], folder)
+                    table.writerow({**row, "category": category + suffix})
     return folder
 
 

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import select
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -30,6 +31,8 @@ def run(order: dict[str, Any]) -> None:
         (2, order["err"], os.O_WRONLY),
     ):
         os.dup2(os.open(name, mode), number)
+    # A shell's background jobs ignore SIGINT: this one does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = [str(ROOT / "cli.py"), *order["argv"]]
     code = 0
     try:

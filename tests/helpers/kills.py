@@ -9,10 +9,10 @@ from pathlib import Path
 
 from structalign.cache.verify import verify
 
-from helpers.cli import EXTRACT, QUICK, Cli, without_seconds
+from helpers.cli import EXTRACT, QUICK, TWO_EPOCHS, Cli, without_seconds
 
 ARGS = (*EXTRACT, "--cut", "4")
-TRAIN = (*QUICK, "--checkpoint-every", "0")
+TRAIN = (*QUICK, *TWO_EPOCHS, "--checkpoint-every", "0")
 
 
 def run_and_kill(cli: Cli, delay: float, appears: Path, *arguments: str | Path) -> bool:

@@ -21,6 +21,8 @@ READS = {  # values or sizes that the program needs before it can go on
     "masked_select", "equal", "is_nonzero", "bincount", "repeat_interleave.Tensor",
 }  # fmt: skip
 COPIES = {"_to_copy", "copy_", "_copy_from", "_copy_from_and_resize"}
+# Asked first: torch's own isinstance is slow, and these are most of the arguments.
+PLAIN = {int, float, bool, str, type(None), torch.dtype, torch.device, torch.layout}
 INDEXED = {"index", "_index_put_impl_", "index_put", "index_put_", "_unsafe_index"}
 # Composite on a CPU, or made without the fallback: sent there by name.
 DIRECT = (
@@ -54,7 +56,7 @@ _sweep_at = [5000]
 
 def on_gpu(tensor: torch.Tensor) -> bool:
     """Whether a tensor is on the pretend device."""
-    return tensor.device.type == "gpu"
+    return not tensor.is_cpu
 
 
 def wrap(real: torch.Tensor) -> torch.Tensor:
@@ -77,6 +79,8 @@ def unwrap(tensor: torch.Tensor) -> torch.Tensor:
 
 def mapped(change: Any, value: Any) -> Any:
     """A value of an operation's arguments with its tensors changed."""
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, torch.Tensor):
         return change(value)
     if isinstance(value, list | tuple):
@@ -88,6 +92,8 @@ def tensors_of(values: Any) -> list[torch.Tensor]:
     """The tensors among an operation's arguments."""
     found: list[torch.Tensor] = []
     for value in values:
+        if type(value) in PLAIN:
+            continue
         if isinstance(value, torch.Tensor):
             found.append(value)
         elif isinstance(value, list | tuple):

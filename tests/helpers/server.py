@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +14,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-from helpers.cli import Cli
+from helpers.cli import Cli, Forked
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Server:
     """Where a server listens, and its process."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Forked
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> Reply:
         """One request; header names with _ for -. An error status is an answer too."""
@@ -52,14 +51,11 @@ class Server:
 @contextmanager
 def serving(cli: Cli, *arguments: str | Path) -> Iterator[Server]:
     """The command as a process, until the block ends; then it must end cleanly."""
-    line = [sys.executable, "-m", "structalign.cli", "serve", *map(str, arguments), "--port", "0"]
-    process = subprocess.Popen(
-        line, env=cli.environment, stderr=subprocess.PIPE, text=True, cwd=cli.home
-    )
-    assert process.stderr
+    process = cli.fork("serve", *arguments, "--port", "0")
     try:
-        while not (found := re.search(r"http://\S+:\d+", told := process.stderr.readline())):
-            assert told or process.poll() is None, "the server ended"
+        while not (found := re.search(r"http://\S+:\d+(?=\s)", process.err.read_text())):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.02)
         server = Server(found[0], process)
         deadline = time.monotonic() + 30
         while server.ask("/api/health").status != 200:

@@ -46,6 +46,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_freed_memory_is_reused_without_page_faults() -> None:
     faults = {}
@@ -67,6 +68,7 @@ def test_a_product_that_was_not_computed_is_an_error(monkeypatch: pytest.MonkeyP
         check_products()
 
 
+@pytest.mark.slow
 def test_decord_before_torch_never_silently_computes_wrong_products() -> None:
     """decord2 loads every CUDA library it finds, one of which answers to BLAS's names.
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.cli import EXTRACT, QUICK, Cli
+from helpers.cli import EXTRACT, QUICK, TWO_EPOCHS, Cli
 from structalign.evaluate.metrics import METRICS
 
 BROWSER = next(
@@ -93,9 +93,10 @@ def look(
 def page(shared: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     runs = []
+    line = ("train", *QUICK, *TWO_EPOCHS)
     for method, seed in (("structalign", 0), ("structalign", 1), ("zeroshot", 0)):
         runs.append(folder / f"{method}{seed}")
-        shared.json("train", *QUICK, "--method", method, "--seed", str(seed), "--out", runs[-1])
+        shared.json(*line, "--method", method, "--seed", str(seed), "--out", runs[-1])
     shared.json("report", *runs, "--out", folder / "report.html")
     return folder / "report.html"
 

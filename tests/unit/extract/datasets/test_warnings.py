@@ -55,6 +55,7 @@ def test_categories_without_a_side_are_reported() -> None:
 HEADER = "clip_id,path,start,end,category,split,caption\n"
 
 
+@pytest.mark.slow
 def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     """Extract warns, refuses or allows; the folder names the cache; one bad clip stops nothing."""
     folder = tmp_path / "my films"

@@ -21,6 +21,8 @@ from structalign.extract.engines.auto import RAY_START, seconds_saved
 from structalign.extract.engines.ray_data import RayWorker, WorkerPool, worker_pool
 from structalign.extract.worker import Work, WorkerConfig
 
+pytestmark = pytest.mark.xdist_group("ray")
+
 
 @pytest.mark.slow
 def test_ray_gives_the_same_bytes(shared: Cli, cli: Cli, videos: Path) -> None:

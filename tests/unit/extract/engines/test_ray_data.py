@@ -5,10 +5,7 @@ The same bytes as one process, also when a node is killed in the middle.
 
 import csv
 import http.server
-import os
 import socketserver
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +13,14 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import EXTRACT, RAY, Cli, digest
+from helpers.ray_head import UNGUARDED, ray_head
 from ray.cluster_utils import Cluster
 from structalign.cache.verify import verify
 from structalign.core import ray_session
 from structalign.core.errors import StructAlignError
 from structalign.core.ray_session import start_with_retries
+
+pytestmark = pytest.mark.xdist_group("ray")
 
 COPIES = 4  # of the 32 clips: eight units
 
@@ -62,7 +62,7 @@ def test_a_node_killed_in_the_middle_costs_time_and_no_clip(
     cli.json("cache", "rm", whole["path"], "--yes")
     nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
     cluster.wait_for_nodes()
-    process = cli.start(
+    process = cli.fork(
         *RAY,
         "--root",
         many,
@@ -99,38 +99,19 @@ def test_a_cluster_that_is_not_there_is_reported_at_once(
     assert message in cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
 
 
-GUARDED = """
-from ray.cluster_utils import Cluster
-head = {"num_cpus": 1, "include_dashboard": False}
-print(Cluster(initialize_head=True, head_node_args=head).address, flush=True)
-input()
-"""
-
-
 @pytest.mark.slow
 def test_a_cluster_that_wants_a_token_says_so(cli: Cli, videos: Path) -> None:
     """Newer Rays guard a cluster with a token as soon as one lies in ~/.ray.
 
     The error said only that it cannot be reached.
     """
-    guarded = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "6" * 64}
-    with subprocess.Popen(
-        [sys.executable, "-c", GUARDED],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=guarded,
-    ) as head:
-        assert head.stdout is not None
-        address = head.stdout.readline().strip()
-        cli.environment |= {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": ""}
-        cli.environment["RAY_gcs_server_port_wait_time_s"] = "4"  # Ray tries for 20 s
+    with ray_head({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "6" * 64}) as address:
+        cli.environment |= {**UNGUARDED, "RAY_gcs_server_port_wait_time_s": "4"}  # Ray tries 20 s
         message = cli.error(*RAY, "--root", videos, "--cut", "4", "--ray-address", address)
-        assert (
-            f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, and "
-            "RAY_AUTH_TOKEN" in message
-        )
-        head.communicate("\n", timeout=60)
+    assert (
+        f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, and "
+        "RAY_AUTH_TOKEN" in message
+    )
 
 
 class Silent(socketserver.BaseRequestHandler):

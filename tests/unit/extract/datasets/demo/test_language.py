@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cli import Cli
+from helpers.demo_world import write_demo
 from structalign.cache import StructAlignError
 from structalign.extract.datasets.demo import Demo
 from structalign.extract.datasets.demo.language import GROUPS, SYNONYMS, synonyms
@@ -42,6 +43,7 @@ def test_the_dial_changes_captions_alone_and_the_first_phase_not_at_all() -> Non
 
 @pytest.mark.slow
 def test_a_world_with_conflict_has_a_name_and_the_demos_settings(cli: Cli, tmp_path: Path) -> None:
+    write_demo(cli.home / "cache", 40)
     line = ("extract", "--dataset", "demo", "--limit", "40", "--engine", "inline")
     plain = cli.json(*line)
     turned = cli.json(*line, "--conflict", "1")
