@@ -12,14 +12,9 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 def class_cosines(features: Tensor, labels: Tensor) -> dict[str, Any] | None:
     """Cosines between the centred means of C classes, compared with a simplex.
 
-    Args:
-        features: float [M, D].
-        labels: int64 [M], the class of each.
-
-    Returns:
-        ``classes`` (C), ``ideal`` (-1 / (C - 1), the simplex's cosine), ``deviation`` (root mean
-        square from it) and ``quantiles`` of the cosines; None for fewer than three classes, which
-        always form a simplex.
+    From features float [M, D] and the class of each int64 [M]: ``classes`` (C), ``ideal``
+    (-1 / (C - 1), the simplex's cosine), ``deviation`` (root mean square from it) and ``quantiles``
+    of the cosines; None for fewer than three classes, which always form a simplex.
     """
     means = torch.stack([features[labels == label].mean(0) for label in labels.unique()])
     count = len(means)

@@ -27,12 +27,8 @@ class Ranks:
 def text_to_video_ranks(scores: Tensor, target: Tensor) -> Ranks:
     """Rank = 1 + #better + #equal / 2: an equal wrong score counts half (the mid rank).
 
-    Args:
-        scores: float [T, V], higher is more alike.
-        target: int64 [T], the right column of each row.
-
-    Raises:
-        StructAlignError: a score is not a finite number.
+    ``scores``: float [T, V], higher is more alike; ``target``: int64 [T], the right column of each
+    row. Raises StructAlignError where a score is not a finite number.
     """
     _refuse_nan(scores)
     right = scores.gather(1, target[:, None])

@@ -21,11 +21,8 @@ class ConcurrencyLimit:
     async def __call__(self, receive: Receive) -> AsyncIterator[None]:
         """Wait until the request may compute; one whose client has gone leaves and never does.
 
-        Args:
-            receive: the ASGI callable of the request, whose body has been read or is not needed.
-
-        Raises:
-            HTTPException: 503 when too many wait; 499 when the client has gone.
+        Its body has been read or is not needed. Raises HTTPException: 503 when too many wait; 499
+        when the client has gone.
         """
         if self.limiter.statistics().tasks_waiting >= MAX_WAITING:
             raise HTTPException(503, "too many requests at once; try again", {"Retry-After": "1"})

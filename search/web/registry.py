@@ -36,7 +36,7 @@ class ServedRun:
             "method": run.config["method"],
             "clips": len(self.searcher),
             "frames": parts[0].cache.spec.frames,
-            "tasks": [list(names) for names in run.stream.categories[: run.finished]],
+            "tasks": [list(task) for task in run.stream.categories[: run.finished]],
             "categories": sorted(names),
             "caches": [
                 {"fingerprint": key, "dataset": catalog.dataset}

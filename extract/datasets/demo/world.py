@@ -59,10 +59,8 @@ class WorldClip:
 def build_world(seed: int, conflict: float = 0.0) -> list[WorldClip]:
     """Draw the clips of world ``seed``, category by category in the world's order.
 
-    Args:
-        seed: the world; equal arguments give equal clips.
-        conflict: share of the shared words, 0 to 1, that change their meaning from phase to phase;
-            the first phase keeps the meanings of conflict 0.
+    ``conflict``: share of the shared words, 0 to 1, that change their meaning from phase to phase;
+    the first phase keeps the meanings of conflict 0.
     """
     rng = np.random.default_rng([20260, seed])
     taken: set[str] = set()
