@@ -64,11 +64,7 @@ def open_run(
 def open_run_and_cache(
     path: Path, cache: str | None, cache_root: Path | None = None, device: str = DEVICE
 ) -> "tuple[Run, FeatureCache | None]":
-    """A run and the cache to search beside its own; None where ``cache`` is the run's own.
-
-    Raises:
-        StructAlignError: no run, or no such cache.
-    """
+    """A run and the cache to search beside its own; None where ``cache`` is the run's own."""
     from .train.runs.folder import read_run_config
 
     named = open_cache(cache, cache_root) if cache else None
@@ -155,10 +151,7 @@ def append(
         run: a run whose tasks are all finished, or its folder.
         cache: with the same backbone, cut and preprocessing as the run's own.
         tasks: how many tasks, as equal as can be, or the number of categories of each.
-        order: as for ``train``.
-        checkpoint_every: seconds between checkpoints inside a task.
-        progress: called with (done, total, detail) after each epoch; by default a line on stderr.
-        note: called with each message for the user; by default printed on stderr.
+        order, checkpoint_every, progress, note: as for ``train``.
 
     Returns:
         The run with the new tasks and its ``results.json``.

@@ -43,15 +43,14 @@ def stage_scores(
     own_texts: list[TextFeatures] = []
     columns: list[Mapping[str, Tensor]] = []
     comparisons = gallery.compare(encoder, torch.cat([q.token_ids for q in queries]))
-    for compared, own in zip(comparisons, rows, strict=True):  # one route's captions in memory
-        texts = compared.texts
+    for (texts, column), own in zip(comparisons, rows, strict=True):  # one route's in memory
         own_texts.append(TextFeatures(texts.words[own], texts.lengths[own], texts.text[own]))
-        columns.append(compared.similarities)
+        columns.append(column)
     fused_again: dict[int, Tensor] = {}
     for number, block in (reencoded or {}).items():
         own = rows[number - 1]
         replaced = [
-            compare(encoder, own_texts[number - 1], block.embeddings).similarities
+            compare(encoder, own_texts[number - 1], block.embeddings)
             if task == number
             else {name: scores[own] for name, scores in column.items()}
             for task, column in enumerate(columns, 1)

@@ -53,5 +53,5 @@ class ZeroShotScores:
 
 
 def _similarities(encoder: Encoder, texts: TextFeatures, block: Block) -> dict[str, Tensor]:
-    similarities = compare(encoder, texts, block.embeddings).similarities
+    similarities = compare(encoder, texts, block.embeddings)
     return {name: scores.cpu() for name, scores in similarities.items()}

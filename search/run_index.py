@@ -62,7 +62,7 @@ def _choose_settings(run: Run, index: CandidateIndex, evaluated: list[Part]) -> 
     ids = run.stream.queries(block.task, method.tokenize).token_ids
     every = max(1, len(ids) // CHECK_QUERIES)
     texts = method.encode_texts(ids[::every][:CHECK_QUERIES], block.task)
-    chunks = [compare(method, texts, chunk).similarities for chunk in block.chunks(CHUNK)]
+    chunks = [compare(method, texts, chunk) for chunk in block.chunks(CHUNK)]
     exact = fuse(chunks, method.fusion_weight).topk(min(10, len(block.clips))).indices
     whole = F.normalize(texts.text, dim=-1).cpu()
     recall = 0.0

@@ -1,5 +1,6 @@
 """Epoch selection: a task keeps its best epoch by R@1 over all clips seen so far."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -45,29 +46,26 @@ class BestEpoch:
             parameter.data.copy_(self.kept[name])
 
 
-class SelectionScore:
-    """R@1 in percent over the captions of all tasks so far, within task ``number``.
+def selection_score(
+    method: Method, stream: TaskStream, old: Gallery, number: int
+) -> Callable[[], float]:
+    """A function for R@1 in percent over the captions of all tasks up to ``number``.
 
     Clips of earlier tasks are compared as stored, the task's own as the method encodes them now.
     """
+    split = stream.settings.selection_split
+    clips = stream.eval_clips(number, split)
+    names, tokens = tuple(clip.id for clip in clips), stream.tokens(number, clips)
+    queries = [stream.queries(task, method.tokenize, split) for task in range(1, number + 1)]
+    token_ids, target = torch.cat([q.token_ids for q in queries]), joined_targets(queries)
 
-    def __init__(self, method: Method, stream: TaskStream, old: Gallery, number: int) -> None:
-        split = stream.settings.selection_split
-        self.method, self.old, self.number = method, old, number
-        self.clips = stream.eval_clips(number, split)
-        self.tokens = stream.tokens(number, self.clips)
-        tasks = range(1, number + 1)
-        self.queries = [stream.queries(task, method.tokenize, split) for task in tasks]
-
-    def __call__(self) -> float:
-        """R@1 with the method's current parameters."""
-        names = tuple(clip.id for clip in self.clips)
-        block = Block(self.number, names, self.method.encode_videos(self.tokens).cpu())
-        gallery = Gallery([*self.old.blocks, block])
-        scores = gallery.score(self.method, torch.cat([q.token_ids for q in self.queries]))
-        target = joined_targets(self.queries)
+    def score() -> float:
+        block = Block(number, names, method.encode_videos(tokens).cpu())
+        scores = Gallery([*old.blocks, block]).score(method, token_ids)
         target_scores = scores.gather(1, target[:, None])
         return float(((scores >= target_scores).sum(1) == 1).double().mean() * 100)
+
+    return score
 
 
 def joined_targets(queries: list[Queries]) -> Tensor:

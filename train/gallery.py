@@ -44,14 +44,6 @@ class Block:
         return self.stored.chunks(clips)
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Captions by the route of a block's task, and their similarities to its clips, [T, V]."""
-
-    texts: TextFeatures
-    similarities: dict[str, Tensor]
-
-
 class Gallery:
     """Blocks in task order. A caption meets each block by the route of its task."""
 
@@ -63,27 +55,31 @@ class Gallery:
         """The clips of all blocks, in the order of the score's columns."""
         return [clip for block in self.blocks for clip in block.clips]
 
-    def compare(self, encoder: Encoder, token_ids: Tensor) -> Iterator[Comparison]:
-        """Captions int64 [T, L] with each block, in turn. Captions are encoded once a route."""
+    def compare(
+        self, encoder: Encoder, token_ids: Tensor
+    ) -> Iterator[tuple[TextFeatures, dict[str, Tensor]]]:
+        """For each block captions int64 [T, L] by its task's route, and ``compare`` with its clips.
+
+        Captions are encoded once a route.
+        """
         texts: dict[int, TextFeatures] = {}
         for block in self.blocks:
             route = encoder.route_of(block.task)
             if route not in texts:
                 texts = {route: encoder.encode_texts(token_ids, block.task)}
-            yield compare(encoder, texts[route], block.embeddings)
+            yield texts[route], compare(encoder, texts[route], block.embeddings)
 
     def score(self, encoder: Encoder, token_ids: Tensor) -> Tensor:
         """Fused similarity of captions [T, L] and all clips, float32 [T, V] on the CPU."""
-        compared = [comparison.similarities for comparison in self.compare(encoder, token_ids)]
+        compared = [similarities for _, similarities in self.compare(encoder, token_ids)]
         return fuse(compared, encoder.fusion_weight)
 
 
 @torch.no_grad()
-def compare(encoder: Encoder, texts: TextFeatures, embeddings: Tensor) -> Comparison:
-    """Encoded captions with stored embeddings, by the similarities that are fused."""
+def compare(encoder: Encoder, texts: TextFeatures, embeddings: Tensor) -> dict[str, Tensor]:
+    """Encoded captions with stored embeddings: the similarities [T, V] that are fused, by name."""
     similarities = encoder.similarity(texts, embeddings.to(encoder.device))
-    fused = {name: score for name, score in similarities.items() if name not in DIRECTIONS}
-    return Comparison(texts, fused)
+    return {name: score for name, score in similarities.items() if name not in DIRECTIONS}
 
 
 def fuse(blocks: Sequence[Mapping[str, Tensor]], weight: float) -> Tensor:

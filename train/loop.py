@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import __version__
 from ..core.defaults import CHECKPOINT_EVERY
 from ..core.errors import StructAlignError
-from .epoch_selection import BestEpoch, SelectionScore
+from .epoch_selection import BestEpoch, selection_score
 from .gallery import ZERO_SHOT, Block, Gallery
 from .method_config import EvalSplit
 from .methods.base import Encoder, Method
@@ -73,8 +73,7 @@ def train_stream(
 ) -> Iterator[Event]:
     """Train every task that ``run`` has not finished, up to task ``until``, under its lease.
 
-    Raises:
-        StructAlignError: another process trains this run, or the loss is no longer a number.
+    Raises StructAlignError if another process trains this run, or as ``learn`` does.
     """
     with run.lease_for_training():
         yield from train_tasks(run, until, checkpoint_every)
@@ -87,10 +86,7 @@ def train_tasks(
 
     The caller holds the run's lease. Yields before and after each task, and after each epoch; the
     caller measures, prints or stops. The state within a task is saved at the end of an epoch, at
-    most every ``checkpoint_every`` seconds.
-
-    Raises:
-        StructAlignError: the loss is no longer a number.
+    most every ``checkpoint_every`` seconds. Raises as ``learn`` does.
     """
     stream = run.stream
     log_session(run.path, run.device)
@@ -118,8 +114,7 @@ def learn(
 ) -> Iterator[EpochDone]:
     """All epochs of one task, with an optimizer and a schedule of its own.
 
-    Raises:
-        StructAlignError: the loss is no longer a number.
+    Raises StructAlignError when the loss is no longer a number.
     """
     settings = run.settings
     optimizer = build_optimizer(method.parameter_groups(), settings, task.number == 1)
@@ -129,7 +124,7 @@ def learn(
     if settings.selection_split and settings.selection != "last":
         best = BestEpoch(settings.selection, method)
         old = run.gallery(task.number - 1, settings.selection_split)
-        score = SelectionScore(method, run.stream, old, task.number)
+        score = selection_score(method, run.stream, old, task.number)
     done = checkpoints.restore(task.number, method, optimizer, best)
     step = done * task.steps
     for epoch in range(done, settings.epochs):
@@ -179,11 +174,10 @@ def encode_clips(
 
     Of split ``train`` they are all training clips, held-out ones too.
     """
-    clips = (
-        stream.train_clips(number, with_heldout=True)
-        if split == "train"
-        else stream.eval_clips(number, split)
-    )
+    if split == "train":
+        clips = stream.train_clips(number, with_heldout=True)
+    else:
+        clips = stream.eval_clips(number, split)
     embeddings = encoder.encode_videos(stream.tokens(number, clips), route_task).cpu()
     return Block(route_task, tuple(clip.id for clip in clips), embeddings)
 

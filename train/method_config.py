@@ -96,8 +96,7 @@ def setting_names(*kinds: type[Any]) -> list[str]:
 def check_values(values: Mapping[str, Any], *kinds: type[Any]) -> dict[str, Any]:
     """Values by setting name, converted to the types of the dataclasses that have the names.
 
-    Raises:
-        StructAlignError: an unknown name (giving the nearest), or a value of the wrong kind.
+    Raises StructAlignError for an unknown name (giving the nearest) or a value of the wrong kind.
     """
     hints = {name: hint for kind in kinds for name, hint in get_type_hints(kind).items()}
     known = setting_names(*kinds)

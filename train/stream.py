@@ -113,10 +113,8 @@ class TaskStream:
     """Tasks in their order of arrival. A task's tokens are read when ``task`` is called.
 
     A category that recurs in another cache extends the same class, in a new task. ``device`` is
-    the training tokens'; ``seed`` draws the batches.
-
-    Raises:
-        StructAlignError: a task without training or evaluated clips.
+    the training tokens'; ``seed`` draws the batches. Raises StructAlignError for a task without
+    training or evaluated clips.
     """
 
     def __init__(

@@ -20,14 +20,10 @@ def plan_tasks(
 ) -> tuple[tuple[str, ...], ...]:
     """The categories of each task.
 
-    Args:
-        categories: in the catalog's order.
-        tasks: their number (sizes then differ by at most one, larger ones first), or their sizes.
-        order: the catalog's by default; ``shuffled:SEED``; or a text file, one category per line.
-
-    Raises:
-        StructAlignError: more tasks than categories, sizes that do not add up, an order that is
-            not of these categories.
+    ``tasks``: their number (sizes then differ by at most one, larger ones first), or their sizes.
+    ``order``: the catalog's by default; ``shuffled:SEED``; or a text file, one category per line.
+    Raises StructAlignError for more tasks than categories, sizes that do not add up, and an order
+    that is not of these categories.
     """
     names = ordered_categories(categories, order)
     sizes = task_sizes(len(names), tasks)

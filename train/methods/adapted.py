@@ -1,7 +1,6 @@
 """CLIP with adapters: frame fusion in the vision tower, LoRA experts in the text tower (CTVR)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -198,8 +197,20 @@ class AdaptedMethod(Method):
         """Mean share of each expert in some captions, over blocks and slots; sums to 1."""
         if task == 1:
             return [1.0] + [0.0] * (self.options.experts - 1)
-        with _recorded([cast(TextExperts, module) for module in self.experts]) as shares:
+        shares: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            u, slots, pooled, route, _ = inputs
+            routed = cast(TextExperts, module)
+            weights = routed.gates(routed.routing_input(u, pooled, route), slots, None)  # [S, B, E]
+            shares.append(weights.flatten(0, 1).cpu())
+
+        handles = [experts.register_forward_pre_hook(keep) for experts in self.experts]
+        try:
             self.encode_texts(token_ids[:SAMPLE], task)
+        finally:
+            for handle in handles:
+                handle.remove()
         return torch.cat(shares).mean(0).tolist()
 
     def _grow(self, tasks: int) -> None:
@@ -207,22 +218,3 @@ class AdaptedMethod(Method):
             width = self.towers.text.width
             draw = torch.randn(width, generator=generator(self.seed, "task_prototype", number))
             self.task_prototypes.append(nn.Parameter((draw * width**-0.5).to(self.device)))
-
-
-@contextmanager
-def _recorded(experts: list[TextExperts]) -> Iterator[list[Tensor]]:
-    """Collects the mixture weights [S * B, E] of every call of some experts."""
-    shares: list[Tensor] = []
-
-    def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        u, slots, pooled, route, _ = inputs
-        routed = cast(TextExperts, module)
-        weights = routed.gates(routed.routing_input(u, pooled, route), slots, None)
-        shares.append(weights.flatten(0, 1).cpu())
-
-    handles = [module.register_forward_pre_hook(keep) for module in experts]
-    try:
-        yield shares
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -13,7 +13,7 @@ from ...backbones.backbone import Backbone
 from ...backbones.text import TextLayout
 from ...backbones.tokenizer import CaptionTokenizer
 from ...core.errors import StructAlignError
-from ..method_config import MethodConfig
+from ..method_config import MethodConfig, TrainSettings
 from ..model.adapters import Noise
 from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
@@ -29,7 +29,84 @@ class NoOptions:
     """No settings beyond those of every method."""
 
 
-class Method(nn.Module):
+class Encoder:
+    """What a gallery needs of a method: embeddings of clips and captions, and their similarity.
+
+    Here those of the pre-trained ``towers``.
+    """
+
+    towers: Towers
+    settings: TrainSettings
+    pads_together: bool = False
+    """Whether captions of different lengths are encoded in one padded batch."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device that it computes on."""
+        return self.towers.logit_scale.device
+
+    @property
+    def layout(self) -> TextLayout:
+        """Where the words of a caption are among its token ids."""
+        return self.towers.text.layout
+
+    @property
+    def fusion_weight(self) -> float:
+        """Weight of word-frame against global similarity."""
+        return self.settings.fusion_weight
+
+    def frames(self, tokens: Tensor) -> Tensor:
+        """Frame embeddings float32 [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
+        return self.towers.frames(tokens)
+
+    def route_of(self, task: int) -> int:
+        """The route of a task; tasks with one route encode captions alike."""
+        return 0
+
+    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
+        """Captions int64 [B, L] by the route of ``task``, not normalised."""
+        return self.towers.text_features(token_ids)
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """What the gallery stores of frame embeddings [V, N, D]: by default unit vectors."""
+        return F.normalize(frames, dim=-1)
+
+    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
+        """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients.
+
+        ``task``: whose route to take where the vision tower has several; by default the newest.
+        """
+        return in_batches(self.frames, tokens, self.device)
+
+    @torch.no_grad()
+    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
+        """Clips' tokens [V, N, P, C] as the gallery stores them, in batches, without gradients."""
+        return self.gallery_embeddings(self.encode_frames(tokens, task))
+
+    def encode_texts(self, token_ids: Tensor, task: int | None = None) -> TextFeatures:
+        """Captions int64 [n, L] by the route of ``task``, in batches, without gradients."""
+        return encode_by_length(
+            lambda part: self.text_features(part, task), token_ids, self.layout, self.device,
+            self.pads_together,
+        )  # fmt: skip
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """Similarities of T texts and V gallery embeddings by name, each [T, V].
+
+        Where there are two, each is standardised per text and ``fusion_weight`` is the first's
+        weight in the score; of more, their mean is the score. ``word_to_frame`` and
+        ``frame_to_word`` are the halves of ``word_frame``: they explain it and are not fused.
+        """
+        to_frame, to_word = directed_similarities(videos, texts.words, texts.lengths)
+        return {
+            "word_frame": 0.5 * (to_frame + to_word).T,
+            "global": global_similarity(videos, texts.text).T,
+            "word_to_frame": to_frame.T,
+            "frame_to_word": to_word.T,
+        }
+
+
+class Method(Encoder, nn.Module):
     """A continual learner. It meets tasks one at a time and never knows how many will follow.
 
     Parameters hold what it learns, buffers what it remembers; a checkpoint has both. Random draws
@@ -44,8 +121,6 @@ class Method(nn.Module):
     """
 
     Options: ClassVar[type[Any]] = NoOptions
-    pads_together: bool = False
-    """Whether captions of different lengths are encoded in one padded batch."""
     is_pretrained: ClassVar[bool] = False
     """Whether it equals the pre-trained towers: its figures are then the zero-shot ones."""
 
@@ -77,71 +152,20 @@ class Method(nn.Module):
         """The parameters to optimise in the current task; none for a method that does not train."""
         return []
 
-    # What is compared, in training, evaluation and search.
+    # How it reads captions, and what it says of itself.
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """Captions to token ids, int64 [n, L]."""
         return self.tokenizer(texts)
 
-    def frames(self, tokens: Tensor) -> Tensor:
-        """Frame embeddings float32 [B, N, D] of clips' tokens [B, N, P, C], not normalised."""
-        return self.towers.frames(tokens)
-
-    def route_of(self, task: int) -> int:
-        """The route of a task; tasks with one route encode captions alike."""
-        return 0
-
-    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions int64 [B, L] by the route of ``task``, not normalised."""
-        return self.pretrained_text(token_ids)
-
     def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
         """Captions int64 [B, L] by the pre-trained tower, not normalised."""
         return self.towers.text_features(token_ids)
-
-    def gallery_embeddings(self, frames: Tensor) -> Tensor:
-        """What the gallery stores of frame embeddings [V, N, D]: by default unit vectors."""
-        return F.normalize(frames, dim=-1)
-
-    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Frame embeddings [V, N, D] of clips' tokens, in batches, without gradients.
-
-        ``task``: whose route to take where the vision tower has several; by default the newest.
-        """
-        return in_batches(self.frames, tokens, self.device)
-
-    @torch.no_grad()
-    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips' tokens [V, N, P, C] as the gallery stores them, in batches, without gradients."""
-        return self.gallery_embeddings(self.encode_frames(tokens, task))
-
-    @torch.no_grad()
-    def encode_texts(self, token_ids: Tensor, task: int | None) -> TextFeatures:
-        """Captions int64 [n, L] by the route of ``task``, in batches, without gradients."""
-        return encode_by_length(
-            lambda part: self.text_features(part, task), token_ids, self.layout, self.device,
-            self.pads_together,
-        )  # fmt: skip
 
     def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption [1, L] by the routes of some tasks: features by ``route_of`` each."""
         task_of_route = {self.route_of(task): task for task in tasks}
         return {route: self.encode_texts(token_ids, task) for route, task in task_of_route.items()}
-
-    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """Similarities of T texts and V gallery embeddings by name, each [T, V].
-
-        Where there are two, each is standardised per text and ``fusion_weight`` is the first's
-        weight in the score; of more, their mean is the score. ``word_to_frame`` and
-        ``frame_to_word`` are the halves of ``word_frame``: they explain it and are not fused.
-        """
-        to_frame, to_word = directed_similarities(videos, texts.words, texts.lengths)
-        return {
-            "word_frame": 0.5 * (to_frame + to_word).T,
-            "global": global_similarity(videos, texts.text).T,
-            "word_to_frame": to_frame.T,
-            "frame_to_word": to_word.T,
-        }
 
     def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """``similarity`` of the pre-trained towers' embeddings; override where it is learnt."""
@@ -161,21 +185,6 @@ class Method(nn.Module):
     def tokenizer(self) -> CaptionTokenizer:
         """The tokenizer of the cache's backbone."""
         return self._make_tokenizer()
-
-    @property
-    def layout(self) -> TextLayout:
-        """Where the words of a caption are among its token ids."""
-        return self.towers.text.layout
-
-    @property
-    def device(self) -> torch.device:
-        """The device that it computes on."""
-        return self.towers.logit_scale.device
-
-    @property
-    def fusion_weight(self) -> float:
-        """Weight of word-frame against global similarity."""
-        return self.settings.fusion_weight
 
     @property
     def pretrained(self) -> "Pretrained":
@@ -203,11 +212,7 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Load the result of ``state``; buffers take its sizes.
-
-        Raises:
-            StructAlignError: the names differ.
-        """
+        """Load the result of ``state``; buffers take its sizes. Raises StructAlignError."""
         if differing := set(state) ^ set(self.state()):
             raise StructAlignError(
                 f"the checkpoint does not fit the method: {', '.join(sorted(differing)[:4])}"
@@ -227,46 +232,21 @@ def in_batches(encode: Callable[[Tensor], Tensor], tokens: Tensor, device: torch
     return torch.cat([encode(part.to(device)) for part in tokens.split(VIDEO_BATCH)])
 
 
-class Pretrained:
-    """A method's pre-trained towers, with the method's own similarity."""
+class Pretrained(Encoder):
+    """A method's pre-trained towers, with the method's own text reading and similarity."""
 
     def __init__(self, method: Method) -> None:
-        self._method = method
+        self._method, self.towers, self.settings = method, method.towers, method.settings
+        self.pads_together = method.pads_together
 
-    @property
-    def device(self) -> torch.device:
-        """The device that it computes on."""
-        return self._method.device
-
-    def encode_frames(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Frame embeddings [V, N, D] of clips' tokens by the pre-trained tower, in batches."""
-        return in_batches(self._method.towers.frames, tokens, self.device)
-
-    @torch.no_grad()
-    def encode_videos(self, tokens: Tensor, task: int | None = None) -> Tensor:
-        """Clips' tokens as the method's gallery would store them."""
-        return self._method.gallery_embeddings(self.encode_frames(tokens))
-
-    def route_of(self, task: int) -> int:
-        """One route for all tasks."""
-        return 0
-
-    @torch.no_grad()
-    def encode_texts(self, token_ids: Tensor, task: int | None = None) -> TextFeatures:
+    def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions by the pre-trained tower, whatever the task."""
-        method = self._method
-        return encode_by_length(
-            method.pretrained_text, token_ids, method.layout, self.device, method.pads_together
-        )
+        return self._method.pretrained_text(token_ids)
 
-    @property
-    def fusion_weight(self) -> float:
-        """The method's fusion weight."""
-        return self._method.fusion_weight
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """As the method's gallery would store them."""
+        return self._method.gallery_embeddings(frames)
 
     def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """The method's similarity, without what it has learnt."""
         return self._method.pretrained_similarity(texts, videos)
-
-
-Encoder = Method | Pretrained  # what a gallery needs: embeddings and their similarity

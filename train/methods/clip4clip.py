@@ -23,29 +23,44 @@ class CLIP4ClipOptions:
     mean: Literal["raw", "unit"] = "raw"
 
 
-class CLIP4Clip(Method):
-    """L = 1/2 (CE(rows) + CE(columns)) of e^tau <t, v>, v the unit mean frame (CTVR's ``clip``).
+class MeanFrame(Method):
+    """L = ``share`` (CE(rows) + CE(columns)) of e^tau <t, v>, v the unit mean frame."""
 
-    Every parameter after the cut is trained but the temperature; nothing is remembered.
-    """
-
-    Options = CLIP4ClipOptions
-    options: CLIP4ClipOptions
-
-    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
-        super().__init__(backbone, config, seed)
-        self.student = Towers(backbone, self.settings.compute, trainable=True)
+    share = 1.0
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Half the contrastive loss."""
+        """The contrastive loss."""
         video, text = self.embeddings(batch)
-        return {"contrastive": contrastive(self.towers.scale * video @ text.T) / 2}
+        return {"contrastive": contrastive(self.towers.scale * video @ text.T) * self.share}
 
     def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Unit videos and texts of a batch's pairs, both [B, D]."""
         frames = self.frames(batch.tokens).index_select(0, batch.index)
         text = self.text_features(batch.token_ids, self.task).text
         return self.gallery_embeddings(frames).squeeze(1), F.normalize(text, dim=-1)
+
+    def gallery_embeddings(self, frames: Tensor) -> Tensor:
+        """The unit mean frame [V, 1, D]."""
+        return pooled_unit(frames)[:, None]
+
+    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
+        """The cosine of text and mean frame."""
+        return {"global": global_similarity(videos, texts.text).T}
+
+
+class CLIP4Clip(MeanFrame):
+    """Every parameter after the cut is trained but the temperature; nothing is remembered.
+
+    The loss is CTVR's ``clip``.
+    """
+
+    Options = CLIP4ClipOptions
+    options: CLIP4ClipOptions
+    share = 0.5
+
+    def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
+        super().__init__(backbone, config, seed)
+        self.student = Towers(backbone, self.settings.compute, trainable=True)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """All parameters of both towers."""
@@ -66,8 +81,4 @@ class CLIP4Clip(Method):
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """The unit mean frame [V, 1, D]."""
         is_unit = self.options.mean == "unit"
-        return pooled_unit(F.normalize(frames, dim=-1) if is_unit else frames)[:, None]
-
-    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """The cosine of text and mean frame."""
-        return {"global": global_similarity(videos, texts.text).T}
+        return super().gallery_embeddings(F.normalize(frames, dim=-1) if is_unit else frames)

@@ -13,12 +13,11 @@ from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...backbones.families.plain_vit import ViTTail
 from ...core.errors import StructAlignError
-from ..contrastive import contrastive
 from ..method_config import MethodConfig
 from ..model.towers import autocast
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..stream import Batch, Task
+from ..stream import Task
 from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 
 
@@ -44,6 +43,7 @@ class CLIPViP(CLIP4Clip):
 
     Options = CLIPViPOptions
     options: CLIPViPOptions
+    share = 1.0
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
@@ -73,11 +73,6 @@ class CLIPViP(CLIP4Clip):
         """Load a ``state``, with as many frames as it has."""
         self._grow(len(state["temporal"]))
         super().load_state(state)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The whole contrastive loss."""
-        video, text = self.embeddings(batch)
-        return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Both towers, proxies and the temporal embedding."""

@@ -12,15 +12,14 @@ from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_settings
-from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
-from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures, autocast
 from ..optimizer import ParameterGroup
 from ..seeds import generator
-from ..stream import Batch, Task
-from .base import Method, in_batches
+from ..stream import Task
+from .base import in_batches
+from .clip4clip import MeanFrame
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class AdapterMixture(nn.Module):
         self.chosen.zero_()
 
 
-class MoEAdapter(Method):
+class MoEAdapter(MeanFrame):
     """NCE of e^tau <t, v>, v the unit mean frame; only adapters and the task's routers are trained.
 
     A video is routed by its class tokens' mean over frames (all tokens' where a tower has none), a
@@ -139,12 +138,6 @@ class MoEAdapter(Method):
         """Add the task's router to every block."""
         super().begin_task(task)
         self._grow(task.number)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The contrastive loss."""
-        video = pooled_unit(self.frames(batch.tokens).index_select(0, batch.index))
-        text = F.normalize(self.text_features(batch.token_ids, self.task).text, dim=-1)
-        return {"contrastive": contrastive(self.towers.scale * video @ text.T)}
 
     def end_task(self, task: Task) -> None:
         """Freeze the adapters that the task used most."""
@@ -208,14 +201,6 @@ class MoEAdapter(Method):
                 gates = mixture.gates(y[rows, routed_by], task or max(1, self.task), noise)
                 x = y + block.ls_2(block.mlp(block.ln_2(y))) + mixture(y, gates, noise)
         return tower.features(tower.project(x), token_ids)
-
-    def gallery_embeddings(self, frames: Tensor) -> Tensor:
-        """The unit mean frame [V, 1, D]."""
-        return pooled_unit(frames)[:, None]
-
-    def similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
-        """The cosine of text and mean frame."""
-        return {"global": global_similarity(videos, texts.text).T}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Load a ``state``, with as many routers as it has."""

@@ -31,11 +31,8 @@ def load_method(
 
     Layers: defaults < dataset < backbone < method (its bases first), and in each method its values
     for the dataset and for the backbone. ``name`` is a method's, or the path of a .py file; it
-    may carry changes, ``structalign:teacher=pretrained``, and keeps them in results.
-
-    Raises:
-        StructAlignError: an unknown method or setting (giving the nearest), a value of the wrong
-            kind, or a file that does not define one method.
+    may carry changes, ``structalign:teacher=pretrained``, and keeps them in results. Raises
+    StructAlignError for an unknown method or setting (giving the nearest), or as those below do.
     """
     method, *changes = name.split(":")
     if wrong := [change for change in changes if "=" not in change]:
@@ -52,24 +49,20 @@ def load_method(
         source, file_hash = chain[0][0], None
     options = method_class(source).Options
     values: dict[str, Any] = {}
+    accepted = setting_names(TrainSettings, options)
     for kind, key in (("datasets", dataset), ("backbones", backbone)):
-        shared = read_config(kind, key).get("train") or {}
-        accepted = setting_names(TrainSettings, options)  # others belong to other methods
-        values |= {k: value for k, value in shared.items() if k in accepted}
+        shared = read_config(kind, key).get("train") or {}  # of all methods
+        values |= {name: value for name, value in shared.items() if name in accepted}
     for _, body in chain:
         by_dataset, by_backbone = body.get("datasets") or {}, body.get("backbones") or {}
-        for layer in (
-            body.get("train"),
-            by_dataset.get(plain_name(dataset)),
-            by_backbone.get(backbone),
-        ):
+        layers = body.get("train"), by_dataset.get(plain_name(dataset)), by_backbone.get(backbone)
+        for layer in layers:
             values |= check_values(layer or {}, TrainSettings, options)
     on_top = {
         key: parse_yaml(text, f"method '{name}': '{text}'")
         for key, _, text in (change.partition("=") for change in changes)
     }
     given = dict(overrides or {})
-    accepted = setting_names(TrainSettings, options)
     ignored = [key for key in given if key not in accepted]
     elsewhere = _settings_elsewhere() if ignored else set()
     for key in ignored:
@@ -93,20 +86,13 @@ def make_config(
 def build_method(config: MethodConfig, backbone: "Backbone", seed: int) -> "Method":
     """A method before its first task, on the CPU."""
     module = _method_module(config.source)
-    kind: type[Method] = (
-        module.class_for(config.options)
-        if hasattr(module, "class_for")
-        else method_class(config.source)
-    )
-    return kind(backbone, config, seed)
+    choose = getattr(module, "class_for", lambda _: method_class(config.source))
+    method: Method = choose(config.options)(backbone, config, seed)
+    return method
 
 
 def method_class(source: str) -> "type[Method]":
-    """The one method class of a module or file that no other class there derives from.
-
-    Raises:
-        StructAlignError: the file does not import, or has none or several such classes.
-    """
+    """The one method of a module or file. Raises StructAlignError for none or several."""
     from .base import Method
 
     return only_subclass(_method_module(source), Method)

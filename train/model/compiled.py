@@ -21,8 +21,7 @@ LIMITS = {"recompile_limit": 64, "isolate_recompiles": True}
 def compiled(block: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """``block`` compiled at its first call, once for all blocks and sizes; equal but for rounding.
 
-    Raises:
-        StructAlignError: when called, that torch cannot compile here, and why.
+    A call raises StructAlignError where torch cannot compile.
     """
     accepted = inspect.signature(torch.compile).parameters
     options: dict[str, Any] = {name: value for name, value in LIMITS.items() if name in accepted}

@@ -38,13 +38,10 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
 
 
 def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The two directions of word-frame similarity, which is half their sum.
+    """The two directions of word-frame similarity, which is half their sum; same arguments.
 
-    Arguments as for ``word_frame_similarity``.
-
-    Returns:
-        mean_j max_n <f_n, w_j> (word to frame) and mean_n max_j <f_n, w_j> (frame to word), each
-        float32 [V, T].
+    mean_j max_n <f_n, w_j> (word to frame) and mean_n max_j <f_n, w_j> (frame to word), each
+    float32 [V, T].
     """
     word_to_frame, frame_to_word = [], []
     for part in frames.split(SLAB_VIDEOS):

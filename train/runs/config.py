@@ -1,7 +1,7 @@
 """A run's configuration: its method with all settings, its caches, and how two differ."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from ..task_plan import Tasks, plan_tasks
 def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
     """The method of a run's configuration; settings added since then take their defaults.
 
-    Raises:
-        StructAlignError: settings that this version does not have.
+    Raises StructAlignError for settings that this version does not have.
     """
     name, source, file_hash = config["method"], config["source"], config.get("file_hash")
     try:
@@ -47,8 +46,7 @@ def describe_part(
 def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
     """A part's cache: under the root, else at its recorded reference; tokens may be absent.
 
-    Raises:
-        StructAlignError: it is not found.
+    Raises StructAlignError if it is not found.
     """
     if root.is_published(part["fingerprint"]):
         return FeatureCache.describe(root.folder(part["fingerprint"]))
@@ -58,6 +56,17 @@ def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
         if cache.fingerprint == part["fingerprint"]:
             return cache
     return root.find(part["fingerprint"])
+
+
+def find_caches(
+    root: CacheRoot, parts: Sequence[Mapping[str, Any]], known: Sequence[FeatureCache]
+) -> list[FeatureCache]:
+    """The caches of some parts: those of ``known``, others as ``find_cache`` finds them."""
+    have = {cache.fingerprint: cache for cache in known}
+    return [
+        have[part["fingerprint"]] if part["fingerprint"] in have else find_cache(root, part)
+        for part in parts
+    ]
 
 
 def differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

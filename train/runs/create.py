@@ -1,5 +1,6 @@
 """Creating a run in a folder named after it, and extending one by another cache's tasks."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ...core.files import file_name
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, task_count, unequal
 from .config import describe_part
-from .folder import acquire_lease, runs_folder
+from .folder import METHOD_COPY, acquire_lease, check_usable, runs_folder
 from .run import Run
 
 
@@ -32,9 +33,8 @@ def create_run(
 ) -> Run:
     """A new run, or the existing one of the same configuration; arguments as for ``train``.
 
-    Raises:
-        StructAlignError: a method, setting or task count that does not fit, or a run of another
-            configuration in the folder.
+    A run that was extended since is the same run. Raises StructAlignError for a method, setting or
+    stream that does not fit the cache, or another run or folder in its place.
     """
     dataset, backbone = cache.catalog.dataset, cache.spec.backbone
     settings = settings or {}
@@ -45,19 +45,55 @@ def create_run(
         log(warning)
     name = run_name(cache, config.name, tasks, seed, order)
     folder = Path(out) if out else runs_folder(runs) / name
-    where = resolve_device(device)
-    run = Run.create_or_resume(folder, cache, config, tasks, seed, where, overwrite, order)
+    part = describe_part(cache, tasks, order, config.settings.stream == "joint")
+    content = {
+        "method": config.name,
+        "source": config.source,
+        "file_hash": config.file_hash,
+        "dataset": dataset,
+        "tasks": tasks if isinstance(tasks, int) else list(tasks),
+        "order": order,
+        "seed": seed,
+        "fingerprint": cache.fingerprint,
+        "settings": config.as_json(),
+        "parts": [part],
+    }
+    run = _checked(Run(folder, content, [cache], resolve_device(device)))
+    check_usable(folder)
+    advice = "wait for it, or give another --out"
+    if overwrite:
+        advice = "stop that first, or give another --out: nothing was overwritten"
+    with acquire_lease(folder, advice):
+        exists = (folder / "config.json").is_file()
+        if exists and not overwrite:
+            run = run.reread(
+                "exists with another configuration",
+                "give another --out, or train it with --overwrite",
+            )
+        else:
+            if exists:
+                run.set_aside()
+            if config.file_hash is not None:
+                shutil.copyfile(config.source, folder / METHOD_COPY)
+            run.save_config(content)
+            run.clear_set_aside()
     if note := unequal(run.stream.categories[: task_count(tasks)], tasks):
         log(note)
+    return run
+
+
+def _checked(run: Run) -> Run:
+    """Raises StructAlignError for a stream or a method that does not fit the caches."""
+    _ = run.stream
+    run.new_method()
     return run
 
 
 def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
     """The run with the tasks of ``cache``, still to be learnt; the same call again resumes.
 
-    Raises:
-        StructAlignError: unfinished tasks of another cache; a cache that the run already has, or
-            one of another backbone, cut or preprocessing.
+    Raises StructAlignError for unfinished tasks of another cache; a cache that the run already has,
+    or one of another backbone, cut or preprocessing.
     """
     with acquire_lease(run.path, "wait for it"):
         return _extend(run.reread(), cache, tasks, order, log)
@@ -88,7 +124,9 @@ def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log:
             f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's cache, "
             f"evenly by {own}; extract it with --sampling {own}"
         )
-    grown = run.extend(cache, tasks, order)
+    parts = [*run.config["parts"], describe_part(cache, tasks, order, is_joint)]
+    grown = Run(run.path, {**run.config, "parts": parts}, [*run.caches, cache], run.device)
+    _checked(grown).save_config(grown.config)
     note = unequal(grown.stream.categories[run.finished :], tasks)
     if note and not is_joint:
         log(note)

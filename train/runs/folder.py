@@ -75,12 +75,7 @@ def runs_that_need(fingerprint: str, folder: Path) -> list[Path]:
 
 
 def read_run_config(run: Path) -> dict[str, Any]:
-    """A run's configuration.
-
-    Raises:
-        StructAlignError: the folder is not a run, holds one of version 0.2 or earlier, or the
-            file is not as it was written.
-    """
+    """A run's configuration. Raises StructAlignError for no run, an old one, or a changed file."""
     config = _stored_config(run)
     config.pop(CHECKSUMS_FROM, None)
     return config
@@ -121,10 +116,8 @@ def acquire_lease(run: Path, advice: str, log: Log = log_to_stderr) -> Lease:
     """The right to train or measure a run, or to replace it.
 
     A holder of which only a file is left (another boot, host or container) is waited for, and then
-    succeeded; ``log`` is called with both.
-
-    Raises:
-        StructAlignError: another process trains or measures it; the message ends with ``advice``.
+    succeeded. Raises StructAlignError, which ends with ``advice``, if another process trains or
+    measures it.
     """
     lease = Lease(run, "lease")
     waited_for: list[str] = []

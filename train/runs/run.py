@@ -23,45 +23,27 @@ from ...core.errors import StructAlignError
 from ...core.hashing import check_sha256
 from ...core.tensors import StoredTensor, read_tensors, save_tensors
 from ..gallery import Block, Gallery
-from ..method_config import MethodConfig
 from ..methods.base import Method
 from ..methods.registry import build_method
 from ..stream import StreamPart, TaskStream
-from ..task_plan import Tasks
 from .checksums import damaged, identity, write_checksums
-from .config import describe_part, differences, find_cache, read_method_config
-from .folder import (
-    METHOD_COPY,
-    RunFolder,
-    acquire_lease,
-    check_usable,
-    read_part,
-    read_run_config,
-)  # fmt: skip
+from .config import differences, find_caches, read_method_config
+from .folder import METHOD_COPY, RunFolder, acquire_lease, read_part, read_run_config
 
 EMBEDDINGS = "embeddings"  # the tensor of a gallery file
 
 
 class Run(RunFolder):
-    """A run with its cache, ready to be trained, measured, searched or used.
+    """A run with its caches, in order, ready to be trained, measured, searched or used.
 
-    Attributes:
-        config: the content of ``config.json``.
-        caches: the caches that it is trained on, in order.
-        device: the device that it computes on.
-        method_config: the method with all of its settings.
-        video_tokens: encodes a new video like a cache's clips; set by callers that can decode.
+    ``config`` is the content of ``config.json``, ``method_config`` the method with all of its
+    settings; ``video_tokens`` encodes a new video like a cache's clips, set by who can decode.
     """
 
     video_tokens: "Callable[[FeatureCache, Path, float | None, float | None], Any] | None" = None
 
-    def __init__(
-        self,
-        path: Path,
-        config: dict[str, Any],
-        caches: Sequence[FeatureCache],
-        device: torch.device,
-    ) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], caches: Sequence[FeatureCache],
+                 device: torch.device) -> None:  # fmt: skip
         super().__init__(path)
         self.config, self.caches, self.device = config, list(caches), device
         if config.get("file_hash") is not None:
@@ -77,17 +59,10 @@ class Run(RunFolder):
         cache_root: str | Path | None = None,
         device: str = "auto",
     ) -> "Run":
-        """Open an existing run.
+        """Open the run in a folder; arguments as for ``structalign.open_run``.
 
-        Args:
-            path: its folder.
-            cache: one of its caches, where the cache root does not have it.
-            cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
-            device: auto, cpu or cuda.
-
-        Raises:
-            StructAlignError: no run, no such cache, another cache than it was trained on, or a
-                finished task that is not there any more.
+        Raises StructAlignError: no run, no such cache, another cache than it was trained on, or a
+        finished task that is not there any more.
         """
         config = read_run_config(Path(path))
         root = CacheRoot(cache_root)
@@ -98,111 +73,22 @@ class Run(RunFolder):
                 f"this run was trained on cache {' and '.join(name[:12] for name in wanted)}, "
                 f"not on {given.fingerprint[:12]}; name the right one with --cache"
             )
-        caches = [
-            given if given is not None and given.fingerprint == part["fingerprint"]
-            else find_cache(root, part)
-            for part in config["parts"]
-        ]  # fmt: skip
+        caches = find_caches(root, config["parts"], [] if given is None else [given])
         run = cls(Path(path), config, caches, resolve_device(device))
         run.check_tasks()
         return run
 
-    @classmethod
-    def create_or_resume(
-        cls,
-        path: Path,
-        cache: FeatureCache,
-        method: MethodConfig,
-        tasks: Tasks,
-        seed: int,
-        device: torch.device,
-        overwrite: bool = False,
-        order: str | None = None,
-    ) -> "Run":
-        """A new run in ``path``, or the existing one if its configuration is the same.
-
-        A run that was extended since is the same run.
-
-        Raises:
-            StructAlignError: a run of another configuration (naming the difference) or another
-                folder is there; a stream that the cache cannot give.
-        """
-        is_joint = method.settings.stream == "joint"
-        config = {
-            "method": method.name,
-            "source": method.source,
-            "file_hash": method.file_hash,
-            "dataset": cache.catalog.dataset,
-            "tasks": tasks if isinstance(tasks, int) else list(tasks),
-            "order": order,
-            "seed": seed,
-            "fingerprint": cache.fingerprint,
-            "settings": method.as_json(),
-            "parts": [describe_part(cache, tasks, order, is_joint)],
-        }
-        run = cls(path, config, [cache], device)
-        run._check_fits_cache()
-        check_usable(path)
-        advice = "wait for it, or give another --out"
-        if overwrite:
-            advice = "stop that first, or give another --out: nothing was overwritten"
-        with acquire_lease(path, advice):
-            if (path / "config.json").is_file():
-                if not overwrite:
-                    return cls._resume(path, config, cache, device)
-                run.set_aside()
-            if method.file_hash is not None:
-                shutil.copyfile(method.source, path / METHOD_COPY)
-            run.save_config(config)
-            run.clear_set_aside()
-        return run
-
-    @classmethod
-    def _resume(
-        cls, path: Path, config: Mapping[str, Any], cache: FeatureCache, device: torch.device
-    ) -> "Run":
-        """The run in ``path``. Raises StructAlignError if its configuration is not ``config``."""
-        stored = read_run_config(path)
-        if differs := differences(stored, config):
-            raise StructAlignError(
-                f"run {path} exists with another configuration ({'; '.join(differs[:4])}); "
-                "give another --out, or train it with --overwrite"
-            )
-        appended = [find_cache(CacheRoot(), part) for part in stored["parts"][1:]]
-        return cls(path, stored, [cache, *appended], device)
-
-    def extend(self, cache: FeatureCache, tasks: Tasks, order: str | None = None) -> "Run":
-        """The run with another cache's categories as its next tasks; finished tasks stay.
-
-        The caller holds the run's lease. Raises StructAlignError for tasks that the cache cannot
-        give.
-        """
-        is_joint = self.settings.stream == "joint"
-        parts = [*self.config["parts"], describe_part(cache, tasks, order, is_joint)]
-        caches = [*self.caches, cache]
-        grown = Run(self.path, {**self.config, "parts": parts}, caches, self.device)
-        grown._check_fits_cache()
-        grown.save_config(grown.config)
-        return grown
-
-    def reread(self) -> "Run":
+    def reread(self, what: str = "was replaced by another", do: str = "open it again") -> "Run":
         """The run as its folder has it now: another process may have appended a cache to it.
 
-        Raises:
-            StructAlignError: it was replaced by a run of another configuration.
+        Raises StructAlignError, with ``what`` and ``do``, where its configuration is another.
         """
         stored = read_run_config(self.path)
         if stored == json.loads(json.dumps(self.config)):
             return self
         if differs := differences(stored, self.config):
-            raise StructAlignError(
-                f"run {self.path} was replaced by another ({'; '.join(differs[:4])}); open it again"
-            )
-        have = {cache.fingerprint: cache for cache in self.caches}
-        caches = [
-            have.get(part["fingerprint"]) or find_cache(CacheRoot(), part)
-            for part in stored["parts"]
-        ]
+            raise StructAlignError(f"run {self.path} {what} ({'; '.join(differs[:4])}); {do}")
+        caches = find_caches(CacheRoot(), stored["parts"], self.caches)
         return Run(self.path, stored, caches, self.device)
 
     @contextmanager
@@ -235,16 +121,8 @@ class Run(RunFolder):
             for cache, part in zip(self.caches, self.config["parts"], strict=True)
         ]
 
-    def _check_fits_cache(self) -> None:
-        """Raises StructAlignError for a stream or a method that does not fit the cache."""
-        _ = self.stream
-        self.new_method()
-
     def _check_method_file(self, path: Path, wanted: str) -> None:
-        """Raises StructAlignError unless the run was trained with this very method file.
-
-        The file is executed, so a run must not bring its own.
-        """
+        """Raises StructAlignError for another file: it is executed, so a run may not bring it."""
         copy = self.path / METHOD_COPY
         if self.path.resolve() in path.resolve().parents:
             raise StructAlignError(f"run {self.path} brings its own code ({path}); not executed")
@@ -347,11 +225,7 @@ class Run(RunFolder):
     def encode_text(self, texts: str | Sequence[str], task: int | None = None) -> Tensor:
         """Unit embeddings of texts by the route of a task, by default the newest.
 
-        Returns:
-            float32 [n, D], or [D] for a single text.
-
-        Raises:
-            StructAlignError: no finished task.
+        Float32 [n, D], or [D] for a single text. Raises StructAlignError without a finished task.
         """
         captions = [texts] if isinstance(texts, str) else list(texts)
         token_ids = self.method.tokenize(captions)
@@ -363,12 +237,8 @@ class Run(RunFolder):
                      end: float | None = None) -> Tensor:  # fmt: skip
         """Unit embeddings of a video file's frames, as the gallery stores them.
 
-        Returns:
-            float32 [N, D]; [1, D] for a method that compares whole clips.
-
-        Raises:
-            StructAlignError: no finished task, the video does not decode, or the run was opened
-                without a decoder.
+        Float32 [N, D]; [1, D] for a method that compares whole clips. Raises StructAlignError: no
+        finished task, the video does not decode, or the run was opened without a decoder.
         """
         if self.video_tokens is None:
             raise StructAlignError(

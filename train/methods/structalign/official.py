@@ -59,11 +59,9 @@ class OfficialStructAlign(StructAlign):
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Class, unit text and unit video feature of each pair, as the options choose them.
 
-        ``prototypes=released`` routes without a task prototype; ``prototype_labels=within_task``
-        numbers the classes from 0 in every task.
-
-        Raises:
-            StructAlignError: ``prototypes=released`` and a task without a whole batch.
+        ``prototypes=released`` routes without a task prototype, and raises StructAlignError for a
+        task without a whole batch; ``prototype_labels=within_task`` counts each task's classes
+        from 0.
         """
         if self.options.prototypes == "released":
             labels, text, video = self._unrouted_features(task)

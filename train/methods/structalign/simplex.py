@@ -49,10 +49,8 @@ def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
     """Unit vectors whose pairwise cosines all equal -1 / (num_classes - 1), rotated at random.
 
     The rows of sqrt(K / (K-1)) (I - 11^T / K) written in an orthonormal basis of their
-    (K-1)-dimensional span, which a random isometry maps: float32 [num_classes, dim].
-
-    Raises:
-        StructAlignError: num_classes above dim + 1 (no such frame exists) or below 2.
+    (K-1)-dimensional span, which a random isometry maps: float32 [num_classes, dim]. Raises
+    StructAlignError for num_classes above dim + 1 (no such frame exists) or below 2.
     """
     if not 2 <= num_classes <= dim + 1:
         raise StructAlignError(
