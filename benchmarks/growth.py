@@ -112,7 +112,7 @@ def demo_method() -> AdaptedMethod:
     """Finetune on the demo backbone, in its second task."""
     backbone = replace(load_backbone("demo", "demo"), cut=4)
     method = Finetune(backbone, load_method("finetune", "demo", "demo"), seed=0).eval()
-    method._grow(2)
+    method._resize(2)
     method.task = 2
     return method
 

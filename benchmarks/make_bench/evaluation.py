@@ -36,7 +36,7 @@ def main() -> None:
     backbone = load_backbone("ViT-B-32-quickgelu", "random:0")
     config = load_method("structalign", "msrvtt", backbone.name, {"adapted_blocks": 1})
     method = StructAlign(backbone, config, seed=0).eval()
-    method._grow(max(PROTOTYPES))
+    method._resize(max(PROTOTYPES))
     ids = backbone.tokenizer()(sentences(CAPTIONS))
     width, blocks = int(backbone.model.transformer.width), len(backbone.model.transformer.resblocks)
     work = len(PROTOTYPES) * operations(

@@ -130,7 +130,7 @@ def official_losses(
     pair_by_pair(video, text)
     with torch.no_grad():
         taught_video = whole_tower(method, backbone, pixels, gates_open=False)
-        taught_text = method.pretrained_text(ids)
+        taught_text = method.read_text(ids)
         pair_by_pair(taught_video, taught_text)
     similarity = pair_by_pair(video, text)
     taught = pair_by_pair(taught_video, taught_text)

@@ -57,7 +57,7 @@ def make_trainer(
     assert isinstance(method, StructAlign)
     task = run.stream.task(2, method.tokenize, method.layout.columns)
     g, dim = generator(0, "benchmark"), method.towers.dim
-    method._grow(2)
+    method._resize(2)
     labels = torch.arange(task.first_class, device=device)
     drawn = torch.randn(len(labels), dim, generator=g).to(device)
     method.prototypes.add(labels, drawn, drawn.flip(0))

@@ -118,7 +118,7 @@ class Golden:
         blocks = min(layers - cut, layers - first)
         config = replace(config, options=replace(config.options, adapted_blocks=blocks))
         method = OfficialStructAlign(self.backbone(weights, cut), config, seed=0)
-        method._grow(self.config["task_num"])
+        method._resize(self.config["task_num"])
         method = method.double().eval()
         with torch.no_grad():
             for name, parameter in method.learnt().items():

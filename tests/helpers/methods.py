@@ -29,7 +29,7 @@ def make_method(source: str, backbone: Backbone, tasks: int = 0, **values: Any) 
     config = config_of(source, **values)
     method = build_method(config, backbone, 0).eval()
     if tasks and isinstance(method, AdaptedMethod):
-        method._grow(tasks)
+        method._resize(tasks)
     return method
 
 
@@ -46,7 +46,7 @@ def adapted(backbone: Backbone, tasks: int = 2, **values: Any) -> AdaptedMethod:
 @torch.no_grad()
 def learn_something(method: AdaptedMethod) -> None:
     """Two tasks met, every gate open and every expert moved from its start."""
-    method._grow(2)
+    method._resize(2)
     for adapter in method.frame_fusion.values():
         cast(FrameFusion, adapter).alpha.fill_(0.3)
     for experts in method.experts:

@@ -49,9 +49,9 @@ def test_captions_by_every_path(golden: Golden, path: str) -> None:
     task = None if path == "pnone" else int(path[1:])
     model = golden.method()
     with torch.no_grad():
-        features = model.text_features(
-            golden.get(IO, "input_ids"), task, visible=golden.get(IO, "attention_mask").bool()
-        )
+        visible = golden.get(IO, "attention_mask").bool()
+        ids = golden.get(IO, "input_ids")
+        features = model.read_text(ids, model.experts, model.route(task), visible)
     close(features.text, golden.get(IO, f"text.{path}.global"))
     lengths = golden.get(IO, f"text.{path}.words.len")
     assert torch.equal(features.lengths, lengths)
@@ -90,12 +90,10 @@ def test_gates_of_every_adapter(golden: Golden, path: str, monkeypatch: pytest.M
             return seen[-1]
 
         monkeypatch.setattr(experts, "gates", spy)
+    route = model.route(None if path == "pnone" else int(path[1:]))
     with torch.no_grad():
-        model.text_features(
-            golden.get(IO, "input_ids"),
-            None if path == "pnone" else int(path[1:]),
-            visible=golden.get(IO, "attention_mask").bool(),
-        )
+        visible = golden.get(IO, "attention_mask").bool()
+        model.read_text(golden.get(IO, "input_ids"), model.experts, route, visible)
     close(torch.cat(seen).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.gates"))
     close(torch.cat(logits).unflatten(0, (-1, 4)), golden.get(IO, f"text.{path}.route_logits"))
 
@@ -106,12 +104,10 @@ def test_which_positions_are_words(golden: Golden) -> None:
 
 
 def test_edge_captions(golden: Golden) -> None:
+    model, ids = golden.method(), golden.get(IO, "edge.input_ids")
     with torch.no_grad():
-        features = golden.method().text_features(
-            golden.get(IO, "edge.input_ids"),
-            2,
-            visible=golden.get(IO, "edge.attention_mask").bool(),
-        )
+        visible = golden.get(IO, "edge.attention_mask").bool()
+        features = model.read_text(ids, model.experts, model.route(2), visible)
     close(features.text, golden.get(IO, "edge.p2.global"))
     lengths = golden.get(IO, "edge.p2.words.len")
     assert torch.equal(features.lengths, lengths)

@@ -4,14 +4,13 @@ Losses, every gradient, and the optimizer's step with its skipped experts.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
 from helpers.golden import Golden, RecordedNoise, close, close_gradient, split_like_official
 from structalign.backbones.families.plain_vit import ViTTail
 from structalign.train.methods.structalign.method import Replayed, StructAlign, Teacher
-from structalign.train.model.adapters import Noise
-from structalign.train.model.towers import TextFeatures
 from structalign.train.optimizer import build_optimizer, clip_gradients, learning_rate_factor
 from structalign.train.stream import Batch
 from torch import Tensor
@@ -49,21 +48,11 @@ def run_step(golden: Golden, name: str) -> Step:
     tokens = hidden[method.towers.cut].unflatten(1, (pixels.shape[1], -1))
     size = len(ids)
     index = torch.arange(size)
-    features = method.text_features
-
-    def visible_features(
-        token_ids: Tensor,
-        task: int | None,
-        noise: Noise | None = None,
-        visible: Tensor | None = visible,
-    ) -> TextFeatures:
-        return features(token_ids, task, noise, visible)
-
-    method.text_features = visible_features  # type: ignore[method-assign]
+    method.read_text = partial(method.read_text, visible=visible)  # type: ignore[method-assign]
     if task > 1:
         reference = golden.method(golden.reference_weights)
         with torch.no_grad():
-            words = reference.text_features(ids, task, visible=visible)
+            words = reference.read_text(ids, reference.experts, reference.route(task), visible)
             frames = reference.frames(tokens)
         method.teacher = Teacher(frames[None], words.words, words.lengths, reference.towers.scale)
         replayed = Replayed(drawn(golden, "apa2"), drawn(golden, "apa"))

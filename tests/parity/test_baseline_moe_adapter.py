@@ -51,7 +51,7 @@ def made(file: dict[str, Tensor]) -> tuple[MoEAdapter, Tensor]:
     assert isinstance(method, MoEAdapter)
     method.double()
     tasks = sum(k.startswith("w.text_model.encoder.layers.0.router_list.") for k in file)
-    method._grow(tasks)
+    method._resize(tasks)
     with torch.no_grad():
         for theirs, room, index in names(file):
             mixture = cast(AdapterMixture, getattr(method, room)[index])
@@ -215,7 +215,7 @@ def test_the_official_block(tower: str) -> None:
     experts = own["router_list.0"].shape[1]
     options = MoEAdapterOptions(experts=experts, dropout=0)
     mixture = AdapterMixture(width, options, torch.Generator()).double()
-    mixture.grow(2)
+    mixture.resize(2)
     with torch.no_grad():
         for ours, leaf in LEAVES.items():
             rows = [own[f"adaptmlp_list.{e}.{leaf}"] for e in range(experts)]

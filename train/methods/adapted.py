@@ -95,7 +95,7 @@ class AdaptedMethod(Method):
     def begin_task(self, task: Task) -> None:
         """Add the task's prototype, drawn from N(0, 1 / H)."""
         super().begin_task(task)
-        self._grow(task.number)
+        self._resize(task.number)
 
     def end_task(self, task: Task) -> None:
         """Copy the first expert to all others after task 1."""
@@ -124,11 +124,7 @@ class AdaptedMethod(Method):
         self, token_ids: Tensor, task: int | None, noise: Noise | None = None
     ) -> TextFeatures:
         """Captions [B, L] by the route of ``task``: task 1 by expert 0, later ones routed."""
-        return self.by_route(token_ids, self.route(task, noise))
-
-    def by_route(self, token_ids: Tensor, route: Route) -> TextFeatures:
-        """Captions [B, L] through the experts as ``route`` says."""
-        return self.towers.text_features(token_ids, self.experts, route)
+        return self.read_text(token_ids, self.experts, self.route(task, noise))
 
     def route_of(self, task: int) -> int:
         """The task itself: each has its own task prototype."""
@@ -142,7 +138,8 @@ class AdaptedMethod(Method):
         routed = sorted({task for task in tasks if task > 1})
         for part in (routed[n : n + QUERY_ROUTES] for n in range(0, len(routed), QUERY_ROUTES)):
             prototypes = torch.stack([self.task_prototypes[task - 1] for task in part])
-            text = self.by_route(token_ids.expand(len(part), -1), Route(True, prototypes))
+            repeated, route = token_ids.expand(len(part), -1), Route(True, prototypes)
+            text = self.read_text(repeated, self.experts, route)
             features |= {
                 task: TextFeatures(text.words[n, None], text.lengths[n, None], text.text[n, None])
                 for n, task in enumerate(part)
@@ -178,9 +175,7 @@ class AdaptedMethod(Method):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Load a ``state``, with as many task prototypes as it has."""
-        tasks = sum(name.startswith("task_prototypes.") for name in state)
-        self.task_prototypes = nn.ParameterList(list(self.task_prototypes)[:tasks])
-        self._grow(tasks)
+        self._resize(sum(name.startswith("task_prototypes.") for name in state))
         super().load_state(state)
 
     @torch.no_grad()
@@ -213,8 +208,9 @@ class AdaptedMethod(Method):
                 handle.remove()
         return torch.cat(shares).mean(0).tolist()
 
-    def _grow(self, tasks: int) -> None:
+    def _resize(self, tasks: int) -> None:
+        width = self.towers.text.width
+        self.task_prototypes = nn.ParameterList(list(self.task_prototypes)[:tasks])
         for number in range(len(self.task_prototypes) + 1, tasks + 1):
-            width = self.towers.text.width
             draw = torch.randn(width, generator=generator(self.seed, "task_prototype", number))
             self.task_prototypes.append(nn.Parameter((draw * width**-0.5).to(self.device)))

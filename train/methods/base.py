@@ -14,7 +14,7 @@ from ...backbones.text import TextLayout
 from ...backbones.tokenizer import CaptionTokenizer
 from ...core.errors import StructAlignError
 from ..method_config import MethodConfig, TrainSettings
-from ..model.adapters import Noise
+from ..model.adapters import Noise, Route
 from ..model.similarity import directed_similarities, global_similarity
 from ..model.towers import TextFeatures, Towers, encode_by_length
 from ..optimizer import ParameterGroup
@@ -111,13 +111,8 @@ class Method(Encoder, nn.Module):
 
     Parameters hold what it learns, buffers what it remembers; a checkpoint has both. Random draws
     come from ``draws(purpose)``. Override what differs; call ``super()`` in ``begin_task``,
-    ``end_task`` and ``__init__``.
-
-    Attributes:
-        towers: the pre-trained CLIP after the cache's cut, frozen.
-        options: an instance of ``Options``, the method's own settings.
-        settings: the settings that every method has.
-        task: the number of the current task, from 1.
+    ``end_task`` and ``__init__``. ``towers`` are CLIP after the cache's cut, frozen; ``options``,
+    of class ``Options``, the method's own settings; ``task`` is the current one, from 1.
     """
 
     Options: ClassVar[type[Any]] = NoOptions
@@ -158,9 +153,11 @@ class Method(Encoder, nn.Module):
         """Captions to token ids, int64 [n, L]."""
         return self.tokenizer(texts)
 
-    def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
-        """Captions int64 [B, L] by the pre-trained tower, not normalised."""
-        return self.towers.text_features(token_ids)
+    def read_text(
+        self, token_ids: Tensor, experts: nn.ModuleList | None = None, route: Route | None = None
+    ) -> TextFeatures:
+        """Captions int64 [B, L] by the pre-trained tower and any experts, not normalised."""
+        return self.towers.text_features(token_ids, experts, route)
 
     def encode_query(self, token_ids: Tensor, tasks: Sequence[int]) -> dict[int, TextFeatures]:
         """One caption [1, L] by the routes of some tasks: features by ``route_of`` each."""
@@ -241,7 +238,7 @@ class Pretrained(Encoder):
 
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions by the pre-trained tower, whatever the task."""
-        return self._method.pretrained_text(token_ids)
+        return self._method.read_text(token_ids)
 
     def gallery_embeddings(self, frames: Tensor) -> Tensor:
         """As the method's gallery would store them."""

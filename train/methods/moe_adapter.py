@@ -67,12 +67,13 @@ class AdapterMixture(nn.Module):
         self.register_buffer("chosen", torch.zeros(experts, dtype=torch.long))
         self.register_buffer("is_fixed", torch.zeros(experts, dtype=torch.bool))
 
-    def grow(self, tasks: int) -> None:
-        """Add the routers of tasks up to ``tasks``."""
+    def resize(self, tasks: int) -> None:
+        """Have the routers of ``tasks`` tasks: those there are, then new ones."""
         shape = (self.down.shape[3], self.down.shape[1])
-        for parameters in (self.routers, self.noises):
-            for _ in range(len(parameters), tasks):
-                parameters.append(nn.Parameter(self.down.new_zeros(shape)))
+        for name in ("routers", "noises"):
+            kept = nn.ParameterList(list(getattr(self, name))[:tasks])
+            new = (nn.Parameter(self.down.new_zeros(shape)) for _ in range(len(kept), tasks))
+            setattr(self, name, kept.extend(new))
 
     def gates(self, rho: Tensor, task: int, noise: Noise | None) -> Tensor:
         """Weights [B, E] for routing inputs [B, d] by the router of ``task``."""
@@ -137,7 +138,7 @@ class MoEAdapter(MeanFrame):
     def begin_task(self, task: Task) -> None:
         """Add the task's router to every block."""
         super().begin_task(task)
-        self._grow(task.number)
+        self._resize(task.number)
 
     def end_task(self, task: Task) -> None:
         """Freeze the adapters that the task used most."""
@@ -204,16 +205,12 @@ class MoEAdapter(MeanFrame):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Load a ``state``, with as many routers as it has."""
-        tasks = sum(name.startswith("text_mixtures.0.routers.") for name in state)
-        for mixture in self.mixtures:
-            mixture.routers = nn.ParameterList(list(mixture.routers)[:tasks])
-            mixture.noises = nn.ParameterList(list(mixture.noises)[:tasks])
-        self._grow(tasks)
+        self._resize(sum(name.startswith("text_mixtures.0.routers.") for name in state))
         super().load_state(state)
 
-    def _grow(self, tasks: int) -> None:
+    def _resize(self, tasks: int) -> None:
         for mixture in self.mixtures:
-            mixture.grow(tasks)
+            mixture.resize(tasks)
 
 
 def _stacked(rate: Literal["vision", "text"], mixtures: nn.ModuleList) -> list[ParameterGroup]:

@@ -11,7 +11,7 @@ from ....backbones.text import TextLayout
 from ....core.errors import StructAlignError
 from ...contrastive import pooled_unit
 from ...method_config import MethodConfig
-from ...model.adapters import Noise, Route
+from ...model.adapters import Route
 from ...model.towers import TextFeatures
 from ...optimizer import ParameterGroup
 from ...stream import Task
@@ -92,46 +92,24 @@ class OfficialStructAlign(StructAlign):
         token_ids = super().tokenize(texts)
         return official_padding(token_ids) if self.options.words == "released" else token_ids
 
-    def text_features(
+    def read_text(
         self,
         token_ids: Tensor,
-        task: int | None,
-        noise: Noise | None = None,
+        experts: nn.ModuleList | None = None,
+        route: Route | None = None,
         visible: Tensor | None = None,
     ) -> TextFeatures:
-        """Captions by the route of ``task``; with ``words=released`` padding counts as words.
+        """Captions as the base reads them; with ``words=released`` padding counts as words.
 
         A caption's words then depend on the batch that pads it. ``visible``: bool [B, L], the
         positions that may be attended to; by default those up to the end of the caption.
         """
         if self.options.words == "real":
-            return super().text_features(token_ids, task, noise)
-        return self._padded_text(token_ids, self.experts, self.route(task, noise), visible)
-
-    def by_route(self, token_ids: Tensor, route: Route) -> TextFeatures:
-        """Captions by any route, with padding as ``words`` says."""
-        if self.options.words == "real":
-            return super().by_route(token_ids, route)
-        return self._padded_text(token_ids, self.experts, route, None)
-
-    def pretrained_text(self, token_ids: Tensor) -> TextFeatures:
-        """Captions by the pre-trained tower, with padding as ``words`` says."""
-        if self.options.words == "real":
-            return super().pretrained_text(token_ids)
-        return self._padded_text(token_ids, None, None, None)
-
-    def _padded_text(
-        self,
-        token_ids: Tensor,
-        experts: nn.ModuleList | None,
-        route: Route | None,
-        visible: Tensor | None,
-    ) -> TextFeatures:
-        end = token_ids.argmax(-1)
-        if visible is None:
-            visible = torch.arange(token_ids.shape[1], device=token_ids.device) <= end[:, None]
-        x, end = self.towers.text(token_ids, experts, route, visible)
+            return super().read_text(token_ids, experts, route)
         position = torch.arange(token_ids.shape[1], device=token_ids.device)
+        if visible is None:
+            visible = position <= token_ids.argmax(-1)[:, None]
+        x, end = self.towers.text(token_ids, experts, route, visible)
         is_word = official_words(token_ids)
         order = torch.where(is_word, position, token_ids.shape[1]).argsort(dim=1, stable=True)
         lengths = is_word.sum(1)
@@ -159,17 +137,13 @@ class OfficialStructAlign(StructAlign):
 
 def official_words(token_ids: Tensor) -> Tensor:
     """Which token ids [B, L] are words: none equal to its first or to 0, nor the first end."""
-    position = torch.arange(token_ids.shape[1], device=token_ids.device)
-    return (
-        (token_ids != token_ids[:, :1])
-        & (token_ids != 0)
-        & (position != token_ids.argmax(-1)[:, None])
-    )
+    is_end = torch.zeros_like(token_ids, dtype=torch.bool)
+    is_end.scatter_(1, token_ids.argmax(-1, keepdim=True), True)
+    return (token_ids != token_ids[:, :1]) & (token_ids != 0) & ~is_end
 
 
 def official_padding(token_ids: Tensor) -> Tensor:
     """Rows [B, L] padded with their end id, as the official code's tokenizer pads them."""
-    after = (
-        torch.arange(token_ids.shape[1], device=token_ids.device) > token_ids.argmax(-1)[:, None]
-    )
+    position = torch.arange(token_ids.shape[1], device=token_ids.device)
+    after = position > token_ids.argmax(-1)[:, None]
     return torch.where(after, token_ids.amax(-1, keepdim=True), token_ids)
