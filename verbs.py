@@ -92,9 +92,9 @@ def train(
     settings: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> "Run":
-    """Train a method on a cache's categories and measure it after every task.
+    """Train a method on a cache's categories, measure it after every task, and return the run.
 
-    A run that exists is resumed.
+    It then has its ``results.json``. A run that exists is resumed.
 
     Args:
         cache: what to learn from.
@@ -113,9 +113,6 @@ def train(
         note: called with each message for the user; by default printed on stderr.
         settings: changes of the method's settings, by name.
         changes: further changes as keywords, such as ``epochs=3``.
-
-    Returns:
-        The run, with its ``results.json``.
 
     Raises:
         StructAlignError: a method, setting or task count that does not fit, or ``out`` holds a run
@@ -141,7 +138,7 @@ def append(
     progress: Progress | None = None,
     note: Log | None = None,
 ) -> "Run":
-    """Train a finished run on the categories of another cache, as its next tasks.
+    """Train a finished run on the categories of another cache, as its next tasks, and return it.
 
     Tokens of earlier caches are not read. If it is interrupted or killed, the run keeps the new
     tasks that were finished, and the same call continues. A category that the run already has gets
@@ -152,9 +149,6 @@ def append(
         cache: with the same backbone, cut and preprocessing as the run's own.
         tasks: how many tasks, as equal as can be, or the number of categories of each.
         order, checkpoint_every, progress, note: as for ``train``.
-
-    Returns:
-        The run with the new tasks and its ``results.json``.
 
     Raises:
         StructAlignError: unfinished tasks; a cache that the run already has, or of another
@@ -172,16 +166,13 @@ def append(
 def report(
     runs: Sequence[str | Path], out: str | Path | None = None, cache_root: str | Path | None = None
 ) -> Path:
-    """Write one self-contained HTML page about finished runs.
+    """Write one self-contained HTML page about finished runs, and return its path.
 
     Args:
         runs: folders of runs, or of sweeps, which stand for all of their runs.
         out: the file; by default report.html in the folder, or in this folder for several.
         cache_root: where the runs' caches are; by default STRUCTALIGN_CACHE, else
             ~/.cache/structalign.
-
-    Returns:
-        The file.
 
     Raises:
         StructAlignError: a folder that is not a run or has no results, or runs that cannot stand in
@@ -216,6 +207,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Run every combination of methods, seeds, orders and caches through Ray; keep finished runs.
 
+    Returns the content of ``sweep.json``, and ``file``, its path.
+
     Args:
         methods: names from ``configs/methods``, or paths of .py files.
         tasks: as for ``train``.
@@ -233,9 +226,6 @@ def sweep(
         device: auto, cpu or cuda; one core or one GPU per run.
         ray_address: join this Ray cluster instead of starting one.
         progress: called with (done, total, detail) after each run; by default a line on stderr.
-
-    Returns:
-        The content of ``sweep.json``, and ``file``, its path.
 
     Raises:
         StructAlignError: an unknown method, setting, cache or device, before anything runs; or,

@@ -23,9 +23,8 @@ DATASET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=+-]*")
 class Clip:
     """A video or a timed part of one.
 
-    ``path`` is relative to the dataset's root. ``start`` and ``end`` are seconds, None for a whole
-    video. ``extra`` is what else a dataset says of it, by name; caches keep it, nothing here
-    reads it.
+    ``path`` is relative to the dataset's root; ``start`` and ``end`` are seconds, None for a whole
+    video; ``extra`` is what else a dataset says of it, by name, which caches keep and do not read.
     """
 
     id: str
@@ -176,10 +175,9 @@ def equal_clips_warning(groups: Sequence[Sequence[str]], kind: str) -> str | Non
 
 
 def shared_captions(clips: Sequence[Clip]) -> str | None:
-    """How many test captions describe several clips, and the best R@1 still attainable.
+    """How many test captions describe several clips, and the best R@1 still attainable; else None.
 
     Only one of n clips that share a caption can rank first, so each of its queries counts 1 / n.
-    None if no caption is shared.
     """
     counts = Counter(text for clip in clips for text in {text.strip() for text in clip.captions})
     queries = [counts[text.strip()] for clip in clips for text in clip.captions]

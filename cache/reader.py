@@ -58,10 +58,7 @@ class FeatureCache:
 
     @classmethod
     def open(cls, path: str | Path) -> "FeatureCache":
-        """Open the cache in folder ``path``, or at a URL.
-
-        Raises StructAlignError if it is incomplete, of another version's format, or damaged.
-        """
+        """Open the cache in a folder or at a URL. Raises StructAlignError if it is not whole."""
         cache = cls.describe(path)
         read_checked(cache.store, TOKENS_INDEX, cache.checksums)
         return cache
@@ -170,10 +167,7 @@ class FeatureCache:
 
     @property
     def video_root(self) -> Path | None:
-        """The folder its videos were extracted from; None if that was not done here.
-
-        What a bundle or a URL says of folders is another machine's word, or a stranger's.
-        """
+        """The folder its videos were extracted from here; another machine's word is not taken."""
         root = self.provenance.get("root")
         came_from_elsewhere = "imported_from" in self.provenance or isinstance(self.store, Remote)
         return Path(root) if isinstance(root, str) and root and not came_from_elsewhere else None

@@ -26,11 +26,10 @@ SHOWN = 5  # caches that an error lists
 
 
 class CacheRoot:
-    """A folder of caches.
+    """A folder of caches; by default at STRUCTALIGN_CACHE, else ~/.cache/structalign.
 
     ``caches/`` holds published caches by fingerprint, ``staging/`` unfinished ones, ``claims/``
     the locks of those who write them, ``known/`` the hash cache, ``datasets/`` generated videos.
-    By default it lies at STRUCTALIGN_CACHE, else ~/.cache/structalign.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -84,8 +83,7 @@ class CacheRoot:
     def publish(self, writer: CacheWriter, fingerprint: str) -> Path:
         """Publish a finalized cache with one rename, read-only from then on; returns its folder.
 
-        Replaces a published cache with this fingerprint. Raises StructAlignError if something
-        else is in its place.
+        Replaces a cache of this fingerprint. Raises StructAlignError if something else is there.
         """
         target = self.folder(fingerprint)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +106,7 @@ class CacheRoot:
         return target
 
     def remove(self, folder: Path) -> None:
-        """Delete a published cache: one rename hides it first.
-
-        Raises StructAlignError if it is not a cache, or holds a file that is not part of one.
-        """
+        """Delete a published cache. Raises StructAlignError if a file there is not part of one."""
         self._check_is_cache(folder)
         make_writable(folder)
         leaving = _leaving(folder)

@@ -1,7 +1,6 @@
 """A shard of the token array: a file of chunks, each with its CRC-32C, and their index.
 
-The format is Zarr 3's ``sharding_indexed`` codec with the index at the end. A shard is written as a
-whole, in the order of its slots, and one rename puts it in place; nothing else ever changes it.
+The format is Zarr 3's ``sharding_indexed`` codec with the index at the end.
 """
 
 import os
@@ -55,8 +54,8 @@ def _checksum(body: bytes) -> bytes:
 class ShardWriter:
     """Writes a shard: new chunks, and the kept ones of the file that it replaces.
 
-    A shard has one writer at a time. As a context manager it puts the file in place at the end,
-    unless there was an error.
+    A shard has one writer at a time. As a context manager it puts the whole file in place at the
+    end, unless there was an error.
     """
 
     def __init__(self, path: Path, slots: int) -> None:

@@ -41,8 +41,8 @@ class ByteRanges(ABC):
 class Store(Protocol):
     """Read access to the files of one cache, by their names in ``layout``.
 
-    ``reference`` is what another process opens the cache by, ``readers`` how many chunks are read
-    at a time, ``advice`` what a user can do if no complete cache is there.
+    ``reference`` opens the cache in another process, ``readers`` is how many chunks are read at a
+    time, ``advice`` what a user can do if no complete cache is there.
     """
 
     path: Path

@@ -1,7 +1,6 @@
 """The token array in Zarr: create, open, read, check. A shard holds 16 clips, a chunk one view.
 
-Chunks are read straight from their files, near the rate of a memory map and an order of magnitude
-faster than through Zarr. Any Zarr 3 reader can read the array.
+Chunks are read straight from their files, an order of magnitude faster than through Zarr.
 """
 
 import io

@@ -136,10 +136,7 @@ class CacheWriter:
     def finalize(
         self, spec: CacheSpec, outcomes: list[ClipOutcome], provenance: dict[str, Any]
     ) -> None:
-        """Read every chunk back, remove foreign files, and write all checksums.
-
-        Raises StructAlignError if a chunk does not read back.
-        """
+        """Read every chunk back (StructAlignError), remove foreign files, write all checksums."""
         reader = open_tokens(Local(self.path), read_catalog(self.path), spec.views)
         clips = [outcome.clip for outcome in outcomes if outcome.reason is None]
         views = [(clip, view) for clip in clips for view in range(reader.table.views(clip))]

@@ -14,10 +14,7 @@ STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidirectional too)
 
 
 class ProgressLine:
-    """One moving line on a terminal, a plain line every ten percent elsewhere, none when quiet.
-
-    ``line`` is the last state, printed or not.
-    """
+    """A moving line (``line``) on a terminal, one every ten percent elsewhere, none when quiet."""
 
     def __init__(self, verb: str, unit: str, quiet: bool = False) -> None:
         self.verb, self.unit, self.quiet = verb, unit, quiet
@@ -71,10 +68,7 @@ def log_unless(quiet: bool) -> Log:
 
 
 def printable(text: str) -> str:
-    """``text`` with every character that could steer a terminal as its escape; newlines stay.
-
-    Names and captions come from files of other people.
-    """
+    """Others' text, with an escape for characters that could steer a terminal; newlines stay."""
     return "".join(
         char
         if char in "\n\u200d" or unicodedata.category(char) not in STEERING

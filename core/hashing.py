@@ -36,10 +36,9 @@ def check_sha256(path: Path, sha256: str) -> None:
 
 
 class FileHashCache:
-    """sha256 of the files below ``folder``, kept in a JSON file, so that no file is read twice.
+    """sha256 of the files below ``folder``, kept in the JSON file ``stored``, which may be deleted.
 
-    A hash is valid while the file's size and modification time are unchanged. ``stored`` may be
-    deleted at any time.
+    A hash is valid while the file's size and modification time are unchanged.
     """
 
     def __init__(self, stored: Path, folder: Path) -> None:

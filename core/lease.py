@@ -61,9 +61,8 @@ class Lease:
     def acquire_unless_held(self, on_wait: Callable[[str], None]) -> bool:
         """Take the lease, unless its holder is alive.
 
-        A holder on another host, boot or container, or one whose file cannot be read, is alive when
-        its file changes. ``on_wait`` is called once, with that holder, before up to ``timeout``
-        seconds of waiting for such a change.
+        One on another host, boot or container is alive when its file changes; ``on_wait`` is called
+        once, with that holder, before up to ``timeout`` seconds of waiting for a change.
         """
         if self.try_acquire():
             return True

@@ -95,9 +95,8 @@ ray = opt("--ray-address", help="Join this Ray cluster instead of starting one."
 def options_of(*kinds: type[Any], **types: Any) -> Decorator:
     """An option for every field of some dataclasses that ``ranges.option`` declares.
 
-    Name, type, default and bounds are the field's. Where several dataclasses have a field of one
-    name, the first describes it. ``types`` are click types by field name, where the annotation does
-    not say enough.
+    Of fields with one name the first counts. ``types`` are click types by field name, where the
+    annotation does not say enough.
     """
     decorators: dict[str, Decorator] = {}
     for kind in kinds:

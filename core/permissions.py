@@ -63,10 +63,7 @@ def own_copy(folder: Path) -> Path:
 
 
 def make_writable(folder: Path) -> None:
-    """Let the owner write to a folder and the folders in it, so that they can be moved or removed.
-
-    Files keep their modes: they may be linked into a published cache.
-    """
+    """Let the owner write to a folder and those in it; files may be links and keep their modes."""
     for path in (folder, *folder.rglob("*")):
         mode = stat.S_IMODE(path.lstat().st_mode)
         # A folder that is writable already may belong to another member: leave its mode.

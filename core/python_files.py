@@ -15,10 +15,7 @@ Base = TypeVar("Base")
 
 
 def python_file_hash(path: Path, kind: str) -> str:
-    """The sha256 of a Python file. Raises StructAlignError if there is none.
-
-    ``kind`` is what it defines and the option that names it: "method", "dataset".
-    """
+    """The sha256 of a Python file of a ``kind``: method, dataset. Raises StructAlignError."""
     if not path.is_file():
         raise StructAlignError(f"no file {path}; --{kind} takes a name or a .py file")
     return hashlib.sha256(path.read_bytes()).hexdigest()

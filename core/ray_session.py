@@ -26,10 +26,7 @@ class RayStartError(StructAlignError):
 
 @contextmanager
 def ray_session(address: str | None, cpus: int | None = None) -> Iterator[ModuleType]:
-    """The ray module, with Ray started here or joined at ``address`` or RAY_ADDRESS.
-
-    Raises RayStartError if it cannot be started or reached.
-    """
+    """Ray started here, or joined at ``address`` or RAY_ADDRESS. Raises RayStartError."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     # Ray's core logs errors from which it then recovers.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -81,10 +78,10 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
 
 
 def start_with_retries(begin: Callable[[], object]) -> None:
-    """Call ``begin``, which starts Ray; again if Ray gave up waiting for its own processes.
+    """Call ``begin``, which starts Ray, up to ``TRIES`` times.
 
-    Ray waits 30 seconds for them, which a busy machine exceeds. Raises RayStartError after
-    ``TRIES`` times; other errors of ``begin`` pass through.
+    Ray gives up after 30 seconds without its own processes, which a busy machine exceeds. Raises
+    RayStartError at last; other errors of ``begin`` pass through.
     """
     for attempt in range(1, TRIES + 1):
         try:

@@ -17,7 +17,7 @@ from ..core.errors import StructAlignError
 from ..core.files import write_text
 from ..train.methods.registry import load_method
 from ..train.runs.create import run_name
-from ..train.task_plan import SHUFFLED, Tasks, task_count
+from ..train.task_plan import SHUFFLED, Tasks
 from .sweep_runs import FIGURES, PlannedRun, SweepRuns
 
 HELDOUT = 0.25  # of each category's training clips, kept aside while settings are chosen
@@ -71,7 +71,8 @@ def sweep(
     choice: dict[str, Any] | None = None
     with SweepRuns(device, ray_address, report) as trained:
         if choose_on is not None:
-            heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": task_count(tasks)}
+            count = tasks if isinstance(tasks, int) else len(tasks)
+            heldout = {"eval_split": "heldout", "heldout": HELDOUT, "eval_every": count}
             tries = [
                 planned(choose_on, method, row, seeds[0], None, out / "tries", common | heldout)
                 for method, row in rows

@@ -112,10 +112,7 @@ def train_tasks(
 def learn(
     task: Task, method: Method, run: Run, checkpoints: EpochCheckpoints
 ) -> Iterator[EpochDone]:
-    """All epochs of one task, with an optimizer and a schedule of its own.
-
-    Raises StructAlignError when the loss is no longer a number.
-    """
+    """All epochs of one task. Raises StructAlignError when the loss is no longer a number."""
     settings = run.settings
     optimizer = build_optimizer(method.parameter_groups(), settings, task.number == 1)
     total = task.steps * settings.epochs
@@ -170,10 +167,7 @@ def encode_clips(
     encoder: Encoder,
     split: EvalSplit | Literal["train"] | None = None,
 ) -> Block:
-    """A task's clips, by default the evaluated ones, encoded by the route of ``route_task``.
-
-    Of split ``train`` they are all training clips, held-out ones too.
-    """
+    """A task's evaluated clips, or those of ``split``, encoded by the route of ``route_task``."""
     if split == "train":
         clips = stream.train_clips(number, with_heldout=True)
     else:
@@ -183,10 +177,7 @@ def encode_clips(
 
 
 def gallery_blocks(run: Run, method: Method, number: int, zero_shot: Block) -> dict[str, Block]:
-    """The gallery blocks of a finished task by split: evaluated clips, and all training clips.
-
-    A method that learns nothing stores ``zero_shot``, the pre-trained towers' block.
-    """
+    """A finished task's gallery blocks by split; ``zero_shot`` where a method learns nothing."""
     known = {str(run.settings.eval_split): zero_shot} if method.is_pretrained else {}
     splits: set[EvalSplit | Literal["train"]] = {*run.stream.eval_splits, "train"}
     return known | {

@@ -16,8 +16,7 @@ EvalSplit = Literal["test", "heldout"]
 class TrainSettings:
     """Optimisation, and what is measured. A method's own settings are its ``Options``.
 
-    ``batches``: ``distinct``, unique-clip batches without two captions of one clip, or ``pairs``,
-    random batches.
+    ``batches``: ``distinct``, without two captions of one clip, or ``pairs``, random ones.
     """
 
     epochs: int = 20
@@ -71,9 +70,8 @@ class TrainSettings:
 class MethodConfig:
     """A method by the name that the user gave, with all of its settings.
 
-    ``source`` is the module under ``methods/`` with its class, or the path of a file outside the
-    package, with its sha256 in ``file_hash``. ``ignored`` names settings that were given for
-    several methods and that this one does not have.
+    ``source`` is the module under ``methods/`` with its class, or the path of a file, with its
+    sha256 in ``file_hash``. ``ignored`` names settings that only other methods have.
     """
 
     name: str

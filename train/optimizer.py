@@ -18,8 +18,7 @@ EPS = 1e-6
 class ParameterGroup:
     """Parameters that share a learning rate: lr_text, lr_vision or lr_other.
 
-    ``rowwise`` parameters are stacks over their first two dimensions (slot, expert): a row whose
-    gradient is all zero was chosen by no caption, and is skipped.
+    ``rowwise`` ones are stacks over two dimensions (slot, expert), of which a caption chooses some.
     """
 
     rate: Literal["text", "vision", "other"]
@@ -40,9 +39,7 @@ class ExpertAdamW:
         weight_decay: float,
         rowwise: set[nn.Parameter],
     ) -> None:
-        self.groups = groups
-        self.weight_decay = weight_decay
-        self.rowwise = rowwise
+        self.groups, self.weight_decay, self.rowwise = groups, weight_decay, rowwise
         self.state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
 
     def parameters(self) -> list[nn.Parameter]:

@@ -61,10 +61,7 @@ class Task:
         return len(self._order(0))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch: every caption once, in view ``epoch mod views``.
-
-        Indices are computed on the CPU, so that nothing waits for the device.
-        """
+        """An epoch's batches: every caption once, in view ``epoch mod views``."""
         view = epoch % len(self.tokens)
         for order in self._order(epoch):
             distinct, index = self.caption_clip[order].unique(return_inverse=True)
@@ -112,9 +109,8 @@ class StreamPart:
 class TaskStream:
     """Tasks in their order of arrival. A task's tokens are read when ``task`` is called.
 
-    A category that recurs in another cache extends the same class, in a new task. ``device`` is
-    the training tokens'; ``seed`` draws the batches. Raises StructAlignError for a task without
-    training or evaluated clips.
+    A category that recurs in another cache extends the same class. ``device`` is the training
+    tokens'. Raises StructAlignError for a task without training or evaluated clips.
     """
 
     def __init__(
@@ -193,11 +189,7 @@ class TaskStream:
         return cache.available(clips if with_heldout else self._divide(clips)[0])
 
     def eval_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
-        """The clips of a task in a split: test clips, or training clips held out.
-
-        A cache without any test clips (a collection without labels) is evaluated on its training
-        clips.
-        """
+        """A task's clips in a split; where a cache has no test clips, its training clips."""
         clips = self.caches[number - 1].available(self._catalog_clips(number, split))
         whole = len(clips) - len(clips) % self.settings.batch
         is_test = (split or self.settings.eval_split) == "test"

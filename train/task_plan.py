@@ -79,11 +79,6 @@ def ordered_categories(categories: Sequence[str], order: str | None) -> list[str
     return given
 
 
-def task_count(tasks: Tasks) -> int:
-    """The number of tasks."""
-    return tasks if isinstance(tasks, int) else len(tasks)
-
-
 def unequal(plan: Sequence[Sequence[str]], tasks: Tasks) -> str | None:
     """A line about tasks of unequal sizes, where only their number was given; else None."""
     sizes = [len(names) for names in plan]

@@ -49,10 +49,7 @@ class MeanFrame(Method):
 
 
 class CLIP4Clip(MeanFrame):
-    """Every parameter after the cut is trained but the temperature; nothing is remembered.
-
-    The loss is CTVR's ``clip``.
-    """
+    """CTVR's ``clip``: all after the cut is trained but the temperature; nothing is remembered."""
 
     Options = CLIP4ClipOptions
     options: CLIP4ClipOptions

@@ -62,8 +62,7 @@ def cross_task_contrastive(
 ) -> Tensor:
     """Contrastive loss of unit global embeddings [B, D], logits times ``scale``.
 
-    With stored old videos [R, D], ``share`` of the loss is the cross entropy of texts against new
-    and stored videos.
+    With stored old videos [R, D], ``share`` of it is the cross entropy of texts against all videos.
     """
     nce = contrastive(video @ text.T * scale)
     if stored is None:

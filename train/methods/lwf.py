@@ -27,8 +27,7 @@ class LwFOptions(CLIP4ClipOptions):
 class LwF(CLIP4Clip):
     """L = NCE(v, t) + dist(Z*, Z) + dist(Z*^T, Z^T), Z* = e^tau v* t*^T and Z = e^tau v t*^T.
 
-    v and t are the student's unit video and text, v* and t* the teacher's, from task 1 on. The
-    text tower gets no gradient from the distillation.
+    v and t are the student's unit video and text, v* and t* the teacher's, from task 1 on.
     """
 
     Options = LwFOptions

@@ -19,16 +19,10 @@ DIRECTIONS = ("word_to_frame", "frame_to_word")  # the halves of word-frame simi
 def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     """Word-frame similarity 1/2 (mean_j max_n <f_n, w_j> + mean_n max_j <f_n, w_j>), unit vectors.
 
-    Computed in tiles of videos and texts of like length, so that memory beyond inputs and output
-    stays small and little is computed for padding (StructAlign, SIGIR 2026).
-
-    Args:
-        frames: float [V, N, D], of any norm.
-        words: float [T, L, D], of any norm, padded; what lies beyond ``lengths`` is ignored.
-        lengths: int [T], words of each text.
-
-    Returns:
-        float32 [V, T]; 0 where a text has no words. Differentiable in frames and words.
+    Frames [V, N, D] and words [T, L, D] are floats of any norm, ``lengths`` int [T]; what lies
+    beyond them is padding. Float32 [V, T], differentiable; 0 where a text has no words. Computed in
+    tiles of videos and texts of like length, so that memory beyond inputs and output stays small
+    and little is computed for padding (StructAlign, SIGIR 2026).
     """
     rows = []
     for part in frames.split(SLAB_VIDEOS):
@@ -40,8 +34,7 @@ def word_frame_similarity(frames: Tensor, words: Tensor, lengths: Tensor) -> Ten
 def directed_similarities(frames: Tensor, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """The two directions of word-frame similarity, which is half their sum; same arguments.
 
-    mean_j max_n <f_n, w_j> (word to frame) and mean_n max_j <f_n, w_j> (frame to word), each
-    float32 [V, T].
+    mean_j max_n <f_n, w_j> (word to frame), mean_n max_j <f_n, w_j>: each float32 [V, T].
     """
     word_to_frame, frame_to_word = [], []
     for part in frames.split(SLAB_VIDEOS):
@@ -78,10 +71,7 @@ def _in_order(columns: Sequence[Tensor], lengths: Tensor) -> Tensor:
 
 
 def _longest(words: Tensor, lengths: Tensor, groups: Sequence[Tensor]) -> list[int]:
-    """The number of words of each group's longest text.
-
-    For a single group on a device it is the padded length, as reading the lengths would wait.
-    """
+    """Words of each group's longest text; all of a single group on a device: reading would wait."""
     if len(groups) == 1 and words.device.type != "cpu":
         return [words.shape[1]]
     return lengths[torch.stack([texts[-1] for texts in groups])].clamp(min=1).tolist()

@@ -16,10 +16,9 @@ from .folder import read_part
 
 
 class EpochCheckpoints:
-    """The latest state inside a task, under ``folder``: method, optimizer, generators, best epoch.
+    """The latest state inside a task, under ``folder``, written at most every ``every`` seconds.
 
-    Written at most every ``every`` seconds. It leaves out what a method prepares in
-    ``begin_task``, which follows from the last finished task.
+    It leaves out what a method prepares in ``begin_task``, which follows from the last task.
     """
 
     def __init__(self, folder: Path, every: float) -> None:

@@ -16,10 +16,7 @@ from ..task_plan import Tasks, plan_tasks
 
 
 def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
-    """The method of a run's configuration; settings added since then take their defaults.
-
-    Raises StructAlignError for settings that this version does not have.
-    """
+    """A run's method; new settings take their defaults, unknown ones raise StructAlignError."""
     name, source, file_hash = config["method"], config["source"], config.get("file_hash")
     try:
         return make_config(name, source, config["settings"], file_hash)
@@ -44,10 +41,7 @@ def describe_part(
 
 
 def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
-    """A part's cache: under the root, else at its recorded reference; tokens may be absent.
-
-    Raises StructAlignError if it is not found.
-    """
+    """A part's cache under the root, else where it was; tokens may be absent. StructAlignError."""
     if root.is_published(part["fingerprint"]):
         return FeatureCache.describe(root.folder(part["fingerprint"]))
     elsewhere = part.get("reference")

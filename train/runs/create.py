@@ -12,7 +12,7 @@ from ...core.device import resolve_device
 from ...core.errors import StructAlignError
 from ...core.files import file_name
 from ..methods.registry import load_method
-from ..task_plan import SHUFFLED, Tasks, task_count, unequal
+from ..task_plan import SHUFFLED, Tasks, unequal
 from .config import describe_part
 from .folder import METHOD_COPY, acquire_lease, check_usable, runs_folder
 from .run import Run
@@ -77,7 +77,7 @@ def create_run(
                 shutil.copyfile(config.source, folder / METHOD_COPY)
             run.save_config(content)
             run.clear_set_aside()
-    if note := unequal(run.stream.categories[: task_count(tasks)], tasks):
+    if note := unequal(part["tasks"], tasks):
         log(note)
     return run
 
@@ -101,14 +101,12 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
 
 def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
     *earlier, last = run.config["parts"]
-    is_joint = run.settings.stream == "joint"
-    if last["fingerprint"] == cache.fingerprint:
-        wanted = describe_part(cache, tasks, order, is_joint)["tasks"]
-        if earlier and last["tasks"] == wanted:
-            if run.finished == len(run.stream):
-                log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
-            return run
-    if any(part["fingerprint"] == cache.fingerprint for part in (*earlier, last)):
+    part = describe_part(cache, tasks, order, run.settings.stream == "joint")
+    if earlier and all(last[key] == part[key] for key in ("fingerprint", "tasks")):
+        if run.finished == len(run.stream):
+            log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
+        return run
+    if cache.fingerprint in [known["fingerprint"] for known in run.config["parts"]]:
         raise StructAlignError(
             f"run {run.path} has had cache {cache.fingerprint[:12]} before; append other clips"
         )
@@ -124,11 +122,10 @@ def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log:
             f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's cache, "
             f"evenly by {own}; extract it with --sampling {own}"
         )
-    parts = [*run.config["parts"], describe_part(cache, tasks, order, is_joint)]
-    grown = Run(run.path, {**run.config, "parts": parts}, [*run.caches, cache], run.device)
-    _checked(grown).save_config(grown.config)
-    note = unequal(grown.stream.categories[run.finished :], tasks)
-    if note and not is_joint:
+    config = {**run.config, "parts": [*run.config["parts"], part]}
+    grown = _checked(Run(run.path, config, [*run.caches, cache], run.device))
+    grown.save_config(config)
+    if note := unequal(part["tasks"], tasks):
         log(note)
     return grown
 

@@ -147,8 +147,8 @@ def check_usable(path: Path) -> None:
 class RunFolder:
     """``config.json``, ``tasks/NN/`` of each finished task, ``stages/NN.json``, ``log.jsonl``.
 
-    ``stages/NN-answers.jsonl`` has the query results of each caption, ``sessions.jsonl`` the
-    machine and package versions of each training session.
+    ``stages/NN-answers.jsonl`` has the query results of each caption, ``sessions.jsonl`` where
+    each training session ran.
     """
 
     def __init__(self, path: Path) -> None:
@@ -221,10 +221,7 @@ class RunFolder:
             raise StructAlignError(f"{folder} is missing; restore it, or train again")
 
     def set_aside(self) -> None:
-        """Move all that a run holds out of the way, except the lease, which its caller holds.
-
-        The configuration goes last: killed in between, the folder is still a run.
-        """
+        """Move away all but the lease; the configuration last: when killed, it is still a run."""
         self.clear_set_aside()
         aside = self.path / SET_ASIDE
         aside.mkdir()

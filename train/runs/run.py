@@ -195,7 +195,7 @@ class Run(RunFolder):
         return Gallery([block for block in blocks if block is not None])
 
     def block(self, number: int, split: str | None, in_memory: bool = True) -> Block | None:
-        """The stored clips of a finished task in a split, or by ``ZERO_SHOT``; None without them.
+        """A finished task's stored clips in a split, or by ``ZERO_SHOT``; None without any.
 
         Raises StructAlignError when they cannot be read, or are not as they were written.
         """

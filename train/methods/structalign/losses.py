@@ -10,9 +10,9 @@ CRP_TEMPERATURE = 2.0
 
 
 def relation_preserving(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-modal relation preserving loss: mean over both directions of T^2 KL(teacher||student).
+    """Cross-modal relation preserving: mean over both directions of T^2 KL(teacher || student).
 
-    Rows are softened by T = 2. logits and teacher [B, B].
+    Rows of logits and teacher [B, B] are softened by T = 2.
     """
     return 0.5 * (_divergence(logits, teacher) + _divergence(logits.T, teacher.T))
 

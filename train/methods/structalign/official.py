@@ -1,6 +1,6 @@
 """Where the official StructAlign code deviates from the paper; an option chooses each deviation.
 
-``docs/protocol.md`` lists them. The method as described is ``method.py``, which needs nothing here.
+``docs/protocol.md`` lists them.
 """
 
 import torch
@@ -59,9 +59,7 @@ class OfficialStructAlign(StructAlign):
     def prototype_features(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
         """Class, unit text and unit video feature of each pair, as the options choose them.
 
-        ``prototypes=released`` routes without a task prototype, and raises StructAlignError for a
-        task without a whole batch; ``prototype_labels=within_task`` counts each task's classes
-        from 0.
+        Raises StructAlignError for ``prototypes=released`` and a task without a whole batch.
         """
         if self.options.prototypes == "released":
             labels, text, video = self._unrouted_features(task)

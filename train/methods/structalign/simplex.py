@@ -72,10 +72,7 @@ def simplex_etf(num_classes: int, dim: int, generator: Generator) -> Tensor:
 
 
 def gaussian_frame(num_classes: int, dim: int, generator: Generator) -> Tensor:
-    """The official code's frame: unit columns of W S with Gaussian W, roughly equiangular.
-
-    Float32 [num_classes, dim].
-    """
+    """The official code's frame [num_classes, dim]: unit columns of W S with Gaussian W."""
     noise = torch.randn(dim, num_classes, generator=generator, device=generator.device).cpu()
     scale = (num_classes / (num_classes - 1)) ** 0.5
     frame = noise @ (scale * (torch.eye(num_classes) - 1 / num_classes))
