@@ -48,8 +48,7 @@ class FileHashCache:
         """Hash by path relative to the folder; "missing" where there is no plain file."""
         cached = self._load()
         stats = {path: _stat(self.folder / path) for path in dict.fromkeys(paths)}
-        changed = {path for path, now in stats.items() if cached.get(path, (0, 0, ""))[:2] != now}
-        todo = [path for path in stats if path in changed and stats[path] is not None]
+        todo = [path for path, now in stats.items() if now and cached.get(path, ())[:2] != now]
         began = time.time()
         with ThreadPoolExecutor() as pool:
             computed = pool.map(sha256_of, [self.folder / path for path in todo])
@@ -61,7 +60,7 @@ class FileHashCache:
         settled = {
             path: (*now, hashes[path])
             for path, now in stats.items()
-            if now is not None and now[1] / 1e9 < began - SETTLED
+            if now and now[1] / 1e9 < began - SETTLED
         }
         if any(cached.get(path) != entry for path, entry in settled.items()):
             self.stored.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,10 @@
 """A lease file with a heartbeat: one writer per cache, across hosts that share only a folder.
 
 A lease is a file ``NAME.0001`` that its holder rewrites every few seconds. A contender waits, and
-takes over when the lease was released, when its holder is a process of this host that has ended, or
-when the file has not changed for ``TIMEOUT`` seconds by the contender's own clock (clocks of two
-hosts need not agree). To take over is to create the file with the next number, which the file
-system grants to one process: exclusive creation works on NFS, where neither file locks nor
-filelock's SoftFileLease are reliable (its takeover exchanges two names, which NFS and SMB refuse).
+takes over when it was released, when its holder is a process of this host that has ended, or when
+it has not changed for ``TIMEOUT`` seconds by the contender's own clock. To take over is to create
+the file with the next number, which even NFS grants to one process; file locks are not reliable
+there, nor is filelock's SoftFileLease (it exchanges two names, which NFS and SMB refuse).
 """
 
 import json
@@ -31,7 +30,7 @@ class Lease:
     ) -> None:
         self.folder, self.name, self.heartbeat, self.timeout = folder, name, heartbeat, timeout
         self.number = 0
-        self._last_change: tuple[str, float] | None = None
+        self._last_change: tuple[object, float] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -41,13 +40,12 @@ class Lease:
         current = self._current()
         if current and not self._is_over(current):
             return False
-        number = current + 1
         try:
-            with self._file(number).open("x") as file:
+            with self._file(current + 1).open("x") as file:
                 json.dump(self._state(0), file)
         except FileExistsError:
             return False
-        self.number = number
+        self.number = current + 1
         return True
 
     def acquire(self, on_wait: Callable[[str], None]) -> None:
@@ -119,17 +117,12 @@ class Lease:
         return max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0)
 
     def _is_over(self, number: int) -> bool:
+        """Whether its holder has ended, or its file has been the same for over the timeout."""
         state = self._read(number)
-        if state is None:
-            return self._expired(number, "unreadable")
-        ended = _is_of_this_host(state) and state.get("born") != _process_start(state["pid"])
-        return ended or self._expired(number, json.dumps(state))
-
-    def _expired(self, number: int, content: str) -> bool:
-        """Whether the file has had this content, at every call, for longer than the timeout."""
-        seen = f"{number} {content}"
-        if self._last_change is None or self._last_change[0] != seen:
-            self._last_change = seen, time.monotonic()
+        if state and _is_of_this_host(state) and _process_start(state["pid"]) != state.get("born"):
+            return True
+        if self._last_change is None or self._last_change[0] != (number, state):
+            self._last_change = (number, state), time.monotonic()
         return time.monotonic() - self._last_change[1] > self.timeout
 
     def _state(self, beat: int) -> dict[str, Any]:
