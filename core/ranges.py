@@ -58,10 +58,9 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     raise StructAlignError(f"{name}={value!r} is not {wanted}")
 
 
-def check_settings(settings: object, *names: str, **bounds: float) -> None:
-    """``check_range`` of some attributes of a settings object, named as settings."""
-    for name in names:
-        check_range(f"setting {name}", getattr(settings, name), **bounds)
+def bounded(default: Any, **bounds: float) -> Any:
+    """A dataclass field with a default, and bounds by keyword."""
+    return field(default=default, metadata=bounds)
 
 
 def option(default: Any, text: str, **bounds: float) -> Any:
@@ -74,8 +73,15 @@ def bounds_of(declared: Field[Any]) -> dict[str, float]:
     return {name: declared.metadata[name] for name in HOLDS if name in declared.metadata}
 
 
+def check_settings(settings: Any) -> None:
+    """``check_range`` of every field of a dataclass, named as a setting."""
+    for declared in fields(settings):
+        value = getattr(settings, declared.name)
+        check_range(f"setting {declared.name}", value, **bounds_of(declared))
+
+
 def check_options(options: Any) -> None:
-    """``check_range`` of every field of a dataclass that has bounds, named as an option."""
+    """``check_range`` of every field of a dataclass, named as an option."""
     for declared in fields(options):
         name = f"--{declared.name.replace('_', '-')}"
         check_range(name, getattr(options, declared.name), **bounds_of(declared))

@@ -51,7 +51,7 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         # Ray's core prints its log level; errors are raised as exceptions.
-        with _own_sigterm(), _silent_stderr():
+        with _untouched_process():
             start_with_retries(
                 lambda: ray.init(address=address, runtime_env=runtime, **quiet, **local)
             )
@@ -153,19 +153,9 @@ def _speaks_http2(connection: socket.socket) -> bool:
 
 
 @contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: Ray's core would replace it by one that aborts."""
+def _untouched_process() -> Iterator[None]:
+    """Keep stderr free of what C++ writes, and the handler of SIGTERM, for which Ray sets abort."""
     handler = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Discard what this process writes to file descriptor 2, C++ included."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -174,3 +164,5 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

@@ -58,7 +58,8 @@ def _train_and_measure(
     for event in measure_training(run, until, checkpoint_every):
         if isinstance(event, EpochDone):
             losses.append(event.loss)
-            progress((event.task - 1) * epochs + event.epoch, total, event.summary() + recall)
+            detail = f"task {event.task}, epoch {event.epoch}, loss {event.loss:.3f}{recall}"
+            progress((event.task - 1) * epochs + event.epoch, total, detail)
             continue
         if event["t2v"] is None:
             within = event["row"]["t2v/stored/task"][-1]["R@1"]

@@ -46,10 +46,6 @@ class EpochDone:
     epoch: int
     losses: dict[str, float]
 
-    def summary(self) -> str:
-        """The epoch in one line, for a progress display."""
-        return f"task {self.task}, epoch {self.epoch}, loss {self.loss:.3f}"
-
     @property
     def loss(self) -> float:
         """The sum of the loss terms."""

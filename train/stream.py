@@ -119,11 +119,7 @@ class TaskStream:
         self.settings, self.seed, self.device = settings, seed, device
         self.caches = [part.cache for part in parts for _ in part.tasks]
         self.categories = [names for part in parts for names in part.tasks]
-        self._is_untested = [
-            not any(clip.split == "test" for clip in part.cache.catalog)
-            for part in parts
-            for _ in part.tasks
-        ]
+        self._is_untested = [not cache.catalog.count("test") for cache in self.caches]
         ordered = dict.fromkeys(name for names in self.categories for name in names)
         self.class_number = {name: number for number, name in enumerate(ordered)}
         for number, names in enumerate(self.categories, 1):

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
+from ...core.ranges import check_settings
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.similarity import global_similarity
@@ -21,6 +22,9 @@ class CLIP4ClipOptions:
     """``mean``: of raw frames (CTVR), or of unit frames (the official code)."""
 
     mean: Literal["raw", "unit"] = "raw"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 class MeanFrame(Method):

@@ -13,6 +13,7 @@ from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...backbones.families.plain_vit import ViTTail
 from ...core.errors import StructAlignError
+from ...core.ranges import bounded
 from ..method_config import MethodConfig
 from ..model.towers import autocast
 from ..optimizer import ParameterGroup
@@ -25,11 +26,7 @@ from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 class CLIPViPOptions(CLIP4ClipOptions):
     """``proxies``: learnt tokens of a whole video, in addition to its class token."""
 
-    proxies: int = 4
-
-    def __post_init__(self) -> None:
-        if self.proxies < 0:
-            raise StructAlignError(f"setting proxies={self.proxies} must be 0 or more")
+    proxies: int = bounded(4, at_least=0)
 
 
 class CLIPViP(CLIP4Clip):

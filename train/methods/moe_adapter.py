@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
-from ...core.ranges import check_settings
+from ...core.ranges import bounded, check_settings
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
 from ..model.towers import TextFeatures, autocast
@@ -29,17 +29,16 @@ class MoEAdapterOptions:
     ``top_k``: how many a video or caption uses, and how many are frozen after a task.
     """
 
-    experts: int = 22
-    top_k: int = 2
-    adapter_width: int = 64
+    experts: int = bounded(22, above=0)
+    top_k: int = bounded(2, above=0)
+    adapter_width: int = bounded(64, above=0)
     adapter_scale: float = 0.1
-    dropout: float = 0.1
+    dropout: float = bounded(0.1, at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        check_settings(self, "experts", "top_k", "adapter_width", above=0)
+        check_settings(self)
         if self.top_k > self.experts:
             raise StructAlignError(f"top_k={self.top_k} is more than experts={self.experts}")
-        check_settings(self, "dropout", at_least=0, below=1)
 
 
 class AdapterMixture(nn.Module):

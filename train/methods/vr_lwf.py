@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...core.ranges import check_settings
+from ...core.ranges import bounded
 from ..stream import Batch, Task
 from .base import Encoder
 from .lwf import LwF, LwFOptions
@@ -16,11 +16,8 @@ from .lwf import LwF, LwFOptions
 class VRLwFOptions(LwFOptions):
     """The number of random sentences, and of words in each."""
 
-    sentences: int = 1000
-    words: int = 10
-
-    def __post_init__(self) -> None:
-        check_settings(self, "sentences", "words", above=0)
+    sentences: int = bounded(1000, above=0)
+    words: int = bounded(10, above=0)
 
 
 class VRLwF(LwF):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
-from ...core.ranges import check_settings
+from ...core.ranges import bounded
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
@@ -26,12 +26,8 @@ TILE = 2**24  # elements of the pooled videos [V, T, D] in memory at a time
 class XPoolOptions(CLIP4ClipOptions):
     """Attention heads, and dropout of the last linear layer."""
 
-    heads: int = 1
-    pool_dropout: float = 0.3
-
-    def __post_init__(self) -> None:
-        check_settings(self, "heads", above=0)
-        check_settings(self, "pool_dropout", at_least=0, below=1)
+    heads: int = bounded(1, above=0)
+    pool_dropout: float = bounded(0.3, at_least=0, below=1)
 
 
 class TextPooling(nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
-from ...core.ranges import check_settings
+from ...core.ranges import bounded
 from ..contrastive import contrastive
 from ..method_config import MethodConfig
 from ..stream import Batch, Task
@@ -31,12 +31,9 @@ class ZSCLOptions(CLIP4ClipOptions):
     """
 
     reference: str = STREAM
-    reference_batch: int = 64
+    reference_batch: int = bounded(64, above=0)
     l2_weight: float = 1.0
-    snapshots: int = 11
-
-    def __post_init__(self) -> None:
-        check_settings(self, "reference_batch", "snapshots", above=0)
+    snapshots: int = bounded(11, above=0)
 
 
 class ZSCL(CLIP4Clip):
