@@ -37,11 +37,9 @@ class Augmentation:
 class CacheSpec:
     """Everything that determines the content of a cache, and nothing else.
 
-    ``sources`` hashes the sorted (clip, hash of its file, start, end); ``catalog`` hashes captions,
-    categories and splits, which travel with the tokens. ``weights`` hashes the digests of the
-    backbone's tensors, configuration and tokenizer (``weights.json``).
-    ``cut`` is the number of vision blocks in the stem. ``views`` counts a training clip's views;
-    test clips have only view 0.
+    ``sources`` hashes the sorted (clip, hash of its file, start, end), ``catalog`` captions,
+    categories and splits, ``weights`` the digests of the backbone's tensors, configuration and
+    tokenizer. ``cut`` is the number of vision blocks in the stem. Test clips have only view 0.
     """
 
     dataset: str
@@ -81,11 +79,7 @@ class CacheSpec:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "CacheSpec":
-        """A specification from its JSON.
-
-        Raises StructAlignError for another schema; DamagedError for other fields, or a value of
-        another type or out of range.
-        """
+        """A specification from its JSON. Raises StructAlignError; DamagedError for odd values."""
         if (there := body.get("schema")) != SCHEMA:
             raise StructAlignError(
                 f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "

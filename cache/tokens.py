@@ -110,11 +110,7 @@ class TokenReader:
         self._indexes: dict[int, tuple[object, Index]] = {}
 
     def read(self, views: Sequence[View]) -> NDArray[Any]:
-        """Some views: [len(views), frames, tokens, width].
-
-        Raises ChunkError for the first view that is missing or damaged; OSError or
-        StructAlignError where the disk or the server fails.
-        """
+        """Some views [len(views), frames, tokens, width]. Raises ChunkError for the first bad."""
         try:
             out = np.empty((len(views), *self.shape), self.array.dtype.newbyteorder("<"))
         except (MemoryError, ValueError) as error:  # ValueError beyond what has an address

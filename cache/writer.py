@@ -41,11 +41,10 @@ LAYOUT = "shards, columns"  # the content of the file PREPARED; another layout h
 
 @dataclass(frozen=True)
 class ClipOutcome:
-    """How one clip ended.
+    """How one clip ended: ``reason`` is None if its tokens were written, else a quarantine reason.
 
-    ``reason`` is None if its tokens were written, else a quarantine reason. ``video_ends`` is the
-    length of its video in seconds if the clip's own end lies beyond it, ``hdr`` is PQ, HLG or
-    Dolby Vision if it has a high dynamic range, ``times`` says when its frames are shown.
+    ``video_ends`` is the length of its video in seconds if its own end lies beyond it, ``hdr`` is
+    PQ, HLG or Dolby Vision if it has a high dynamic range, ``times`` says when frames are shown.
     """
 
     clip: str

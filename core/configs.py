@@ -15,8 +15,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 def read_config(kind: str, name: str) -> dict[str, Any]:
     """``configs/<kind>/<name>.yaml``; empty if there is no such file, or ``name`` is a path.
 
-    A dataset without a file has the manifest's: it is a user's own videos. A variant such as
-    ``demo@conflict=1`` has the file of its dataset.
+    A dataset without a file has the manifest's; a variant, ``demo@conflict=1``, its dataset's.
     """
     if Path(name).name != name:
         return {}

@@ -38,8 +38,8 @@ def own_copy(folder: Path) -> Path:
     """``folder`` if this user owns all of it, else a copy next to it that the user owns.
 
     Only its owner may change a file's mode: an unfinished cache that another member of the group
-    began could not be made read-only. Files of this user are linked. Nothing is moved, so a kill
-    in here loses only the copy; copies that earlier kills left behind are removed first.
+    began could not be made read-only. Nothing is moved: a kill loses only the copy, and copies
+    that earlier kills left are removed first.
     """
     for abandoned in folder.parent.glob(f".{folder.name}.*{OWN}"):
         with suppress(PermissionError):  # another member's: that member's next call removes it

@@ -159,9 +159,8 @@ def learning_rate_factor(
 ) -> float:
     """Factor for optimizer step ``step`` (0-based) of ``total``.
 
-    ``half_cosine``: linear warm-up that starts above 0, then half a cosine to 0. ``full_cosine``
-    is the official code's: the first of ``warmup`` steps has factor 0, and the cosine makes a full
-    turn, back to 1.
+    ``half_cosine``: linear warm-up that starts above 0, then half a cosine to 0. ``full_cosine``,
+    the official code's: the first step has factor 0, and the cosine makes a full turn, back to 1.
     """
     if shape == "full_cosine":
         if step < warmup:

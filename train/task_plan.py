@@ -22,8 +22,7 @@ def plan_tasks(
 
     ``tasks``: their number (sizes then differ by at most one, larger ones first), or their sizes.
     ``order``: the catalog's by default; ``shuffled:SEED``; or a text file, one category per line.
-    Raises StructAlignError for more tasks than categories, sizes that do not add up, and an order
-    that is not of these categories.
+    Raises StructAlignError where the two do not fit the categories.
     """
     names = ordered_categories(categories, order)
     sizes = task_sizes(len(names), tasks)

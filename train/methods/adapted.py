@@ -45,10 +45,7 @@ class AdapterOptions:
 
 @dataclass(frozen=True)
 class PairFeatures:
-    """A batch's frames [B, N, D], words [B, L, D] with lengths [B], and similarity [B, B].
-
-    Rows of the word-frame similarity are videos, columns texts.
-    """
+    """A batch's frames [B, N, D], words [B, L, D] with lengths, similarity [B videos, B texts]."""
 
     frames: Tensor
     words: Tensor
@@ -57,10 +54,7 @@ class PairFeatures:
 
 
 class AdaptedMethod(Method):
-    """A method that learns adapters, and a task prototype for every task.
-
-    Task 1 uses expert 0 alone; later tasks are routed, starting from equal experts.
-    """
+    """Adapters, and a task prototype for every task; task 1 uses expert 0, others are routed."""
 
     Options = AdapterOptions
     options: AdapterOptions

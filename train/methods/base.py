@@ -30,10 +30,7 @@ class NoOptions:
 
 
 class Encoder:
-    """What a gallery needs of a method: embeddings of clips and captions, and their similarity.
-
-    Here those of the pre-trained ``towers``.
-    """
+    """A method's embeddings of clips and captions, and their similarity; here CLIP's as it came."""
 
     towers: Towers
     settings: TrainSettings

@@ -30,12 +30,11 @@ class CLIPViPOptions(CLIP4ClipOptions):
 
 
 class CLIPViP(CLIP4Clip):
-    """NCE of e^tau <t, v>, v = W_v LN(class token) of a video seen as one sequence.
+    """NCE of e^tau <t, v>, v = W_v LN(class token) of a video seen as one sequence (CTVR's code).
 
     A patch attends to the M = 1 + m global tokens and to its own frame, a global token to all. A
-    cache cut at 0 holds tokens after CLIP's first layer norm, which cannot be undone: so proxies
-    and the temporal embedding (0 at the start: blind to the frames' order) are added after it here,
-    before it in CTVR's code. All else follows CTVR's code.
+    cache cut at 0 holds tokens after CLIP's first layer norm: so proxies and the temporal embedding
+    (0 at the start: blind to the frames' order) are added after it here, before it in CTVR's code.
     """
 
     Options = CLIPViPOptions

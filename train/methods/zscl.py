@@ -25,9 +25,8 @@ STREAM = "stream"
 class ZSCLOptions(CLIP4ClipOptions):
     """Reference data, the pull to a task's start, and the largest number of averaged snapshots.
 
-    ``reference`` is the folder of a cache of the same backbone, whose clips' first frames are the
-    reference images and whose captions the sentences; ``stream`` takes the task's own, which is LwF
-    with a zero-shot teacher and no other data.
+    ``reference`` is the folder of a cache of the same backbone, whose clips' first frames and
+    captions are used; ``stream`` takes the task's own: LwF with a zero-shot teacher.
     """
 
     reference: str = STREAM

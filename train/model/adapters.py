@@ -17,10 +17,9 @@ OUT = 3  # the adapter slots of a text block are q, k, v, out
 
 
 class Noise:
-    """Training noise from an explicit generator on the CPU.
+    """Training noise from an explicit generator on the CPU, whose state is all a checkpoint needs.
 
-    A device that has generators draws by itself, seeded by the CPU's generator for each draw, so
-    that a checkpoint needs the CPU's state alone. For other devices the CPU draws.
+    A device that has generators draws by itself, seeded by the CPU's generator for each draw.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -60,11 +59,10 @@ def _generator_on(device: torch.device) -> Generator | None:
 
 
 class FrameFusion(nn.Module):
-    """Frame fusion adapter of one vision block: cross attention from the neighbouring frame.
+    """Frame fusion adapter of one vision block: (1 - alpha) F + alpha cross, alpha 0 at the start.
 
-    Queries come from the guide frame (the previous one in even blocks, the next one in odd blocks,
-    by absolute index; the edge frame guides itself), keys and values from the frame itself.
-    ``alpha`` mixes it in: (1 - alpha) F + alpha cross. It starts at 0.
+    Queries of the cross attention come from the guide frame (the previous one in even blocks, the
+    next one in odd blocks, by absolute index; the edge frame guides itself).
     """
 
     def __init__(self, width: int, heads: int, block: int, generator: Generator) -> None:
@@ -93,11 +91,10 @@ class FrameFusion(nn.Module):
 
 @dataclass(frozen=True)
 class Route:
-    """How captions go through the experts.
+    """How captions go through the experts; without the router expert 0 alone is used.
 
-    Without the router expert 0 alone is used. ``prototype`` [H], or one a caption [B, H], is added
-    to the routing input; ``noise`` is given while training: noisy routing and dropout, drawn before
-    each block (``TextExperts.draw``).
+    ``prototype`` [H], or one a caption [B, H], is added to the routing input; ``noise`` is given
+    while training: noisy routing and dropout (``TextExperts.draw``).
     """
 
     uses_router: bool

@@ -115,9 +115,8 @@ def read_part(file: Path) -> Any:
 def acquire_lease(run: Path, advice: str, log: Log = log_to_stderr) -> Lease:
     """The right to train or measure a run, or to replace it.
 
-    A holder of which only a file is left (another boot, host or container) is waited for, and then
-    succeeded. Raises StructAlignError, which ends with ``advice``, if another process trains or
-    measures it.
+    A holder of which only a file is left is waited for, then succeeded. Raises StructAlignError,
+    which ends with ``advice``, if another process trains or measures it.
     """
     lease = Lease(run, "lease")
     waited_for: list[str] = []

@@ -26,9 +26,8 @@ def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
 def etf_alignment(words: Tensor, lengths: Tensor, frames: Tensor, targets: Tensor) -> Tensor:
     """Cross-modal ETF alignment: each pair's pooled words and frames against its class direction.
 
-    Pooling weights are softmax over <w', e> without temperature; each side adds 1 - cos; mean over
-    the batch. Projected words [B, L, D], padded to their lengths [B]; projected frames [B, N, D];
-    targets [B, D].
+    Pooling weights are softmax over <w', e>; each side adds 1 - cos; mean over the batch. Projected
+    words [B, L, D], padded to ``lengths`` [B], and frames [B, N, D]; targets [B, D].
     """
     real = torch.arange(words.shape[1], device=words.device) < lengths[:, None]
     agreement = (words @ targets[:, :, None]).squeeze(-1).masked_fill(~real, -torch.inf)

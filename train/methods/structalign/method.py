@@ -76,10 +76,9 @@ class Replayed:
 
 
 class StructAlign(AdaptedMethod):
-    """L = base + lambda ETF + 0.5 replay with base = NCE + 10 CRP.
+    """L = base + lambda ETF + 0.5 replay with base = NCE + 10 CRP; terms of weight 0 are left out.
 
-    lambda = 0.1 base / ETF is constant in the gradient. CRP and replay begin with task 2. Any of
-    the three terms is left out when its weight is 0.
+    lambda = 0.1 base / ETF is constant in the gradient. CRP and replay begin with task 2.
     """
 
     Options = StructAlignOptions

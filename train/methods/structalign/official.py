@@ -99,8 +99,7 @@ class OfficialStructAlign(StructAlign):
     ) -> TextFeatures:
         """Captions as the base reads them; with ``words=released`` padding counts as words.
 
-        A caption's words then depend on the batch that pads it. ``visible``: bool [B, L], the
-        positions that may be attended to; by default those up to the end of the caption.
+        ``visible``, bool [B, L]: what may be attended to; by default up to the end of the caption.
         """
         if self.options.words == "real":
             return super().read_text(token_ids, experts, route)

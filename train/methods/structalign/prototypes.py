@@ -7,8 +7,8 @@ from torch import Generator, Tensor, nn
 class ClassPrototypes(nn.Module):
     """Mean and radius of every finished class, in both modalities, as buffers that grow.
 
-    labels int64 [C], means [C, D], radii [C]; a class that recurs has one of
-    each task. Radius = sqrt(trace(Cov) / D), the covariance of unit pooled features.
+    labels int64 [C], means [C, D], radii [C]; a class that recurs has one of each task. Radius =
+    sqrt(trace(Cov) / D), the covariance of unit pooled features.
     """
 
     labels: Tensor

@@ -14,11 +14,10 @@ STARTS, STEPS, RATE, SHARPEST = 16, 200, 0.1, 100.0
 
 
 def class_directions(kind: Kind, classes: int | None, dim: int, generator: Generator) -> Tensor:
-    """Unit directions by class number, float32 [C, dim].
+    """Unit directions by class number, float32 [C, dim]; dim + 1 where ``classes`` is None.
 
-    ``open`` needs no number of classes: each class takes the next of dim + 1 vertices of one
-    simplex, any C of which, centred, form an exact C-simplex again. ``simplex`` and ``gaussian``
-    have ``classes`` directions, dim + 1 where that is None.
+    ``open`` ignores it: each class takes the next of dim + 1 vertices of one simplex, any C of
+    which, centred, form an exact C-simplex again.
     """
     count = dim + 1 if classes is None or kind == "open" else classes
     frame = gaussian_frame if kind == "gaussian" else simplex_etf
