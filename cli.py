@@ -25,7 +25,7 @@ from .core.console import log_to_stderr, log_unless, printable
 from .core.defaults import CHECKPOINT_EVERY, METHOD, SEED, SEEDS, TASKS, TOP
 from .core.error_lines import ErrorLines, start_progress
 from .core.errors import StructAlignError
-from .core.options import PATH, POSITIVE, NameOrFile, opt, options_of
+from .core.options import PATH, POSITIVE, opt, options_of
 from .extract.datasets.registry import dataset_class, dataset_names
 from .extract.settings import ExtractOptions
 
@@ -50,7 +50,9 @@ def main(debug: bool) -> None:
 
 @main.command()
 @options_of(
-    ExtractOptions, *map(dataset_class, dataset_names()), dataset=NameOrFile(dataset_names())
+    ExtractOptions,
+    *map(dataset_class, dataset_names()),
+    dataset=f"[{'|'.join(dataset_names())}|FILE.py]",
 )
 @options.changes(help="An option of your own dataset's file; may be given several times.")
 @options.ray

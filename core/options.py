@@ -1,6 +1,6 @@
 """Options of the command line that several commands share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -64,19 +64,6 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_yaml(value, repr(text))
 
 
-class NameOrFile(click.ParamType[str]):
-    """One of some names, or the path of a Python file of the user's own."""
-
-    name = "name"
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
-
-    def get_metavar(self, param: Any, ctx: Any) -> str:
-        """The names, for the help text."""
-        return f"[{'|'.join(self.names)}|FILE.py]"
-
-
 TASKS = Parsed("K|SIZES", _task_sizes, "a whole number above 0, or sizes such as 3,3,2")
 NUMBERS = Parsed("N,N,...", _numbers, "whole numbers, such as 0,1,2")
 GRID = Parsed("KEY=A,B,C", _values, "it as KEY=A,B,C")
@@ -92,11 +79,10 @@ order = opt("--order", help="Order of the categories: shuffled:SEED, or a file w
 ray = opt("--ray-address", help="Join this Ray cluster instead of starting one.")
 
 
-def options_of(*kinds: type[Any], **types: Any) -> Decorator:
+def options_of(*kinds: type[Any], **metavars: str) -> Decorator:
     """An option for every field of some dataclasses that ``ranges.option`` declares.
 
-    Of fields with one name the first counts. ``types`` are click types by field name, where the
-    annotation does not say enough.
+    Of fields with one name the first counts. ``metavars``: how help spells the values of some.
     """
     decorators: dict[str, Decorator] = {}
     for kind in kinds:
@@ -105,7 +91,8 @@ def options_of(*kinds: type[Any], **types: Any) -> Decorator:
             if "help" in field.metadata and field.name not in decorators:
                 decorators[field.name] = opt(
                     f"--{field.name.replace('_', '-')}",
-                    type=types.get(field.name) or _click_type(hints[field.name], bounds_of(field)),
+                    type=_click_type(hints[field.name], bounds_of(field)),
+                    metavar=metavars.get(field.name),
                     default=field.default,
                     is_flag=hints[field.name] is bool,
                     help=field.metadata["help"],

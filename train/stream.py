@@ -98,6 +98,12 @@ def _unique_clip_batches(order: Tensor, caption_clip: Tensor, size: int) -> list
     return batches
 
 
+def _captions(clips: list[Clip], tokenize: Tokenize) -> tuple[Tensor, Tensor]:
+    """Token ids int64 [Q, L] of all captions, and the index of each one's clip, int64 [Q]."""
+    texts = [(index, text) for index, clip in enumerate(clips) for text in clip.captions]
+    return tokenize([text for _, text in texts]), torch.tensor([index for index, _ in texts])
+
+
 @dataclass(frozen=True)
 class StreamPart:
     """One cache of a stream, and the categories of each of its tasks."""
@@ -148,16 +154,15 @@ class TaskStream:
         """
         clips = self.train_clips(number)
         tokens = torch.from_numpy(self.caches[number - 1].all_views([clip.id for clip in clips]))
-        captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
         labels = [self.class_number[clip.category] for clip in clips]
-        token_ids = tokenize([text for _, text in captions])
+        token_ids, caption_clip = _captions(clips, tokenize)
         return Task(
             number,
             self.categories[number - 1],
             tokens.to(self.device),
             torch.tensor(labels, device=self.device),
             token_ids.to(self.device),
-            torch.tensor([row for row, _ in captions]),
+            caption_clip,
             columns(token_ids),
             self.class_number[self.categories[number - 1][0]],
             len({name for names in self.categories[:number] for name in names}),
@@ -169,10 +174,7 @@ class TaskStream:
     def queries(self, number: int, tokenize: Tokenize, split: EvalSplit | None = None) -> Queries:
         """Captions and clips of task ``number`` in a split, by default the evaluated one."""
         clips = self.eval_clips(number, split)
-        captions = [(row, text) for row, clip in enumerate(clips) for text in clip.captions]
-        token_ids = tokenize([text for _, text in captions])
-        target = torch.tensor([row for row, _ in captions])
-        return Queries(tuple(clip.id for clip in clips), token_ids, target)
+        return Queries(tuple(clip.id for clip in clips), *_captions(clips, tokenize))
 
     def tokens(self, number: int, clips: Sequence[Clip]) -> Tensor:
         """Tokens of clips of task ``number``, view 0: float16 [V, N, P, C], on the CPU."""
