@@ -5,8 +5,9 @@ Chunks are read straight from their files, an order of magnitude faster than thr
 
 import io
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -156,20 +157,18 @@ class TokenReader:
         for view in views:
             shard, slot = self._where(view)
             stored = bytearray(CHECKSUM)
-            with self.store.open(self._file(shard)) as file:
-                end = int(self._index(shard, file)[slot].sum())
-                file.read_into([stored], end - CHECKSUM)
+            with self._open(shard) as (file, index):
+                file.read_into([stored], int(index[slot].sum()) - CHECKSUM)
             checksums[self.table.catalog.index(view[0]), view[1]] = int.from_bytes(stored, "little")
         return checksums
 
     def _filled(self, shard: int) -> set[int]:
         """The slots of a shard that have a chunk; none where it cannot be read."""
         try:
-            with self.store.open(self._file(shard)) as file:
-                index = self._index(shard, file)
+            with self._open(shard) as (_, index):
+                return set(np.flatnonzero(index[:, 0] != NO_CHUNK).tolist())
         except (BadShardError, OSError):
             return set()
-        return set(np.flatnonzero(index[:, 0] != NO_CHUNK).tolist())
 
     def _read_into(self, views: Sequence[View], memory: memoryview) -> None:
         """Fill ``memory`` with some views. Raises ChunkError."""
@@ -180,8 +179,7 @@ class TokenReader:
             for shard, group in groupby(range(len(views)), lambda number: places[number][0]):
                 numbers = list(group)
                 current = views[numbers[0]]
-                with self.store.open(self._file(shard)) as file:
-                    index = self._index(shard, file)
+                with self._open(shard) as (file, index):
                     for number in numbers:
                         current = views[number]
                         offset, length = map(int, index[places[number][1]])
@@ -201,21 +199,19 @@ class TokenReader:
             return True
         return int(self._checksums[self.table.catalog.index(view[0]), view[1]]) == checksum
 
-    def _index(self, shard: int, file: ByteRanges) -> Index:
-        """A shard's index, read once while its file does not change. Raises BadShardError."""
-        cached = self._indexes.get(shard)
-        if cached is None or cached[0] != file.version:
-            cached = file.version, read_index(file, SHARD_CLIPS * self.table.most)
-            self._indexes[shard] = cached
-        return cached[1]
+    @contextmanager
+    def _open(self, shard: int) -> Iterator[tuple[ByteRanges, Index]]:
+        """A shard's file, and its index, read once while the file does not change."""
+        with self.store.open(f"{TOKENS}/{shard_name(shard)}") as file:
+            cached = self._indexes.get(shard)
+            if cached is None or cached[0] != file.version:
+                cached = file.version, read_index(file, SHARD_CLIPS * self.table.most)
+                self._indexes[shard] = cached
+            yield file, cached[1]
 
     def _where(self, view: View) -> tuple[int, int]:
         shard, clip = divmod(self.table.catalog.index(view[0]), SHARD_CLIPS)
         return shard, clip * self.table.most + view[1]
-
-    @staticmethod
-    def _file(shard: int) -> str:
-        return f"{TOKENS}/{shard_name(shard)}"
 
 
 def open_tokens(

@@ -13,7 +13,6 @@ from ...core.ranges import bounded
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
-from ..model.similarity import global_similarity
 from ..model.towers import TextFeatures
 from ..optimizer import ParameterGroup
 from ..stream import Batch
@@ -101,7 +100,7 @@ class XPool(CLIP4Clip):
 
     def pretrained_similarity(self, texts: TextFeatures, videos: Tensor) -> dict[str, Tensor]:
         """The cosine of text and mean frame, as the pooling is learnt."""
-        return {"global": global_similarity(pooled_unit(videos)[:, None], texts.text).T}
+        return super().similarity(texts, pooled_unit(videos)[:, None])
 
 
 def pooled_similarity(texts: Tensor, pooled: Tensor) -> Tensor:

@@ -29,9 +29,8 @@ class Noise:
     def normal(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Standard normal draws of ``shape``, on the device and of the dtype of ``like``."""
         rng = self._on(like.device)
-        return torch.randn(shape, generator=rng, device=rng.device, dtype=like.dtype).to(
-            like.device
-        )
+        draws = torch.randn(shape, generator=rng, device=rng.device, dtype=like.dtype)
+        return draws.to(like.device)
 
     def dropout_mask(self, shape: tuple[int, ...], like: Tensor, dropout: float) -> Tensor:
         """Dropout's factors, 0 or 1 / (1 - dropout), of ``shape`` and like ``like``."""
@@ -43,19 +42,14 @@ class Noise:
         if device.type == self.generator.device.type:
             return self.generator
         if device not in self._elsewhere:
-            self._elsewhere[device] = _generator_on(device)
+            try:
+                self._elsewhere[device] = Generator(device)
+            except RuntimeError:  # the device has none
+                self._elsewhere[device] = None
         if (elsewhere := self._elsewhere[device]) is None:
             return self.generator
         seed = int(torch.randint(2**62, (), generator=self.generator))
         return elsewhere.manual_seed(seed)
-
-
-def _generator_on(device: torch.device) -> Generator | None:
-    """A generator on a device; None where the device has none."""
-    try:
-        return Generator(device)
-    except RuntimeError:
-        return None
 
 
 class FrameFusion(nn.Module):
