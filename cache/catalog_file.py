@@ -65,10 +65,7 @@ def read_catalog(folder: Path) -> Catalog:
 
 
 def parse_catalog(body: bytes, where: object, large: int) -> Catalog:
-    """The catalog in the bytes of a file in ``where``. Raises StructAlignError.
-
-    With ``large`` clips or more it stays columns: a clip is built and checked when asked for.
-    """
+    """The catalog in a file's bytes. From ``large`` clips on, each is built when asked for."""
     try:
         catalog = _ColumnCatalog(body)
         if len(catalog) >= large:

@@ -21,10 +21,9 @@ KNOWN = {"token_dtype": ("float16",), "sampling": tuple(SAMPLINGS.values())}
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The views of a training clip; view 0 is the test view.
+    """The views of a training clip: view 0 is the test view.
 
-    The others are crops with an area in [scale, 1], flipped half the time if ``flip``, drawn from
-    generators keyed by ``seed``.
+    Others are crops of an area in [scale, 1], maybe flipped, of generators keyed by ``seed``.
     """
 
     views: int

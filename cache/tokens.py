@@ -97,10 +97,7 @@ def create_tokens(
 
 
 class TokenReader:
-    """Reads views of clips from a cache's token array [clips, views, frames, tokens, width].
-
-    A chunk must have its checksum in ``checksums``; without them every whole chunk is accepted.
-    """
+    """Reads views of clips; a chunk must have its checksum in ``checksums``, if there are any."""
 
     def __init__(
         self, store: Store, array: ZarrArray, table: ViewTable, checksums: TokenChecksums | None

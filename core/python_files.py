@@ -41,10 +41,7 @@ def _load(path: Path, kind: str, file_hash: str) -> ModuleType:
 
 
 def only_subclass(module: ModuleType, base: type[Base]) -> type[Base]:
-    """The subclass of ``base`` that a module defines and no other class there extends.
-
-    Raises StructAlignError if there is none, or several.
-    """
+    """The one subclass of ``base`` in a module. Raises StructAlignError for none, or several."""
     classes = [
         kind
         for _, kind in inspect.getmembers(module, inspect.isclass)

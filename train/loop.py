@@ -28,10 +28,7 @@ from .stream import Task, TaskStream
 
 @dataclass(frozen=True)
 class TaskArrived:
-    """A task is about to be learnt; ``method`` is in the state after the previous task.
-
-    ``zero_shot``: the task's evaluated clips by the pre-trained towers.
-    """
+    """A task is about to be learnt; ``zero_shot``: its evaluated clips by the towers alone."""
 
     task: int
     method: Method

@@ -18,17 +18,14 @@ CROSS_TASK_SHARE = 0.6  # CTVR's loss_scale
 
 @dataclass(frozen=True)
 class FrameFusionMoEOptions(AdapterOptions):
-    """``negatives``: which clips of old tasks later ones contrast with."""
+    """``negatives``: the clips of old tasks that are stored; in CTVR's code, test clips."""
 
     similarity: Literal["fused", "global"] = "global"
     negatives: Literal["train", "test"] = "train"
 
 
 class FrameFusionMoE(AdaptedMethod):
-    """NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new and stored old videos.
-
-    The stored videos are old tasks' training clips; in CTVR's code, their test clips.
-    """
+    """NCE at task 1, later 0.4 NCE + 0.6 CE of captions against new and stored old videos."""
 
     Options = FrameFusionMoEOptions
     options: FrameFusionMoEOptions

@@ -71,10 +71,7 @@ def distil_relations(taught: Tensor, video: Tensor, texts: Tensor, scale: Tensor
 
 
 def distillation(target: Tensor, student: Tensor) -> Tensor:
-    """T^2 times the mean cross entropy of rows: -sum softmax(target / T) log softmax(student / T).
-
-    Its minimum is the target's entropy, not 0. Both [B, R], T = 2.
-    """
+    """T^2 times rows' mean cross entropy: -sum softmax(target / T) log softmax(student / T)."""
     soft = F.softmax(target / TEMPERATURE, -1)
     log = F.log_softmax(student / TEMPERATURE, -1)
     return -(TEMPERATURE**2) * (soft * log).sum(-1).mean()

@@ -24,10 +24,7 @@ from .clip4clip import MeanFrame
 
 @dataclass(frozen=True)
 class MoEAdapterOptions:
-    """Adapters of each block and their size.
-
-    ``top_k``: how many a video or caption uses, and how many are frozen after a task.
-    """
+    """Adapters of a block: ``top_k`` are used by a sample, and as many frozen after a task."""
 
     experts: int = bounded(22, above=0)
     top_k: int = bounded(2, above=0)

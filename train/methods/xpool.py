@@ -60,10 +60,7 @@ class TextPooling(nn.Module):
 
 
 class XPool(CLIP4Clip):
-    """CLIP4Clip's loss over s[t, v] = <unit t, unit p[v, t]>, in training and evaluation alike.
-
-    The gallery stores unpooled frames, since pooling needs the caption.
-    """
+    """CLIP4Clip's loss over s[t, v] = <unit t, unit p[v, t]>; stored frames are not pooled."""
 
     Options = XPoolOptions
     options: XPoolOptions

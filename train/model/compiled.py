@@ -19,10 +19,7 @@ LIMITS = {"recompile_limit": 64, "isolate_recompiles": True}
 
 
 def compiled(block: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """``block`` compiled at its first call, once for all blocks and sizes; equal but for rounding.
-
-    A call raises StructAlignError where torch cannot compile.
-    """
+    """``block`` compiled at its first call, once for all sizes. Calls raise StructAlignError."""
     accepted = inspect.signature(torch.compile).parameters
     options: dict[str, Any] = {name: value for name, value in LIMITS.items() if name in accepted}
     fused = torch.compile(block, fullgraph=True, dynamic=True, **options)

@@ -1,7 +1,4 @@
-"""Similarities between videos and captions.
-
-Shape letters: V videos, T texts, N frames, L words, D joint width.
-"""
+"""Similarities between V videos of N frames and T texts of L words; D is the joint width."""
 
 from collections.abc import Iterator, Sequence
 

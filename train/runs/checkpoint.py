@@ -18,7 +18,7 @@ from .folder import read_part
 class EpochCheckpoints:
     """The latest state inside a task, under ``folder``, written at most every ``every`` seconds.
 
-    It leaves out what a method prepares in ``begin_task``, which follows from the last task.
+    What a method prepares in ``begin_task`` is left out: it follows from the last task.
     """
 
     def __init__(self, folder: Path, every: float) -> None:

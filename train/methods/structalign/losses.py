@@ -10,10 +10,7 @@ CRP_TEMPERATURE = 2.0
 
 
 def relation_preserving(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-modal relation preserving: mean over both directions of T^2 KL(teacher || student).
-
-    Rows of logits and teacher [B, B] are softened by T = 2.
-    """
+    """Cross-modal relation preserving: mean over both directions of T^2 KL(teacher || student)."""
     return 0.5 * (_divergence(logits, teacher) + _divergence(logits.T, teacher.T))
 
 
@@ -45,9 +42,6 @@ def prototype_alignment(text: Tensor, video: Tensor, targets: Tensor) -> Tensor:
 def prototype_replay(
     video: Tensor, text: Tensor, drawn_video: Tensor, drawn_text: Tensor, scale: Tensor | float
 ) -> Tensor:
-    """Contrast of pooled pairs together with drawn prototypes: all are each other's negatives.
-
-    ``video`` and ``text`` are unit means [B, D]; drawn prototypes [R, D] are used as drawn.
-    """
+    """Contrast of unit pairs [B, D] and drawn prototypes [R, D]: all are each other's negatives."""
     videos, texts = torch.cat([video, drawn_video]), torch.cat([text, drawn_text])
     return contrastive(videos @ texts.T * scale)

@@ -25,10 +25,7 @@ DEVIATIONS = (
 
 @dataclass(frozen=True)
 class StructAlignOptions(AdapterOptions):
-    """Weights of the losses, the teacher, and the directions of the classes.
-
-    ``DEVIATIONS`` names the options that choose deviations of the official code.
-    """
+    """Weights of losses, the teacher, directions; ``DEVIATIONS`` are the official code's."""
 
     crp_weight: float = 10.0
     etf_weight: float = 0.1
@@ -51,10 +48,7 @@ class StructAlignOptions(AdapterOptions):
 
 @dataclass(frozen=True)
 class Teacher:
-    """A frozen model's embeddings of a task's training set, and its exp(tau).
-
-    frames [views, M, N, D], words [Q, L, D], lengths [Q].
-    """
+    """A frozen model's frames [views, M, N, D], words [Q, L, D], lengths [Q], and exp(tau)."""
 
     frames: Tensor
     words: Tensor

@@ -38,10 +38,7 @@ class ClassPrototypes(nn.Module):
             setattr(self, f"{side}_radius", torch.cat([getattr(self, f"{side}_radius"), radii]))
 
     def draw(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """``count`` replayed pairs: text [R, D], video [R, D], labels [R].
-
-        Each is of a random class: its mean plus its radius times standard normal noise.
-        """
+        """``count`` pairs, mean plus radius times noise: text [R, D], video [R, D], labels [R]."""
         device = generator.device
         index = torch.randint(len(self.labels), (count,), generator=generator, device=device)
         index = index.to(self.labels.device)
