@@ -34,12 +34,11 @@ from .tokens import ChunkError, TokenReader, View, ViewTable, open_tokens, parse
 
 
 class FeatureCache:
-    """Read access to a complete cache, in a folder or at a URL.
+    """A complete cache, to be read; ``len`` and ``[i]`` go over the clips that have tokens.
 
     ``catalog`` is what was requested; ``quarantine`` maps the clips without tokens to (reason,
-    message), ``video_ends`` those that end after their video to its length in seconds.
-    ``checksums`` maps every file to its sha256. ``len`` and ``[i]`` go over the clips that have
-    tokens, in catalog order.
+    message), ``video_ends`` those that end after their video to its length in seconds,
+    ``checksums`` every file to its sha256.
     """
 
     def __init__(

@@ -141,7 +141,9 @@ class CacheWriter:
         views = [(clip, view) for clip in clips for view in range(reader.table.views(clip))]
         lost = {view[0] for view in views if reader.state(view) != "good"}
         if lost:
-            self._remove_from_records(lost)
+            for record in (self.path / BATCH_RECORDS).glob("[0-9]*.json"):
+                rows = json.loads(record.read_text())
+                write_text(record, json.dumps([row for row in rows if row["clip"] not in lost]))
             raise StructAlignError(
                 f"{self.path}: the tokens of {len(lost)} clips did not reach the disk; "
                 "run extract again, only they are redone"
@@ -174,11 +176,6 @@ class CacheWriter:
         for path in self.path.iterdir():
             if path.name not in PUBLISHED:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def _remove_from_records(self, clips: set[str]) -> None:
-        for file in (self.path / BATCH_RECORDS).glob("[0-9]*.json"):
-            kept = [row for row in json.loads(file.read_text()) if row["clip"] not in clips]
-            write_text(file, json.dumps(kept))
 
     def _record_file(self, batch: int) -> Path:
         return self.path / BATCH_RECORDS / f"{batch:06d}.json"

@@ -1,10 +1,9 @@
 """A lease file with a heartbeat: one writer per cache, across hosts that share only a folder.
 
-A lease is a file ``NAME.0001`` that its holder rewrites every few seconds. A contender waits, and
-takes over when it was released, when its holder is a process of this host that has ended, or when
-it has not changed for ``TIMEOUT`` seconds by the contender's own clock. To take over is to create
-the file with the next number, which even NFS grants to one process; file locks are not reliable
-there, nor is filelock's SoftFileLease (it exchanges two names, which NFS and SMB refuse).
+Its holder rewrites ``NAME.0001`` every few seconds. It is over when it is released, when its holder
+is a process of this host that has ended, or when it has not changed for ``TIMEOUT`` seconds by the
+contender's own clock. To take over is to create the file with the next number, which even NFS
+grants to one process only (unlike file locks, and filelock's SoftFileLease, which swaps two names).
 """
 
 import json

@@ -58,14 +58,9 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     raise StructAlignError(f"{name}={value!r} is not {wanted}")
 
 
-def bounded(default: Any, **bounds: float) -> Any:
-    """A dataclass field with a default, and bounds by keyword."""
-    return field(default=default, metadata=bounds)
-
-
-def option(default: Any, text: str, **bounds: float) -> Any:
-    """A dataclass field that is an option: its default, help text, and bounds by keyword."""
-    return field(default=default, metadata={"help": text, **bounds})
+def option(default: Any, text: str | None = None, **bounds: float) -> Any:
+    """A dataclass field with bounds by keyword; with a help text it is a command's option."""
+    return field(default=default, metadata=bounds if text is None else {"help": text, **bounds})
 
 
 def bounds_of(declared: Field[Any]) -> dict[str, float]:
@@ -73,15 +68,9 @@ def bounds_of(declared: Field[Any]) -> dict[str, float]:
     return {name: declared.metadata[name] for name in HOLDS if name in declared.metadata}
 
 
-def check_settings(settings: Any) -> None:
-    """``check_range`` of every field of a dataclass, named as a setting."""
+def check_fields(settings: Any) -> None:
+    """``check_range`` of every field of a dataclass, named as an option or as a setting."""
     for declared in fields(settings):
-        value = getattr(settings, declared.name)
-        check_range(f"setting {declared.name}", value, **bounds_of(declared))
-
-
-def check_options(options: Any) -> None:
-    """``check_range`` of every field of a dataclass, named as an option."""
-    for declared in fields(options):
-        name = f"--{declared.name.replace('_', '-')}"
-        check_range(name, getattr(options, declared.name), **bounds_of(declared))
+        is_option = "help" in declared.metadata
+        name = f"--{declared.name.replace('_', '-')}" if is_option else f"setting {declared.name}"
+        check_range(name, getattr(settings, declared.name), **bounds_of(declared))

@@ -56,21 +56,22 @@ def ray_session(address: str | None, cpus: int | None = None) -> Iterator[Module
                 lambda: ray.init(address=address, runtime_env=runtime, **quiet, **local)
             )
     except (OSError, ValueError, RuntimeError, RayError) as error:
+        first = str(error).partition("\n")[0]
+        if "AF_UNIX" in first:
+            first += "; set TMPDIR to a folder with a shorter path"
+        problem = f"cannot start or reach Ray at '{address}': {first}"
         if "AuthenticationError" in f"{error!r} {error.__cause__!r}":
+            problem = (
+                f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, "
+                "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
+            )
             if address == "local":  # Ray's core never reads its settings a second time
-                raise RayStartError(
+                problem = (
                     "Ray refuses the processes it just started here: RAY_AUTH_MODE or "
                     "RAY_AUTH_TOKEN changed since Ray was first used in this process; "
                     "leave them as they were, or start a new process"
-                ) from error
-            raise RayStartError(
-                f"the Ray cluster at '{address}' requires its token: set RAY_AUTH_MODE=token, "
-                "and RAY_AUTH_TOKEN unless ~/.ray/auth_token holds it"
-            ) from error
-        first = str(error).splitlines()[0]
-        if "AF_UNIX" in first:
-            first += "; set TMPDIR to a folder with a shorter path"
-        raise RayStartError(f"cannot start or reach Ray at '{address}': {first}") from error
+                )
+        raise RayStartError(problem) from error
     try:
         yield ray
     finally:

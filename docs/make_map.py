@@ -1,7 +1,4 @@
-"""Write docs/map.md: every room, folder and file with the first sentence of its docstring.
-
-python docs/make_map.py
-"""
+"""Write docs/map.md: every room, folder and file with the first sentence of its docstring."""
 
 import ast
 import textwrap

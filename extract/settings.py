@@ -10,7 +10,7 @@ from ..cache.spec import BOUNDS, Augmentation
 from ..core.configs import read_config
 from ..core.defaults import DECODE_TIMEOUT, DEVICE, SEED
 from ..core.errors import StructAlignError, unknown
-from ..core.ranges import check_options, check_range, convert, option
+from ..core.ranges import check_fields, check_range, convert, option
 from .datasets.dataset import DatasetReader
 from .datasets.registry import dataset_class, datasets_with, extract_defaults
 
@@ -90,7 +90,7 @@ class ExtractOptions:
     cache_root: str | Path | None = None
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_fields(self)
 
     @property
     def is_for_ray(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_type_hints
 
 from ..core.errors import StructAlignError, unknown
-from ..core.ranges import bounded, check_settings, convert
+from ..core.ranges import check_fields, convert, option
 from .model.towers import Compute
 
 HELDOUT_SHARE = 0.125  # two of the benchmark's sixteen training clips a category
@@ -19,25 +19,25 @@ class TrainSettings:
     ``batches``: ``distinct``, without two captions of one clip, or ``pairs``, random ones.
     """
 
-    epochs: int = bounded(20, above=0)
-    batch: int = bounded(32, above=0)
+    epochs: int = option(20, above=0)
+    batch: int = option(32, above=0)
     batches: Literal["distinct", "pairs"] = "distinct"
-    lr_text: float = bounded(3e-6, above=0)
-    lr_vision: float = bounded(3e-6, above=0)
-    lr_other: float = bounded(1e-5, above=0)
+    lr_text: float = option(3e-6, above=0)
+    lr_vision: float = option(3e-6, above=0)
+    lr_other: float = option(1e-5, above=0)
     lr_first: float | None = 2e-5
     weight_decay: float = 0.5
-    warmup: float = bounded(0.1, at_least=0, below=1)
+    warmup: float = option(0.1, at_least=0, below=1)
     schedule: Literal["half_cosine", "full_cosine"] = "half_cosine"
-    clip_norm: float = bounded(1.0, above=0)
+    clip_norm: float = option(1.0, above=0)
     compute: Compute = "float32"
     stream: Literal["tasks", "joint"] = "tasks"
     selection: Literal["last", "heldout", "reference"] = "last"
-    heldout: float | None = bounded(None, above=0, below=1)
+    heldout: float | None = option(None, above=0, below=1)
     eval_split: EvalSplit = "test"
     gallery: Literal["stored", "reencoded"] = "stored"
-    fusion_weight: float = bounded(0.5, at_least=0, at_most=1)
-    eval_every: int = bounded(1, above=0)
+    fusion_weight: float = option(0.5, at_least=0, at_most=1)
+    eval_every: int = option(1, above=0)
     drop_last: bool = False
 
     @property
@@ -54,7 +54,7 @@ class TrainSettings:
         return (HELDOUT_SHARE if self.heldout is None else self.heldout) if used else 0.0
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_fields(self)
         if self.heldout is not None and not self.heldout_share:
             raise StructAlignError(
                 f"heldout={self.heldout} keeps clips aside that nothing uses; "

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
@@ -26,6 +26,7 @@ class ParameterGroup:
     rowwise: bool = False
 
 
+@dataclass(eq=False)
 class ExpertAdamW:
     """AdamW: p -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt v + eps), then p -= lr wd p.
 
@@ -33,14 +34,10 @@ class ExpertAdamW:
     zero: no decay, no moments, no step counted.
     """
 
-    def __init__(
-        self,
-        groups: list[tuple[list[nn.Parameter], float]],
-        weight_decay: float,
-        rowwise: set[nn.Parameter],
-    ) -> None:
-        self.groups, self.weight_decay, self.rowwise = groups, weight_decay, rowwise
-        self.state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
+    groups: list[tuple[list[nn.Parameter], float]]
+    weight_decay: float
+    rowwise: set[nn.Parameter]
+    state: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
     def parameters(self) -> list[nn.Parameter]:
         """All optimised parameters."""

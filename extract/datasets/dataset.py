@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ...cache.catalog import Catalog
 from ...core.errors import StructAlignError
-from ...core.ranges import check_options
+from ...core.ranges import check_fields
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DatasetReader(ABC):
     has_fixed_splits: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_fields(self)
 
     @abstractmethod
     def read(self, inputs: Inputs) -> Dataset:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
-from ...core.ranges import bounded, check_settings
+from ...core.ranges import check_fields, option
 from ..method_config import MethodConfig
 from ..model.adapters import FrameFusion, Noise, Route, TextExperts
 from ..model.similarity import global_similarity, word_frame_similarity
@@ -31,16 +31,16 @@ class AdapterOptions:
 
     adapted_blocks: int | None = None
     frame_fusion: bool = True
-    experts: int = bounded(10, above=0)
-    rank: int = bounded(64, above=0)
+    experts: int = option(10, above=0)
+    rank: int = option(64, above=0)
     lora_alpha: float = 256.0
-    top_k: int = bounded(2, above=0)
-    dropout: float = bounded(0.1, at_least=0, below=1)
+    top_k: int = option(2, above=0)
+    dropout: float = option(0.1, at_least=0, below=1)
     similarity: Literal["fused", "global"] = "fused"
     compile: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_fields(self)
 
 
 @dataclass(frozen=True)

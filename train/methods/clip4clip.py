@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
-from ...core.ranges import check_settings
+from ...core.ranges import check_fields
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.similarity import global_similarity
@@ -24,7 +24,7 @@ class CLIP4ClipOptions:
     mean: Literal["raw", "unit"] = "raw"
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_fields(self)
 
 
 class MeanFrame(Method):

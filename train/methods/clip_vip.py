@@ -13,7 +13,7 @@ from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...backbones.families.plain_vit import ViTTail
 from ...core.errors import StructAlignError
-from ...core.ranges import bounded
+from ...core.ranges import option
 from ..method_config import MethodConfig
 from ..model.towers import autocast
 from ..optimizer import ParameterGroup
@@ -26,7 +26,7 @@ from .clip4clip import CLIP4Clip, CLIP4ClipOptions
 class CLIPViPOptions(CLIP4ClipOptions):
     """``proxies``: learnt tokens of a whole video, in addition to its class token."""
 
-    proxies: int = bounded(4, at_least=0)
+    proxies: int = option(4, at_least=0)
 
 
 class CLIPViP(CLIP4Clip):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...backbones.attention import attend, query_key_value
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
-from ...core.ranges import bounded, check_settings
+from ...core.ranges import check_fields, option
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
 from ..model.towers import TextFeatures, autocast
@@ -26,14 +26,14 @@ from .clip4clip import MeanFrame
 class MoEAdapterOptions:
     """Adapters of a block: ``top_k`` are used by a sample, and as many frozen after a task."""
 
-    experts: int = bounded(22, above=0)
-    top_k: int = bounded(2, above=0)
-    adapter_width: int = bounded(64, above=0)
+    experts: int = option(22, above=0)
+    top_k: int = option(2, above=0)
+    adapter_width: int = option(64, above=0)
     adapter_scale: float = 0.1
-    dropout: float = bounded(0.1, at_least=0, below=1)
+    dropout: float = option(0.1, at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_fields(self)
         if self.top_k > self.experts:
             raise StructAlignError(f"top_k={self.top_k} is more than experts={self.experts}")
 

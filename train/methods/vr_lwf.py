@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ...core.ranges import bounded
+from ...core.ranges import option
 from ..stream import Batch, Task
 from .base import Encoder
 from .lwf import LwF, LwFOptions
@@ -16,8 +16,8 @@ from .lwf import LwF, LwFOptions
 class VRLwFOptions(LwFOptions):
     """The number of random sentences, and of words in each."""
 
-    sentences: int = bounded(1000, above=0)
-    words: int = bounded(10, above=0)
+    sentences: int = option(1000, above=0)
+    words: int = option(10, above=0)
 
 
 class VRLwF(LwF):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
-from ...core.ranges import bounded
+from ...core.ranges import option
 from ..contrastive import contrastive, pooled_unit
 from ..method_config import MethodConfig
 from ..model.adapters import Noise
@@ -25,8 +25,8 @@ TILE = 2**24  # elements of the pooled videos [V, T, D] in memory at a time
 class XPoolOptions(CLIP4ClipOptions):
     """Attention heads, and dropout of the last linear layer."""
 
-    heads: int = bounded(1, above=0)
-    pool_dropout: float = bounded(0.3, at_least=0, below=1)
+    heads: int = option(1, above=0)
+    pool_dropout: float = option(0.3, at_least=0, below=1)
 
 
 class TextPooling(nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from ...backbones.backbone import Backbone
 from ...cache.reader import FeatureCache
 from ...core.errors import StructAlignError
-from ...core.ranges import bounded
+from ...core.ranges import option
 from ..contrastive import contrastive
 from ..method_config import MethodConfig
 from ..stream import Batch, Task
@@ -30,9 +30,9 @@ class ZSCLOptions(CLIP4ClipOptions):
     """
 
     reference: str = STREAM
-    reference_batch: int = bounded(64, above=0)
+    reference_batch: int = option(64, above=0)
     l2_weight: float = 1.0
-    snapshots: int = bounded(11, above=0)
+    snapshots: int = option(11, above=0)
 
 
 class ZSCL(CLIP4Clip):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from structalign.core.errors import StructAlignError
-from structalign.core.ranges import check_options, check_range, option
+from structalign.core.ranges import check_fields, check_range, option
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ class Options:
 
 
 def test_options_are_checked_by_the_bounds_of_their_fields() -> None:
-    check_options(Options())
+    check_fields(Options())
     with pytest.raises(StructAlignError, match="--frames=0 must be at least 1"):
-        check_options(Options(frames=0))
+        check_fields(Options(frames=0))
