@@ -34,15 +34,11 @@ def parse_checksums(file: bytes, where: object) -> dict[str, Any]:
 def _is_well_formed(body: dict[str, Any]) -> bool:
     """Whether every part has its type. A stranger can make the checksum fit anything."""
     rows, files, ends = body.get("quarantine"), body.get("files"), body.get("video_ends", {})
+    maps = ((files, str), (ends, float), (rows, dict))
     return (
         isinstance(body.get("fingerprint"), str)
         and isinstance(body.get("provenance"), dict)
-        and isinstance(files, dict)
-        and all(isinstance(digest, str) for digest in files.values())
-        and isinstance(ends, dict)
-        and all(isinstance(seconds, float) for seconds in ends.values())
-        and isinstance(rows, dict)
-        and all(
-            isinstance(row, dict) and {"reason", "message"} <= row.keys() for row in rows.values()
-        )
+        and all(isinstance(values, dict) for values, _ in maps)
+        and all(isinstance(value, kind) for values, kind in maps for value in values.values())
+        and all({"reason", "message"} <= row.keys() for row in rows.values())
     )

@@ -6,6 +6,7 @@ import io
 import math
 import os
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -231,9 +232,8 @@ def _token_shape(described: FeatureCache, file: Path) -> tuple[int, int]:
 
 def _plain(bundle: h5py.File, name: str, file: Path) -> Any:
     """A data set in the file itself. Refuses links and external or virtual storage."""
-    parts = name.split("/")
-    for depth in range(1, len(parts) + 1):
-        link = bundle.get("/".join(parts[:depth]), getlink=True)
+    for path in accumulate(name.split("/"), "{}/{}".format):
+        link = bundle.get(path, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise StructAlignError(f"{file}: '{name}' points outside the bundle; it is refused")
     data = bundle[name]

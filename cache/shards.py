@@ -52,11 +52,7 @@ def _checksum(body: bytes) -> bytes:
 
 
 class ShardWriter:
-    """Writes a shard: new chunks, and the kept ones of the file that it replaces.
-
-    A shard has one writer at a time. As a context manager it puts the whole file in place at the
-    end, unless there was an error.
-    """
+    """Writes a shard: new chunks, and those kept of the file that it replaces at a good end."""
 
     def __init__(self, path: Path, slots: int) -> None:
         self.path, self.slots = path, slots

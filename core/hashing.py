@@ -36,10 +36,7 @@ def check_sha256(path: Path, sha256: str) -> None:
 
 
 class FileHashCache:
-    """sha256 of the files below ``folder``, kept in the JSON file ``stored``, which may be deleted.
-
-    A hash is valid while the file's size and modification time are unchanged.
-    """
+    """sha256 of files below ``folder``, kept in ``stored`` while sizes and times do not change."""
 
     def __init__(self, stored: Path, folder: Path) -> None:
         self.stored, self.folder = stored, folder

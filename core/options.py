@@ -80,10 +80,7 @@ ray = opt("--ray-address", help="Join this Ray cluster instead of starting one."
 
 
 def options_of(*kinds: type[Any], **metavars: str) -> Decorator:
-    """An option for every field of some dataclasses that ``ranges.option`` declares.
-
-    Of fields with one name the first counts. ``metavars``: how help spells the values of some.
-    """
+    """An option for each field with a help text, spelt as in ``metavars``; the first of a name."""
     decorators: dict[str, Decorator] = {}
     for kind in kinds:
         hints = get_type_hints(kind)

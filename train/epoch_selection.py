@@ -1,6 +1,7 @@
 """Epoch selection: a task keeps its best epoch by R@1 over all clips seen so far."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -49,10 +50,7 @@ class BestEpoch:
 def selection_score(
     method: Method, stream: TaskStream, old: Gallery, number: int
 ) -> Callable[[], float]:
-    """A function for R@1 in percent over the captions of all tasks up to ``number``.
-
-    Clips of earlier tasks are compared as stored, the task's own as the method encodes them now.
-    """
+    """A function for R@1 in percent over the tasks up to ``number``, the earlier ones as stored."""
     split = stream.settings.selection_split
     clips = stream.eval_clips(number, split)
     names, tokens = tuple(clip.id for clip in clips), stream.tokens(number, clips)
@@ -70,8 +68,5 @@ def selection_score(
 
 def joined_targets(queries: list[Queries]) -> Tensor:
     """The target column of every caption, int64 [T], with the clips of several tasks joined."""
-    first, targets = 0, []
-    for query in queries:
-        targets.append(query.target + first)
-        first += len(query.clips)
-    return torch.cat(targets)
+    firsts = accumulate((len(query.clips) for query in queries), initial=0)
+    return torch.cat([q.target + first for q, first in zip(queries, firsts, strict=False)])

@@ -58,10 +58,7 @@ class Gallery:
     def compare(
         self, encoder: Encoder, token_ids: Tensor
     ) -> Iterator[tuple[TextFeatures, dict[str, Tensor]]]:
-        """For each block captions int64 [T, L] by its task's route, and ``compare`` with its clips.
-
-        Captions are encoded once a route.
-        """
+        """Of each block captions int64 [T, L] by its route, encoded once, and ``compare``."""
         texts: dict[int, TextFeatures] = {}
         for block in self.blocks:
             route = encoder.route_of(block.task)

@@ -13,7 +13,7 @@ from ...backbones.backbone import Backbone
 from ...core.errors import StructAlignError
 from ...core.ranges import check_fields, option
 from ..method_config import MethodConfig
-from ..model.adapters import Noise
+from ..model.adapters import Noise, uniform
 from ..model.towers import TextFeatures, autocast
 from ..optimizer import ParameterGroup
 from ..seeds import generator
@@ -53,9 +53,8 @@ class AdapterMixture(nn.Module):
         super().__init__()
         self.options = options
         experts, inner = options.experts, options.adapter_width
-        bound = width**-0.5  # kaiming_uniform(a = sqrt 5)
-        drawn = torch.rand(1, experts, inner, width, generator=rng)
-        self.down = nn.Parameter((drawn * 2 - 1) * bound)
+        # kaiming_uniform(a = sqrt 5)
+        self.down = nn.Parameter(uniform((1, experts, inner, width), width**-0.5, rng))
         self.down_bias = nn.Parameter(torch.zeros(1, experts, inner))
         self.up = nn.Parameter(torch.zeros(1, experts, width, inner))
         self.up_bias = nn.Parameter(torch.zeros(1, experts, width))

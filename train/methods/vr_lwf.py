@@ -21,10 +21,7 @@ class VRLwFOptions(LwFOptions):
 
 
 class VRLwF(LwF):
-    """LwF against texts that mean nothing: the teacher's embeddings of random sentences [R, D].
-
-    They are drawn once per task (ZSCL's lwf_vr.sh; CTVR's code does not have the method).
-    """
+    """LwF against the teacher's embeddings [R, D] of random sentences (ZSCL's lwf_vr.sh)."""
 
     Options = VRLwFOptions
     options: VRLwFOptions

@@ -63,9 +63,9 @@ class FrameFusion(nn.Module):
         super().__init__()
         self.heads, self.uses_previous_frame = heads, block % 2 == 0
         bound = width**-0.5
-        self.qkv_weight = nn.Parameter(_uniform((3 * width, width), bound, generator))
+        self.qkv_weight = nn.Parameter(uniform((3 * width, width), bound, generator))
         self.qkv_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_weight = nn.Parameter(_uniform((width, width), bound, generator))
+        self.out_weight = nn.Parameter(uniform((width, width), bound, generator))
         self.out_bias = nn.Parameter(torch.zeros(width))
         self.alpha = nn.Parameter(torch.zeros(1))
 
@@ -125,9 +125,9 @@ class TextExperts(nn.Module):
         super().__init__()
         self.scaling, self.top_k, self.dropout = scaling, min(top_k, experts), dropout
         bound = width**-0.5  # kaiming_uniform(a = sqrt 5)
-        self.down = nn.Parameter(_uniform((4, rank, width), bound, generator))
+        self.down = nn.Parameter(uniform((4, rank, width), bound, generator))
         self.up = nn.Parameter(torch.zeros(4, experts, width, rank))
-        self.route = nn.Parameter(_uniform((4, experts, width), bound, generator))
+        self.route = nn.Parameter(uniform((4, experts, width), bound, generator))
         self.noise = nn.Parameter(torch.zeros(4, experts, width))
 
     def draw(self, x: Tensor, route: Route) -> tuple[Draws, Draws]:
@@ -189,5 +189,6 @@ class TextExperts(nn.Module):
         self.up[:, 1:] = self.up[:, :1]
 
 
-def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
+def uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
+    """Draws from [-bound, bound)."""
     return (torch.rand(shape, generator=generator) * 2 - 1) * bound

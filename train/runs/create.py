@@ -96,38 +96,35 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
     or one of another backbone, cut or preprocessing.
     """
     with acquire_lease(run.path, "wait for it"):
-        return _extend(run.reread(), cache, tasks, order, log)
-
-
-def _extend(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, log: Log) -> Run:
-    *earlier, last = run.config["parts"]
-    part = describe_part(cache, tasks, order, run.settings.stream == "joint")
-    if earlier and all(last[key] == part[key] for key in ("fingerprint", "tasks")):
-        if run.finished == len(run.stream):
-            log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
-        return run
-    if cache.fingerprint in [known["fingerprint"] for known in run.config["parts"]]:
-        raise StructAlignError(
-            f"run {run.path} has had cache {cache.fingerprint[:12]} before; append other clips"
-        )
-    if left := len(run.stream) - run.finished:
-        raise StructAlignError(
-            f"run {run.path} has {left} tasks left of cache {last['fingerprint'][:12]}; finish "
-            "them first with the command that began them"
-        )
-    run.cache.check_same_tokens(cache)
-    if cache.spec.sampling != run.cache.spec.sampling:
-        own = "time" if run.cache.spec.by_time else "number"
-        raise StructAlignError(
-            f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's cache, "
-            f"evenly by {own}; extract it with --sampling {own}"
-        )
-    config = {**run.config, "parts": [*run.config["parts"], part]}
-    grown = _checked(Run(run.path, config, [*run.caches, cache], run.device))
-    grown.save_config(config)
-    if note := unequal(part["tasks"], tasks):
-        log(note)
-    return grown
+        run = run.reread()
+        *earlier, last = run.config["parts"]
+        part = describe_part(cache, tasks, order, run.settings.stream == "joint")
+        if earlier and all(last[key] == part[key] for key in ("fingerprint", "tasks")):
+            if run.finished == len(run.stream):
+                log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
+            return run
+        if cache.fingerprint in [known["fingerprint"] for known in run.config["parts"]]:
+            raise StructAlignError(
+                f"run {run.path} has had cache {cache.fingerprint[:12]} before; append other clips"
+            )
+        if left := len(run.stream) - run.finished:
+            raise StructAlignError(
+                f"run {run.path} has {left} tasks left of cache {last['fingerprint'][:12]}; finish "
+                "them first with the command that began them"
+            )
+        run.cache.check_same_tokens(cache)
+        if cache.spec.sampling != run.cache.spec.sampling:
+            own = "time" if run.cache.spec.by_time else "number"
+            raise StructAlignError(
+                f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's "
+                f"cache, evenly by {own}; extract it with --sampling {own}"
+            )
+        config = {**run.config, "parts": [*run.config["parts"], part]}
+        grown = _checked(Run(run.path, config, [*run.caches, cache], run.device))
+        grown.save_config(config)
+        if note := unequal(part["tasks"], tasks):
+            log(note)
+        return grown
 
 
 def run_name(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ....backbones.backbone import Backbone
 from ...contrastive import contrastive, pooled_unit
 from ...method_config import MethodConfig
+from ...model.adapters import uniform
 from ...model.similarity import word_frame_similarity
 from ...optimizer import ParameterGroup
 from ...seeds import generator
@@ -82,7 +83,7 @@ class StructAlign(AdaptedMethod):
         super().__init__(backbone, config, seed)
         dim, rng = self.towers.dim, generator(seed, "etf_projections")
         self.etf_text, self.etf_video = (
-            nn.Parameter((torch.rand(dim, dim, generator=rng) * 2 - 1) * dim**-0.5) for _ in "tv"
+            nn.Parameter(uniform((dim, dim), dim**-0.5, rng)) for _ in "tv"
         )
         self.prototypes = ClassPrototypes(dim)
         self.directions = torch.zeros(0, dim)
