@@ -30,8 +30,7 @@ def open_cache(
             default the newest.
         cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
 
-    Raises:
-        StructAlignError: no such cache, or it is damaged.
+    Raises StructAlignError: no such cache, or it is damaged.
     """
     from .cache.root import CacheRoot
 
@@ -52,8 +51,7 @@ def open_run(
         cache_root: by default STRUCTALIGN_CACHE, else ~/.cache/structalign.
         device: auto, cpu or cuda.
 
-    Raises:
-        StructAlignError: no run, or its cache is missing.
+    Raises StructAlignError: no run, or its cache is missing.
     """
     from .train.runs.folder import newest_run, runs_folder
     from .train.runs.run import Run
@@ -114,9 +112,8 @@ def train(
         settings: changes of the method's settings, by name.
         changes: further changes as keywords, such as ``epochs=3``.
 
-    Raises:
-        StructAlignError: a method, setting or task count that does not fit, or ``out`` holds a run
-            with another configuration.
+    Raises StructAlignError: a method, setting or task count that does not fit, or ``out`` holds a
+    run with another configuration.
     """
     from .train.runs.create import create_run
 
@@ -150,9 +147,8 @@ def append(
         tasks: how many tasks, as equal as can be, or the number of categories of each.
         order, checkpoint_every, progress, note: as for ``train``.
 
-    Raises:
-        StructAlignError: unfinished tasks; a cache that the run already has, or of another
-            backbone.
+    Raises StructAlignError: unfinished tasks; a cache that the run already has, or of another
+    backbone.
     """
     from .train.runs.create import extend_run
     from .train.runs.run import Run
@@ -168,15 +164,13 @@ def report(
 ) -> Path:
     """Write one self-contained HTML page about finished runs, and return its path.
 
-    Args:
-        runs: folders of runs, or of sweeps, which stand for all of their runs.
+        Args:
+            runs: folders of runs, or of sweeps, which stand for all of their runs.
         out: the file; by default report.html in the folder, or in this folder for several.
-        cache_root: where the runs' caches are; by default STRUCTALIGN_CACHE, else
-            ~/.cache/structalign.
+        cache_root: as for ``open_cache``.
 
-    Raises:
-        StructAlignError: a folder that is not a run or has no results, or runs that cannot stand in
-            one table.
+        Raises StructAlignError: a folder that is not a run or has no results, or runs that cannot stand
+        in one table.
     """
     from .evaluate.report.finished_runs import runs_of
     from .evaluate.report.page import write_report
@@ -227,9 +221,8 @@ def sweep(
         ray_address: join this Ray cluster instead of starting one.
         progress: called with (done, total, detail) after each run; by default a line on stderr.
 
-    Raises:
-        StructAlignError: an unknown method, setting, cache or device, before anything runs; or,
-            after all runs have ended, which failed, and why.
+    Raises StructAlignError: an unknown method, setting, cache or device, before anything runs; or,
+    after all runs have ended, which failed, and why.
     """
     from .core.device import resolve_device
     from .experiments.sweep import sweep as run_sweep

@@ -52,7 +52,7 @@ def _checksum(body: bytes) -> bytes:
 
 
 class ShardWriter:
-    """Writes a shard: new chunks, and those kept of the file that it replaces at a good end."""
+    """A context manager that writes a shard: new chunks, and those kept of the file it replaces."""
 
     def __init__(self, path: Path, slots: int) -> None:
         self.path, self.slots = path, slots

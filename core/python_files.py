@@ -15,7 +15,7 @@ Base = TypeVar("Base")
 
 
 def python_file_hash(path: Path, kind: str) -> str:
-    """The sha256 of a Python file of a ``kind``: method, dataset. Raises StructAlignError."""
+    """The sha256 of a method's or dataset's Python file (``kind``). Raises StructAlignError."""
     if not path.is_file():
         raise StructAlignError(f"no file {path}; --{kind} takes a name or a .py file")
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -58,7 +58,7 @@ class Gallery:
     def compare(
         self, encoder: Encoder, token_ids: Tensor
     ) -> Iterator[tuple[TextFeatures, dict[str, Tensor]]]:
-        """Of each block captions int64 [T, L] by its route, encoded once, and ``compare``."""
+        """Captions int64 [T, L] by each block's route, and their similarities to its clips."""
         texts: dict[int, TextFeatures] = {}
         for block in self.blocks:
             route = encoder.route_of(block.task)

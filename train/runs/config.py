@@ -41,7 +41,7 @@ def describe_part(
 
 
 def find_cache(root: CacheRoot, part: Mapping[str, Any]) -> FeatureCache:
-    """A part's cache under the root, else where it was; tokens may be absent. StructAlignError."""
+    """A part's cache, its tokens maybe absent. Raises StructAlignError if it is nowhere."""
     if root.is_published(part["fingerprint"]):
         return FeatureCache.describe(root.folder(part["fingerprint"]))
     elsewhere = part.get("reference")
