@@ -33,8 +33,9 @@ def parse_checksums(file: bytes, where: object) -> dict[str, Any]:
 
 def _is_well_formed(body: dict[str, Any]) -> bool:
     """Whether every part has its type. A stranger can make the checksum fit anything."""
-    rows, files, ends = body.get("quarantine"), body.get("files"), body.get("video_ends", {})
-    maps = ((files, str), (ends, float), (rows, dict))
+    rows: Any = body.get("quarantine")
+    files, ends = body.get("files"), body.get("video_ends", {})
+    maps: list[tuple[Any, type]] = [(files, str), (ends, float), (rows, dict)]
     return (
         isinstance(body.get("fingerprint"), str)
         and isinstance(body.get("provenance"), dict)
