@@ -31,8 +31,7 @@ def whole_number(text: str) -> int:
 def convert(name: str, value: Any, kind: Any) -> Any:
     """A value as its annotated type: YAML reads 1e-3 as text, so numbers may come as text.
 
-    Raises:
-        StructAlignError: a value of another kind, or a number that is not finite.
+    Raises StructAlignError for a value of another kind, or a number that is not finite.
     """
     if get_origin(kind) in (Union, types.UnionType):
         kinds = get_args(kind)

@@ -49,8 +49,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def read_tensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     """Read tensors into memory: those of ``load_tensors`` are views of the file, a memory map.
 
-    Raises:
-        StructAlignError: the file is missing or damaged, or its sha256 is another.
+    Raises StructAlignError if the file is missing or damaged, or its sha256 is another.
     """
     if sha256 is not None:
         check_sha256(path, sha256)
@@ -58,16 +57,10 @@ def read_tensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
 
 
 class StoredTensor:
-    """A float32 tensor of a file, read in whole or in parts.
+    """A float32 tensor of a file, of a ``shape``, read in whole or in parts.
 
-    Never mapped into memory: a file that shrinks under a map ends the process (SIGBUS).
-
-    Attributes:
-        shape: of the tensor.
-
-    Raises:
-        StructAlignError: the file is missing, damaged, or has no such float32 tensor; on reading,
-            it has changed since.
+    Never mapped into memory: a file that shrinks under a map ends the process (SIGBUS). Raises
+    StructAlignError if there is no such tensor, or, on reading, if the file has changed since.
     """
 
     def __init__(self, path: Path, name: str, sha256: str | None = None) -> None:

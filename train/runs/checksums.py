@@ -31,11 +31,7 @@ def write_checksums(folder: Path, **of: Any) -> None:
 
 
 def read_checksums(folder: Path, **of: Any) -> dict[str, Any] | None:
-    """What ``write_checksums`` wrote; None where nothing is.
-
-    Raises:
-        StructAlignError: it is damaged, or the folder is of something else.
-    """
+    """What ``write_checksums`` wrote, or None. Raises StructAlignError if it is damaged."""
     file = folder / CHECKSUMS
     if not file.exists():
         return None

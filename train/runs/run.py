@@ -93,13 +93,7 @@ class Run(RunFolder):
 
     @contextmanager
     def lease_for_training(self) -> Iterator[None]:
-        """The run's lease, while its folder holds this very configuration.
-
-        Before the lease is held, another process may have replaced the run.
-
-        Raises:
-            StructAlignError: another process has the lease, or changed the configuration.
-        """
+        """The run's lease. Raises StructAlignError if another has it, or changed the run before."""
         with acquire_lease(self.path, "wait for it, or give another --out"):
             if read_run_config(self.path) != json.loads(json.dumps(self.config)):
                 raise StructAlignError(

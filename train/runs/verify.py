@@ -51,11 +51,7 @@ class RunReport:
 
 
 def verify_run(run: Path) -> RunReport:
-    """Read all files of a run.
-
-    Raises:
-        StructAlignError: the folder is not a run.
-    """
+    """Read all files of a run. Raises StructAlignError if the folder is not one."""
     files = _Files(run)
     config = files.signed("config.json", is_required=False)
     if not config and "config.json" not in files.report.damaged:
