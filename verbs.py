@@ -164,13 +164,13 @@ def report(
 ) -> Path:
     """Write one self-contained HTML page about finished runs, and return its path.
 
-        Args:
-            runs: folders of runs, or of sweeps, which stand for all of their runs.
-        out: the file; by default report.html in the folder, or in this folder for several.
-        cache_root: as for ``open_cache``.
+    Args:
+        runs: folders of runs, or of sweeps, which stand for all of their runs.
+    out: the file; by default report.html in the folder, or in this folder for several.
+    cache_root: as for ``open_cache``.
 
-        Raises StructAlignError: a folder that is not a run or has no results, or runs that cannot stand
-        in one table.
+    Raises StructAlignError: a folder that is not a run or has no results, or runs that cannot stand
+    in one table.
     """
     from .evaluate.report.finished_runs import runs_of
     from .evaluate.report.page import write_report
