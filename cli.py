@@ -225,7 +225,7 @@ def sweep(
 
 
 @main.command()
-@opt("--seed", default=SEED, help="Seed of the world and of the training.")
+@opt("--seed", type=click.IntRange(min=0), default=SEED, help="Seed of world and training.")
 @opt("--tasks", type=POSITIVE, default=TASKS, help="K, the number of tasks.")
 @opt("--limit", type=POSITIVE, help="About this many clips, spread over categories and splits.")
 @opt("--conflict", type=options.SHARE, default=0.5,

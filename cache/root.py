@@ -34,6 +34,8 @@ class CacheRoot:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT).expanduser()
+        if self.path.exists() and not self.path.is_dir():
+            raise StructAlignError(f"cache root {self.path} is a file; give a folder")
 
     def open_for_writing(self) -> None:
         """Make the root if needed. If its group may write to it, so may they to all new files."""

@@ -34,7 +34,7 @@ def _load(path: Path, kind: str, file_hash: str) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}"
         raise StructAlignError(f"{kind} file {path} does not import ({what})") from error
     return module

@@ -46,7 +46,7 @@ class ExtractOptions:
         "Second folder with annotation files; or a manifest, or its folder, that does not lie "
         "with its videos.",
     )
-    seed: int = option(SEED, "Seed of the demo world and of the training views.")
+    seed: int = option(SEED, "Seed of the demo world and of the training views.", at_least=0)
     frames: int | None = option(None, "Frames per clip.", at_least=1, at_most=BOUNDS["frames"][1])
     sampling: Sampling | None = option(  # noqa: RUF009
         None,

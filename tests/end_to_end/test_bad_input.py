@@ -84,6 +84,16 @@ def test_caches_and_runs(cli: Cli, shared: Cli) -> None:
     assert "nowhere is not a run" in cli.error("eval", "nowhere")
 
 
+def test_files_for_folders(cli: Cli) -> None:
+    (cli.home / "file").write_text("words")
+    (cli.home / "folder").mkdir()
+    for line in (("cache", "ls"), ("extract",), ("train", "--tasks", "2")):
+        assert "cache root file is a file" in cli.error(*line, "--cache-root", "file")
+    assert "folder of runs file is a file" in cli.error("eval", "--runs", "file")
+    assert "file is not a run" in cli.error("verify", "file")
+    assert "folder is not a file; name the bundle" in cli.error("cache", "import", "folder")
+
+
 def test_backbones(cli: Cli, shared: Cli, tmp_path: Path) -> None:
     videos = shared.home.parent / "videos0"
     assert "cannot be cut" in cli.error(

@@ -27,8 +27,11 @@ SET_ASIDE = ".overwritten"  # a replaced run, until the new one is written
 
 
 def runs_folder(path: str | Path | None = None) -> Path:
-    """The folder of runs: by default STRUCTALIGN_RUNS, else ./runs."""
-    return Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
+    """The folder of runs: by default STRUCTALIGN_RUNS, else ./runs. Refuses a file."""
+    folder = Path(path or os.environ.get(ENVIRONMENT) or DEFAULT)
+    if folder.exists() and not folder.is_dir():
+        raise StructAlignError(f"folder of runs {folder} is a file; give a folder")
+    return folder
 
 
 def newest_run(folder: Path) -> Path:

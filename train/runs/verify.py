@@ -52,6 +52,8 @@ class RunReport:
 
 def verify_run(run: Path) -> RunReport:
     """Read all files of a run. Raises StructAlignError if the folder is not one."""
+    if not run.is_dir():
+        read_run_config(run)  # raises
     files = _Files(run)
     config = files.signed("config.json", is_required=False)
     if not config and "config.json" not in files.report.damaged:

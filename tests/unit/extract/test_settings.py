@@ -107,6 +107,7 @@ def test_the_demo_takes_no_root(tmp_path: Path) -> None:
         ({"name": "a"}, "--name is an option of dataset manifest, not of demo"),
         ({"dataset": "msrvtt", "conflict": 1}, "--conflict is an option of dataset demo, not of "),
         ({"framess": 3}, "unknown option 'framess'; did you mean 'frames'?"),
+        ({"seed": -1}, "--seed=-1 must be at least 0"),
         ({"frames": "many"}, "--frames='many' is not a number"),
         ({"frames": 5000}, "--frames=5000 must be at least 1 and at most 4096"),
         ({"engine": "steam"}, "--engine='steam': choose one of auto, ray, inline"),

@@ -184,6 +184,7 @@ def test_a_file_of_ones_own(tmp_path: Path, backbone: Backbone) -> None:
     ("code", "message"),
     [
         ("x = 1", "must define one subclass of Method; it has none"),
+        ("raise SystemExit(3)", "does not import (SystemExit: 3)"),
         ("import nowhere", "does not import (ModuleNotFoundError: No module named 'nowhere')"),
         (MINE + "\nclass Other(Finetune): pass", "it has Mine, Other"),
     ],
