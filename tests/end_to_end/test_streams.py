@@ -34,8 +34,9 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 
 def stages(run: Path) -> list[object]:
-    files = sorted((run / "stages").glob("*.json"))
-    return [without_seconds(json.loads(file.read_text())) for file in files]
+    """What was measured, without the digest, which is of the seconds too."""
+    bodies = [json.loads(file.read_text()) for file in sorted((run / "stages").glob("*.json"))]
+    return [without_seconds({**body, "sha256": None}) for body in bodies]
 
 
 @pytest.mark.slow
@@ -52,7 +53,7 @@ def test_the_first_three_of_five_are_the_same_bytes_as_three_alone(
     assert (results["tasks"], stopped["tasks"]) == (5, 3)
     assert [len(row) for row in stopped["matrix"]["r1"]] == [3] * 4
     files = bytes_of(part, "tasks/*/*")
-    assert len(files) == 3 * len(list((part / "tasks" / "01").iterdir()))
+    assert len(files) == 3 * len(bytes_of(part, "tasks/01/*"))
     assert files == {k: v for k, v in bytes_of(whole, "tasks/*/*").items() if k in files}
     assert stages(part) == stages(whole)[:3]
     for row, longer in zip(stopped["matrix"]["r1"], results["matrix"]["r1"], strict=False):
