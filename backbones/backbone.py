@@ -22,7 +22,7 @@ from .saved_names import BACKBONE_FILE, BPE_FILE
 from .text import TextLayout
 from .tokenizer import CaptionTokenizer
 from .weight_hashes import hash_digests, weight_digests
-from .weight_names import OPENAI_TAG, is_openai, looks_like, misfit, to_open_clip
+from .weight_names import OPENAI_TAG, fitted, is_openai, looks_like, misfit, to_open_clip
 
 RANDOM = re.compile(r"random:(\d+)")
 
@@ -155,6 +155,7 @@ def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Back
         config, preprocessing = body["config"], Preprocessing.from_json(body["preprocessing"])
     model = build_model(name, config, seed=int(seed[1]) if seed else None)
     if state is not None:
+        state = fitted(state, model)
         if reason := misfit(state, model.state_dict()):
             looks = looks_like(state, name, model.state_dict())
             raise StructAlignError(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,8 +64,26 @@ def to_open_clip(state: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     weights = {name: value for name, (_, value) in named.items()}
     if HUGGING_FACE in weights:
         weights = _from_hugging_face(weights)
-    if "logit_scale" in weights and weights["logit_scale"].numel() == 1:
-        weights["logit_scale"] = weights["logit_scale"].reshape(())
+    for name in ("logit_scale", "logit_bias"):
+        if name in weights and weights[name].numel() == 1:
+            weights[name] = weights[name].reshape(())
+    return weights
+
+
+def fitted(state: dict[str, Tensor], model: Any) -> dict[str, Tensor]:
+    """Weights by the names of a model of open_clip, from those that open_clip itself converts.
+
+    These are Apple's own MobileCLIP, a text tower without ``text.`` before its names, and a CLIP
+    without the bias of SigLIP's loss.
+    """
+    from open_clip.convert import convert_state_dict
+    from open_clip.model import convert_to_custom_text_state_dict
+
+    weights = convert_state_dict(model, state)
+    if hasattr(model, "text"):
+        weights = convert_to_custom_text_state_dict(weights)
+    if model.logit_bias is not None:
+        weights.setdefault("logit_bias", torch.zeros(()))
     return weights
 
 

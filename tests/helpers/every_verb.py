@@ -84,7 +84,9 @@ def collection(videos: Path, folder: Path, suffix: str) -> Path:
     return folder
 
 
-def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> dict[str, Any]:
+def verbs(
+    method: str, caches: list[FeatureCache], out: Path, device: str, videos: Path
+) -> dict[str, Any]:
     """Train, stop, resume, append, evaluate, search by words and by a video."""
     WAITED.clear()
     given: dict[str, Any] = {"tasks": 2, "out": out, "device": device}
@@ -95,7 +97,7 @@ def verbs(method: str, caches: list[FeatureCache], out: Path, device: str) -> di
         run = append(run, caches[1], progress=quiet, note=quiet)
     results = evaluate(run).to_json()
     opened: Run = open_run(out, cache=caches[0], device=device)
-    video = opened.encode_video(min(Path(sys.argv[3]).glob("*.mp4")))
+    video = opened.encode_video(min(videos.glob("*.mp4")))
     found = search(opened, "a red ball", 5)
     return {
         "matrix": results["matrix"]["r1"],
@@ -124,7 +126,9 @@ def main() -> None:
     body: dict[str, Any] = {"fingerprints": [cache.fingerprint for cache in caches]}
     body["stem"] = hash_weights(stem.state_dict())
     body["cache"] = str(caches[0].path)
-    body["methods"] = {m: verbs(m, caches, folder / Path(m).name, device) for m in sys.argv[4:]}
+    body["methods"] = {
+        m: verbs(m, caches, folder / Path(m).name, device, videos) for m in sys.argv[4:]
+    }
     json.dump(body, sys.stdout)
 
 

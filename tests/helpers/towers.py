@@ -1,6 +1,7 @@
 """open_clip's models with few, narrow blocks and small pictures: the same code, in milliseconds."""
 
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import open_clip
@@ -46,15 +47,19 @@ def small_timm(name: str, **arguments: Any) -> Any:
 REAL_CONFIG, REAL_TIMM = open_clip.get_model_config, timm.create_model
 
 
+@contextmanager
+def made_small() -> Iterator[None]:
+    """While it lasts, ``load_backbone`` makes open_clip's models small."""
+    timm_vit._outline.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(open_clip, "get_model_config", small_config)
+        patch.setattr(timm, "create_model", small_timm)
+        yield
+    timm_vit._outline.cache_clear()
+
+
 @pytest.fixture
-def small_towers(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """``load_backbone`` of open_clip's names, each with random weights and made small."""
-    timm_vit._outline.cache_clear()
-    monkeypatch.setattr(open_clip, "get_model_config", small_config)
-    monkeypatch.setattr(timm, "create_model", small_timm)
-    yield partial(_load)
-    timm_vit._outline.cache_clear()
-
-
-def _load(name: str) -> Backbone:
-    return load_backbone(name, "random:0")
+def small_towers() -> Iterator[Callable[[str], Backbone]]:
+    """Loads one of open_clip's models, small and with random weights, by its name."""
+    with made_small():
+        yield lambda name: load_backbone(name, "random:0")

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import pytest
 import torch
 from helpers.methods import make_method
 from helpers.towers import small_towers
+from open_clip.transformer import text_global_pool
 from safetensors.torch import save_file
 from structalign.backbones import is_accepted, load_backbone
 from structalign.backbones.backbone import Backbone
@@ -17,6 +18,8 @@ from structalign.backbones.family import families
 from structalign.backbones.split_weights import load_frozen, save_frozen
 from structalign.backbones.stem import load_stem, save_stem
 from structalign.cache import StructAlignError
+from structalign.train.methods.adapted import AdaptedMethod
+from structalign.train.model.adapters import TextExperts
 
 Load = Callable[[str], Backbone]
 small = small_towers  # a fixture
@@ -82,6 +85,17 @@ def test_from_files_alone_with_adapters_at_their_start(
         theirs, text = backbone.model.encode_text(token_ids), method.encode_texts(token_ids, 1)
     assert float((text.text - theirs).abs().max()) < 1e-4 * float(theirs.abs().max())
     assert text.lengths.tolist() == [3, 9]
+    read: list[torch.Tensor] = []
+    experts = cast(TextExperts, cast(AdaptedMethod, method).experts[0])
+    experts.register_forward_pre_hook(
+        lambda module, given: read.append(experts.routing_input(given[0], given[2], given[3]))
+    )
+    text, tower = backbone.config["text_cfg"], method.towers.text
+    with torch.inference_mode():
+        method.text_features(token_ids, None)
+        states = cast(Any, tower.blocks[0]).ln_1(tower.embed(token_ids))
+    pooled = text_global_pool(states, token_ids, tower.layout.pool, text["eos_id"])
+    assert torch.equal(read[0], pooled), "the router reads the position that open_clip pools"
 
 
 def test_what_is_accepted() -> None:
@@ -126,3 +140,15 @@ def test_random_numbers_are_drawn_by_no_block_that_learns(small: Load) -> None:
         before: Any = torch.get_rng_state()
         assert torch.equal(method.frames(tokens), method.frames(tokens))
         assert torch.equal(before, torch.get_rng_state())
+
+
+def test_weights_without_the_text_prefix_or_the_loss_bias(small: Load, tmp_path: Path) -> None:
+    """As open_clip itself loads them."""
+    for name, left_out in (("EVA02-B-16", ""), ("ViT-B-16-SigLIP", "logit_bias")):
+        state = dict(small(name).model.state_dict())
+        prefix = "text." if not left_out else ""
+        changed = {k.removeprefix(prefix): v.clone() for k, v in state.items() if k != left_out}
+        save_file(changed, tmp_path / "weights.safetensors")
+        loaded = load_backbone(name, str(tmp_path / "weights.safetensors")).model.state_dict()
+        assert set(loaded) == set(state)
+        assert all(torch.equal(loaded[k], v) for k, v in state.items() if k != left_out)
