@@ -364,6 +364,30 @@ def import_(file: Path, cache_root: Path | None, as_json: bool) -> None:
     _print_result(body, f"cache {cache.fingerprint[:12]}: {cache.path}", as_json)
 
 
+@cache_group.command("derive")
+@click.argument("reference", metavar="CACHE")
+@opt("--cut", type=click.Choice(["all"]), required=True, help="What to freeze: the whole tower.")
+@opt(
+    "--grid",
+    type=click.Choice(["none", "2", "3"]),
+    default="2",
+    help="Embed the cells of a grid over each frame, too.",
+)
+@options.device
+@options.root
+@options.json
+def derive(
+    reference: str, cut: str, grid: str, device: str, cache_root: Path | None, as_json: bool
+) -> None:  # fmt: skip
+    """Make the cache of a whole tower from a deeper cache's tokens, without the videos."""
+    from .extract.derive import derive as make
+
+    cache, cells = verbs.open_cache(reference, cache_root), 0 if grid == "none" else int(grid)
+    progress = start_progress("derive", "clips", as_json)
+    made = make(cache, _root(cache_root), cells, device, progress, log_unless(as_json))
+    _print_result(made.to_json(), made.summary(), as_json)
+
+
 @cache_group.command("rm")
 @click.argument("reference", metavar="[CACHE]", required=False)
 @opt("--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -23,6 +23,7 @@ from .text import TextLayout
 from .tokenizer import CaptionTokenizer
 from .weight_hashes import hash_digests, weight_digests
 from .weight_names import OPENAI_TAG, fitted, is_openai, looks_like, misfit, to_open_clip
+from .whole import WholeStem, WholeTail
 
 RANDOM = re.compile(r"random:(\d+)")
 
@@ -32,6 +33,8 @@ class Backbone:
     """A CLIP with frozen weights in evaluation mode.
 
     Read back from a cache, the model has no weights before ``cut``: the tokens replace the stem.
+    With ``grid`` they replace the whole vision tower (``backbones.whole``): cells a side, 0 for the
+    frame's embedding alone.
     ``bpe`` is the tokenizer's file of merges, None for open_clip's own; ``weights`` the hash of all
     weights; ``file`` the file that they came from, None if there is none.
     """
@@ -44,12 +47,13 @@ class Backbone:
     bpe: Path | None
     weights: str
     cut: int = 0
+    grid: int | None = None
     file: Path | None = None
 
     @cached_property
     def family(self) -> Family:
         """How this kind of backbone is cut."""
-        return family_of(self.name, self.config)
+        return family_of(self.name, self.config, whole=True)
 
     @property
     def identity(self) -> BackboneIdentity:
@@ -62,8 +66,15 @@ class Backbone:
         return self.family.blocks(self.config)
 
     @property
+    def adaptable(self) -> int:
+        """How many vision blocks are left after the cut."""
+        return self.blocks - self.cut if self.grid is None else 0
+
+    @property
     def token_shape(self) -> tuple[int, int]:
-        """(tokens of a frame, width) of the tokens at any cut."""
+        """(tokens of a frame, width) of the tokens at any cut, or of the whole tower's."""
+        if self.grid is not None:
+            return 1 + self.grid**2, int(self.config["embed_dim"])
         return self.family.token_shape(self.config)
 
     @property
@@ -72,14 +83,25 @@ class Backbone:
         return RANDOM.fullmatch(self.pretrained) is not None
 
     def stem(self, cut: int) -> Stem:
-        """The part before a cut. Raises StructAlignError unless it leaves a block after it."""
-        check_cut(self.name, self.blocks, cut)
+        """The part before a cut; with ``grid`` the whole tower, in float16 at the cut.
+
+        Raises StructAlignError unless the cut leaves a block after it.
+        """
         weights = self.model.visual.state_dict()
-        return self.family.stem(self.config, self.preprocessing, cut, weights)
+        if self.grid is None:
+            check_cut(self.name, self.blocks, cut)
+        before = self.family.stem(self.config, self.preprocessing, cut, weights)
+        return before if self.grid is None else WholeStem(before, self.middle(cut), self.grid)
 
     def tail(self, cut: int) -> Tail:
         """The part after a cut. Raises StructAlignError unless it has a block."""
+        if self.grid is not None:
+            return WholeTail()
         check_cut(self.name, self.blocks, cut)
+        return self.family.tail(self.model, cut)
+
+    def middle(self, cut: int) -> Tail:
+        """What the whole tower has after a cut."""
         return self.family.tail(self.model, cut)
 
     @property
@@ -109,16 +131,18 @@ class Backbone:
         return CaptionTokenizer(self.bpe, text.get("context_length", 77))
 
 
-def is_accepted(name: str) -> bool:
-    """Whether a backbone can be cut, by its name in open_clip; loads no weights."""
+def is_accepted(name: str, cut: Literal["all"] | None = None) -> bool:
+    """Whether a backbone can be cut between blocks, or frozen whole; by its open_clip name."""
     try:
-        family_of(name, _configuration(name)[0])
+        family_of(name, _configuration(name)[0], whole=cut == "all")
     except StructAlignError:
         return False
     return True
 
 
-def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Backbone:
+def load_backbone(
+    name: str, pretrained: str, saved: Path | None = None, grid: int | None = None
+) -> Backbone:
     """A backbone by name, with weights from a tag, a file, or ``random:SEED``.
 
     A tag brings its own preprocessing and activation (GELU or QuickGELU).
@@ -128,13 +152,14 @@ def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Back
         pretrained: open_clip's tag, a file, ``TAG=FILE``, or ``random:SEED``.
         saved: the folder of a backbone that ``save_frozen`` wrote, whose configuration and
             preprocessing are taken instead of the tag's.
+        grid: to be frozen whole, with as many cells a side; None to be cut between blocks.
 
     Raises:
         StructAlignError: an unknown name, weights that are missing or not safe to load, or an
             architecture that cannot be cut.
     """
     config, tag, bpe = _configuration(name)
-    family_of(name, config)  # refuses before anything is downloaded
+    family_of(name, config, grid is not None)  # refuses before anything is downloaded
     seed, file, state = RANDOM.fullmatch(pretrained), None, None
     if not seed:
         file, tag_of_file = weights_file(name, pretrained)
@@ -166,7 +191,9 @@ def load_backbone(name: str, pretrained: str, saved: Path | None = None) -> Back
         model.requires_grad_(False)
         fill_buffers(model)
     weights = hash_digests(weight_digests(model.state_dict(), config, bpe))
-    return Backbone(name, pretrained, config, preprocessing, model, bpe, weights, file=file)
+    return Backbone(
+        name, pretrained, config, preprocessing, model, bpe, weights, grid=grid, file=file
+    )
 
 
 def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
@@ -198,7 +225,7 @@ def build_model(
     ``seed`` gives random weights on the CPU. None builds on the meta device, where weights take
     neither time nor space until they are loaded.
     """
-    family_of(name, config)
+    family_of(name, config, whole=True)
     arguments = {key: value for key, value in config.items() if key != "custom_text"}
     if "timm_model_name" in config["vision_cfg"]:  # dropout would draw from the global generator
         undropped = {"timm_drop": 0.0, "timm_drop_path": None, "patch_dropout": 0.0}

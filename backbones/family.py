@@ -60,25 +60,32 @@ class Tail(nn.Module, ABC):
     prefix: int
     queries: int | None
 
-    @abstractmethod
     def attention_input(self, block: Any, x: Tensor) -> Tensor:
         """What a block's attention reads of its input [B, P, C]: the same shape."""
+        raise NotImplementedError
 
-    @abstractmethod
     def attention(self, block: Any, y: Tensor, queries: int) -> Tensor:
         """Self attention of ``attention_input`` [B, P, C], for its first tokens [B, queries, C]."""
+        raise NotImplementedError
 
-    @abstractmethod
     def add_attention(self, block: Any, x: Tensor, attention: Tensor) -> Tensor:
         """The sum of a block's input and its attention, both [B, queries, C]."""
+        raise NotImplementedError
 
-    @abstractmethod
     def add_mlp(self, block: Any, x: Tensor) -> Tensor:
         """The sum of ``add_attention`` and the block's MLP of it: [B, queries, C]."""
+        raise NotImplementedError
 
     @abstractmethod
     def pool(self, x: Tensor) -> Tensor:
         """The last block's tokens [B, P or queries, C] to features in the joint space [B, D]."""
+
+    def pool_patches(self, patches: Tensor) -> Tensor:
+        """Some patches of the last block [B, n, C] pooled as if they were the picture: [B, D].
+
+        Their mean stands for a class token.
+        """
+        raise NotImplementedError
 
     def needed(self, index: int, x: Tensor) -> int:
         """How many first tokens of its input [B, P, C] a block has to give, by its index here."""
@@ -141,16 +148,20 @@ def families() -> dict[str, Family]:
     return {f.stem: import_module(f".families.{f.stem}", package).FAMILY for f in files}
 
 
-def family_of(name: str, config: Config) -> Family:
-    """The family of a backbone. Raises StructAlignError with the reason if it cannot be cut."""
-    family = next((family for family in families().values() if family.is_of(config)), None)
-    reason = text_refusal(config)
-    if family and not (reason := reason or family.refusal(config)):
+def family_of(name: str, config: Config, whole: bool = False) -> Family:
+    """The family of a backbone, cut between blocks or frozen as a ``whole``.
+
+    Raises StructAlignError with the reason if it cannot be.
+    """
+    family = next(family for family in families().values() if family.is_of(config))
+    reason = text_refusal(config) or family.refusal(config)
+    if not reason and not whole and not family.blocks(config):
+        tower = config["vision_cfg"].get("timm_model_name", "a ResNet")
+        reason = f"its vision tower is {tower}, without blocks of tokens; freeze it with --cut all"
+    if not reason:
         return family
-    vision = config.get("vision_cfg", {})
-    tower = vision.get("timm_model_name", "a ResNet")
-    reason = reason or f"its vision tower is {tower}, without blocks of tokens to cut between"
+    verb = "frozen" if whole else "cut"
     raise StructAlignError(
-        f"backbone '{name}' cannot be cut: {reason}; use another such as ViT-B-32-quickgelu, "
-        "ViT-B-16-SigLIP2 or PE-Core-B-16"
+        f"backbone '{name}' cannot be {verb}: {reason}; or use another such as "
+        "ViT-B-32-quickgelu, ViT-B-16-SigLIP2 or PE-Core-B-16"
     )

@@ -125,6 +125,8 @@ def split_pretrained(pretrained: str) -> tuple[str, Path | None]:
 
 def check_cut(name: str, blocks: int, cut: int) -> None:
     """Raise StructAlignError unless 0 <= cut < blocks, which leaves a block to adapt."""
+    if not blocks:
+        raise StructAlignError(f"'{name}' has no vision blocks to cut between; give --cut all")
     if not 0 <= cut < blocks:
         raise StructAlignError(
             f"cut {cut} does not lie in 0..{blocks - 1}: '{name}' has {blocks} vision blocks"

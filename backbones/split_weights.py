@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..core.errors import StructAlignError
@@ -9,7 +10,7 @@ from ..core.files import read_json
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
 from .backbone import Backbone, build_model
 from .buffers import fill_buffers
-from .family import family_of
+from .family import Family, family_of
 from .identity import Preprocessing, check_cut
 from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE
 from .weight_hashes import hash_digests, weight_digests
@@ -20,16 +21,18 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
 
     Raises StructAlignError unless the cut leaves a block after it.
     """
-    check_cut(backbone.name, backbone.blocks, cut)
-    is_in_stem = backbone.family.is_in_stem
+    if backbone.grid is None:
+        check_cut(backbone.name, backbone.blocks, cut)
     state = backbone.model.state_dict()
-    after = {name: value for name, value in state.items() if not is_in_stem(name, cut)}
+    is_kept = _kept(backbone.family, cut, backbone.grid)
+    after = {name: value for name, value in state.items() if is_kept(name)}
     save_tensors(folder / FROZEN_FILE, halve_where_exact(after))
     body = {
         "name": backbone.name,
         "pretrained": backbone.pretrained,
         "weights": backbone.weights,
         "cut": cut,
+        **({} if backbone.grid is None else {"grid": backbone.grid}),
         "preprocessing": backbone.preprocessing.as_json(),
         "config": backbone.config,
     }
@@ -46,11 +49,11 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
     Raises StructAlignError if a part does not fit ``weights``, the hash of the whole backbone.
     """
     body = json.loads((folder / BACKBONE_FILE).read_text())
-    cut, file = int(body["cut"]), folder / FROZEN_FILE
-    family = family_of(body["name"], body["config"])
+    cut, grid, file = int(body["cut"]), body.get("grid"), folder / FROZEN_FILE
+    family = family_of(body["name"], body["config"], whole=True)
     model = build_model(body["name"], body["config"], seed=None)
     state = {name: value.float() for name, value in load_tensors(file).items()}
-    if set(state) != {name for name in model.state_dict() if not family.is_in_stem(name, cut)}:
+    if set(state) != set(filter(_kept(family, cut, grid), model.state_dict())):
         raise StructAlignError(
             f"{file} does not hold its part of the backbone cut at {cut}; extract again"
         )
@@ -65,7 +68,7 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
     backbone = Backbone(
         body["name"], body["pretrained"], body["config"],
         Preprocessing.from_json(body["preprocessing"]), model, bpe if bpe.is_file() else None,
-        body["weights"], cut,
+        body["weights"], cut, grid,
     )  # fmt: skip
     whole = dict(read_json(folder / DIGESTS_FILE))
     part = weight_digests(state, backbone.config, backbone.bpe)
@@ -75,3 +78,10 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
             "from; do not use this cache, extract again"
         )
     return backbone
+
+
+def _kept(family: Family, cut: int, grid: int | None) -> Callable[[str], bool]:
+    """Which weights a cache needs, by open_clip's names: those after the cut, or of texts alone."""
+    if grid is not None:
+        return lambda name: not name.startswith("visual.")
+    return lambda name: not family.is_in_stem(name, cut)

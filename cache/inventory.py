@@ -1,7 +1,6 @@
 """What is under a cache root, as plain values and as tables."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def describe(root: CacheRoot, reference: str | None) -> dict[str, Any]:
         "test_clips": cache.catalog.count("test"),
         "captions": cache.catalog.captions,
         "categories": list(cache.catalog.categories),
-        "spec": asdict(cache.spec),
+        "spec": cache.spec.as_json(),
         "quarantined": cache.quarantined(),
         "video_ends": cache.video_ends,
         "provenance": cache.provenance,
@@ -66,8 +65,8 @@ def _entry(folder: Path) -> dict[str, Any]:
     except StructAlignError as error:
         entry = {"fingerprint": folder.name, "path": str(folder), "complete": False}
         return {**entry, "error": str(error)}
-    shown = ("dataset", "backbone", "cut", "frames")
-    return {**_summary(cache), **{name: getattr(cache.spec, name) for name in shown}}
+    shown = {name: getattr(cache.spec, name) for name in ("dataset", "backbone", "frames")}
+    return {**_summary(cache), **shown, "cut": cache.spec.cut_name}
 
 
 def _summary(cache: FeatureCache) -> dict[str, Any]:

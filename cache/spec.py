@@ -12,11 +12,16 @@ from .checksums import DamagedError
 SCHEMA = 3
 TYPES: dict[Any, Any] = {
     str: str, int: int, float: (int, float), bool: bool, dict[str, Any]: dict,
+    int | None: (int, type(None)),
 }  # fmt: skip
 BOUNDS = {"cut": (0, 1000), "frames": (1, 4096), "views": (1, 1000), "view_scale": (0, 1)}
 # How frames are sampled, by its name on the command line.
 SAMPLINGS = {"number": "interval-midpoints", "time": "interval-midpoints in time"}
-KNOWN = {"token_dtype": ("float16",), "sampling": tuple(SAMPLINGS.values())}
+KNOWN = {
+    "token_dtype": ("float16",),
+    "grid": (None, 0, 2, 3),
+    "sampling": tuple(SAMPLINGS.values()),
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class CacheSpec:
 
     ``sources`` hashes the sorted (clip, hash of its file, start, end), ``catalog`` captions,
     categories and splits, ``weights`` the digests of the backbone's tensors, configuration and
-    tokenizer. ``cut`` is the number of vision blocks in the stem. Test clips have only view 0.
+    tokenizer. ``cut`` is the number of vision blocks in the stem. With ``grid`` the whole tower is
+    frozen (``backbones.whole``): a token is a feature in the joint space, and ``cut`` where tokens
+    have been float16 on the way. Test clips have only view 0.
     """
 
     dataset: str
@@ -58,6 +65,7 @@ class CacheSpec:
     compute_dtype: str = "float32"
     token_dtype: str = "float16"
     schema: int = SCHEMA
+    grid: int | None = None
 
     @property
     def augmentation(self) -> Augmentation:
@@ -69,11 +77,21 @@ class CacheSpec:
         """Whether frames are sampled evenly in time, not by number."""
         return self.sampling == SAMPLINGS["time"]
 
+    @property
+    def cut_name(self) -> int | str:
+        """The cut as the command line names it."""
+        return self.cut if self.grid is None else "all"
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field; without ``grid`` where a tower is cut, as before there was one."""
+        return {name: v for name, v in asdict(self).items() if (name, v) != ("grid", None)}
+
     def fingerprint(self) -> str:
         """sha256 over canonical JSON of every field."""
         text = json.dumps(
-            asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+            self.as_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False,
+            allow_nan=False,
+        )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
@@ -84,6 +102,7 @@ class CacheSpec:
                 f"this cache has schema {there!r}, this version reads schema {SCHEMA}; "
                 "extract again"
             )
+        body = {"grid": None, **body}
         if problem := next(cls._problems(body), None):
             raise DamagedError("specification", problem)
         return cls(**body)
@@ -103,7 +122,7 @@ class CacheSpec:
                 yield f"{name} is {body[name]}, not {least} to {most}"
         for name, known in KNOWN.items():
             if body[name] not in known:
-                yield f"{name} is {body[name][:40]!r}, not {' or '.join(known)}"
+                yield f"{name} is {str(body[name])[:40]!r}, not {' or '.join(map(str, known))}"
 
 
 def hash_sources(rows: Iterable[tuple[str, str, float | None, float | None]]) -> str:

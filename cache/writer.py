@@ -91,7 +91,7 @@ class CacheWriter:
             return
         self.make_empty()
         (self.path / BATCH_RECORDS).mkdir()
-        for name, body in ((SPEC, asdict(spec)), (SOURCES, sources)):
+        for name, body in ((SPEC, spec.as_json()), (SOURCES, sources)):
             text = json.dumps(body, indent=1, sort_keys=True, ensure_ascii=name == SPEC)
             write_text(self.path / name, text + "\n")
         write_catalog(self.path, catalog)

@@ -46,6 +46,10 @@ def _task_sizes(text: str) -> int | tuple[int, ...]:
     return sizes if "," in text else sizes[0]
 
 
+def _number_or(words: list[str], text: str) -> int | str:
+    return text if text in words else whole_number(text)
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(whole_number(part.strip()) for part in text.split(","))
 
@@ -110,6 +114,9 @@ def _click_type(hint: Any, bounds: dict[str, float]) -> Any:
     if Path in kinds:
         return PATH
     kind = kinds[0] if kinds else hint
+    if words := [word for kind in kinds[1:] for word in get_args(kind)]:
+        hint = f"a whole number, or {' or '.join(words)}"
+        return Parsed("|".join(["N", *words]), lambda text: _number_or(words, text), hint)
     if get_origin(kind) is Literal:
         return click.Choice(get_args(kind))
     if not bounds:

@@ -36,7 +36,8 @@ def convert(name: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         kinds = get_args(kind)
         plain = [option for option in kinds if isinstance(option, type)]
-        if isinstance(value, tuple(plain)) and not isinstance(value, bool):
+        words = [word for option in kinds for word in get_args(option)]
+        if value in words or (isinstance(value, tuple(plain)) and not isinstance(value, bool)):
             return value
         kind = next(option for option in kinds if option is not types.NoneType)
     if get_origin(kind) is Literal:

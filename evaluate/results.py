@@ -167,7 +167,7 @@ def make_results(run: "Run") -> Results:
             "name": backbone.name,
             "pretrained": backbone.pretrained,
             "random_weights": backbone.random,
-            "cut": backbone.cut,
+            "cut": backbone.cut if backbone.grid is None else "all",
         },
         coverage=run.stream.coverage(len(recorded)),
         quarantined=[row for cache in run.caches for row in cache.quarantined()],

@@ -40,7 +40,7 @@ def load_cache_backbone(cache: FeatureCache) -> Backbone:
     Raises StructAlignError: its weights are not on this machine, or differ.
     """
     pretrained = str(cache.provenance["pretrained"])
-    backbone = load_backbone(cache.spec.backbone, pretrained, cache.frozen)
+    backbone = load_backbone(cache.spec.backbone, pretrained, cache.frozen, cache.spec.grid)
     if backbone.weights != cache.spec.weights:
         raise StructAlignError(
             f"'{pretrained}' holds other weights here than those this cache was made with"

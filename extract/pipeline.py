@@ -144,7 +144,7 @@ class Extraction:
         spec, catalog = self.plan.spec, self.dataset.catalog
         device = resolve_device(self.options.device).type
         backbone = self.plan.backbone or load_backbone(
-            self.settings.backbone, self.settings.pretrained
+            self.settings.backbone, self.settings.pretrained, grid=spec.grid
         )
         if backbone.weights != spec.weights:
             raise StructAlignError(

@@ -42,6 +42,7 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         backbone=backbone.name,
         weights=backbone.weights,
         cut=_cut(backbone, settings),
+        grid=settings.grid,
         frames=settings.frames,
         views=augmentation.views,
         view_seed=augmentation.seed,
@@ -113,7 +114,7 @@ def _identity(
         return identity, None
     from ..backbones.backbone import load_backbone  # slow: torch, open_clip, the weights
 
-    backbone = load_backbone(settings.backbone, settings.pretrained)
+    backbone = load_backbone(settings.backbone, settings.pretrained, grid=settings.grid)
     identities.remember(key, backbone.identity, backbone.file)
     return backbone.identity, backbone
 
@@ -122,5 +123,6 @@ def _cut(backbone: BackboneIdentity, settings: ExtractSettings) -> int:
     blocks, adapted = backbone.blocks, settings.adapted_blocks
     adapted = min(adapted, blocks) if adapted else max(1, round(blocks * 10 / 12))
     cut = blocks - adapted if settings.cut is None else settings.cut
-    check_cut(backbone.name, blocks, cut)
+    if blocks or settings.grid is None:
+        check_cut(backbone.name, blocks, cut)
     return cut

@@ -57,10 +57,13 @@ class ExtractOptions:
         None, "Views of each training clip, the test view included.",
         at_least=1, at_most=BOUNDS["views"][1],
     )  # fmt: skip
-    cut: int | None = option(
+    cut: int | Literal["all"] | None = option(
         None,
-        "Number of frozen vision blocks, which run once per clip; overrides --adapted-blocks.",
-        at_least=0,
+        "Number of frozen vision blocks, which run once per clip; overrides --adapted-blocks. With "
+        "all, a frame is its embedding.",
+    )
+    grid: Literal["none", "2", "3"] | None = option(
+        None, "With --cut all: embed the cells of a grid over each frame, too.  [default: 2]"
     )
     adapted_blocks: int | None = option(None, "Number of vision blocks after the cut.", at_least=1)
     backbone: str | None = option(None, "Name of an open_clip model, or demo.")
@@ -105,6 +108,7 @@ class ExtractSettings:
     backbone: str
     pretrained: str
     cut: int | None
+    grid: int | None
     adapted_blocks: int | None
     frames: int
     sampling: Sampling
@@ -161,13 +165,18 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
             check_range(f"setting {name}", given[name], at_least=least, at_most=most)
     defaults = {**_with_backbone(defaults, given.get("backbone")), **given}
     defaults = _with_backbone(defaults, options.backbone)
-    if options.cut is not None or options.adapted_blocks is not None:
-        defaults |= {"cut": options.cut, "adapted_blocks": options.adapted_blocks}
+    cut = None if options.cut == "all" else options.cut
+    if cut is not None or options.adapted_blocks is not None:
+        defaults |= {"cut": cut, "adapted_blocks": options.adapted_blocks}
+    if options.grid and options.cut != "all":
+        raise StructAlignError(f"--grid {options.grid} belongs to --cut all")
+    grid = 0 if options.grid == "none" else int(options.grid or 2)
     views, scale, flip = (defaults[name] for name in ("views", "view_scale", "view_flip"))
     return ExtractSettings(
         backbone=defaults["backbone"],
         pretrained=options.pretrained or defaults["pretrained"],
         cut=defaults.get("cut"),
+        grid=grid if options.cut == "all" else None,
         adapted_blocks=defaults.get("adapted_blocks"),
         frames=options.frames or defaults["frames"],
         sampling=options.sampling or defaults["sampling"],

@@ -139,6 +139,12 @@ class ViTTail(Tail):
             return self.ln_post(x[:, 1:].mean(1)) @ self.projection
         return self.ln_post(x)[:, 1:].mean(1) @ self.projection
 
+    def pool_patches(self, patches: Tensor) -> Tensor:
+        """Their mean, before or after the last norm."""
+        if self.norm_comes_last:
+            return self.ln_post(patches.mean(1)) @ self.projection
+        return self.ln_post(patches).mean(1) @ self.projection
+
 
 class StemBlock(nn.Module):
     """CLIP's residual attention block."""

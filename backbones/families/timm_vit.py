@@ -139,11 +139,14 @@ class TimmTail(Tail):
 
     def pool(self, x: Tensor) -> Tensor:
         """The class token, the mean of the patches, or attention over all tokens."""
-        x = self.norm(x)
-        if self.attn_pool is not None:
-            x = self.attn_pool(x)
-        else:
-            x = x[:, 0] if self.queries else x[:, self.prefix :].mean(1)
+        if self.queries:
+            return self.projection(self.fc_norm(self.norm(x)[:, 0]))
+        return self.pool_patches(x if self.attn_pool else x[:, self.prefix :])
+
+    def pool_patches(self, patches: Tensor) -> Tensor:
+        """Attention over them, or their mean."""
+        x = self.norm(patches)
+        x = self.attn_pool(x) if self.attn_pool else x.mean(1)
         return self.projection(self.fc_norm(x))
 
 

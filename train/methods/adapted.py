@@ -64,12 +64,14 @@ class AdaptedMethod(Method):
         rng, o = generator(seed, "initialisation"), self.options
         if o.compile:
             self.towers.compile_blocks()
-        available = backbone.blocks - backbone.cut
+        available = backbone.adaptable
         adapted = available if o.adapted_blocks is None else o.adapted_blocks
-        if not 0 < adapted <= available:
+        self.lacks_fusion = o.frame_fusion and not available
+        if adapted > available or (available and adapted < 1):
+            cut = backbone.cut if backbone.grid is None else "all"
             raise StructAlignError(
                 f"adapted_blocks {adapted} needs a cache cut at "
-                f"{max(0, backbone.blocks - adapted)} or before; this one is cut at {backbone.cut}"
+                f"{max(0, backbone.blocks - adapted)} or before; this one is cut at {cut}"
             )
         self.frame_fusion = nn.ModuleDict()
         if o.frame_fusion:
@@ -170,6 +172,14 @@ class AdaptedMethod(Method):
         """Load a ``state``, with as many task prototypes as it has."""
         self._resize(sum(name.startswith("task_prototypes.") for name in state))
         super().load_state(state)
+
+    def warnings(self) -> list[str]:
+        """A line when frame fusion had no block to be put into."""
+        if not self.lacks_fusion:
+            return []
+        return [
+            "no frame fusion: the cache holds whole frames (--cut all), texts alone are adapted"
+        ]
 
     @torch.no_grad()
     def diagnostics(self, captions: list[Tensor]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ZSCL(CLIP4Clip):
         super().__init__(backbone, config, seed)
         self.ensemble = copy.deepcopy(self.student).requires_grad_(False)
         self.register_buffer("merged", torch.zeros((), dtype=torch.long))
-        self.identity = (backbone.weights, backbone.cut)
+        self.identity = (backbone.weights, backbone.cut, backbone.grid)
         self.start: list[Tensor] = []
         self.images = self.taught_images = self.taught_texts = torch.zeros(0)
         self.every = 1
@@ -114,7 +114,7 @@ class ZSCL(CLIP4Clip):
         if self.options.reference == STREAM:
             return task.tokens[0][:, :1], task.token_ids
         cache = FeatureCache.open(self.options.reference)
-        if (cache.spec.weights, cache.spec.cut) != self.identity:
+        if (cache.spec.weights, cache.spec.cut, cache.spec.grid) != self.identity:
             raise StructAlignError(
                 f"reference={self.options.reference}: made with another backbone or cut than the "
                 "run's cache"

@@ -173,10 +173,11 @@ class StructAlign(AdaptedMethod):
         is_sized = o.etf != "open" and o.etf_classes is not None
         vertices = int(o.etf_classes or 0) if is_sized else self.towers.dim + 1
         if not o.etf_weight or classes <= vertices:
-            return []
+            return super().warnings()
         return [
+            *super().warnings(),
             f"{classes - vertices} of {classes} classes came after the simplex of {vertices} was "
-            "full: their directions are spread between the others, not equiangular"
+            "full: their directions are spread between the others, not equiangular",
         ]
 
     def parameter_groups(self) -> list[ParameterGroup]:
