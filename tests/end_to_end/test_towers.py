@@ -13,6 +13,7 @@ from structalign.extract import extract
 TOWERS = {
     "ViT-B-16-SigLIP": "attention pooling, no class token; captions read at their last position",
     "PE-Core-B-16": "rotary positions, attention pooling",
+    "PE-Core-T-16-384 whole": "embeddings of frames and of their quarters",
     "ViT-L-14-CLIPA": "mean of patches; captions read at their last position",
 }
 REFUSED = {
@@ -32,8 +33,9 @@ def caches(
         yield {
             name: [
                 extract(
-                    "manifest", root=root, name=f"part{n}", backbone=name, pretrained="random:0",
-                    frames=2, views=2, cut=0, engine="inline", device="cpu",
+                    "manifest", root=root, name=f"part{n}", backbone=name.split()[0],
+                    pretrained="random:0", frames=2, views=2,
+                    cut="all" if "whole" in name else 0, engine="inline", device="cpu",
                     cache_root=folder / "cache", progress=quiet, note=quiet,
                 )
                 for n, root in enumerate(roots)
@@ -48,7 +50,8 @@ def test_every_method_runs(
     method: str, caches: dict[str, list[FeatureCache]], videos: Path, tmp_path: Path
 ) -> None:
     """Train, resume, append, evaluate, search by words and by a video."""
-    towers = TOWERS if method == "structalign" else ["ViT-B-16-SigLIP"]
+    two = ["ViT-B-16-SigLIP", "PE-Core-T-16-384 whole"]
+    towers = TOWERS if method == "structalign" else two
     for name in towers:
         found = verbs(method, caches[name], tmp_path / name, "cpu", videos)
         assert len(found["found"]) == len(found["alike"]) == 5

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 from helpers.cli import EXTRACT, QUICK, Cli
-from helpers.every_verb import verbs
-from helpers.methods import WITH_CODE_OF_THEIR_OWN
 from structalign.cache import FeatureCache
 
 WHOLE = (*EXTRACT, "--cut", "all")
@@ -76,15 +74,6 @@ def test_texts_learn_and_a_new_video_is_found(
         "--out", cli.home / "refused",
     )  # fmt: skip
     assert refused.returncode == 1 and "this one is cut at all" in refused.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", sorted({*WITH_CODE_OF_THEIR_OWN} - {"clip_vip"}))
-def test_every_method_runs_on_it(
-    method: str, whole: tuple[Cli, dict[str, Any]], videos: Path, tmp_path: Path
-) -> None:
-    cache = FeatureCache.open(whole[1]["path"])
-    assert verbs(method, [cache], tmp_path / "run", "cpu", videos)["t2v"]["R@10"] > 0
 
 
 def test_what_cannot_be_is_one_line(cli: Cli, videos: Path) -> None:
