@@ -6,7 +6,8 @@ from structalign.cli import main
 
 COMMON = "--cache-root --json"
 OPTIONS = {
-    "extract": "--dataset --root --splits --seed --frames --views --cut --adapted-blocks "
+    "extract": "--dataset --root --splits --seed --frames --views --cut --grid "
+    "--adapted-blocks "
     "--backbone --pretrained --sampling --device --workers --ray-address --engine --limit "
     "--max-bad --retry-bad --decode-timeout",
     "search": "run_and_query --top --cache --thumbnails",
@@ -25,6 +26,7 @@ OPTIONS = {
     "cache verify": "reference --deep",
     "cache export": "file reference",
     "cache import": "file",
+    "cache derive": "reference --cut --grid --device",
     "cache rm": "reference --yes --runs",
 }
 FROZEN = {verb: set(f"{options} {COMMON}".split()) for verb, options in OPTIONS.items()}
