@@ -16,6 +16,7 @@ from .clip_files import ClipFiles
 from .results import SearchResult
 
 MAX_HEIGHT = 144  # pixels of a small picture
+FRAME_HEIGHT = 360  # of one in place of a video
 
 
 def write_thumbnails(
@@ -40,24 +41,30 @@ def write_thumbnails(
             picture.save(folder / f"{rank:02d}-{file_name(clip.id)}.jpg", quality=90)
 
 
-def middle_frames(
-    clips: Sequence[tuple[FeatureCache, Clip]], files: ClipFiles | None = None
-) -> list[bytes | None]:
-    """The middle frame of each clip as JPEG, at most ``MAX_HEIGHT`` tall; None if undecodable.
-
-    ``files`` finds the videos, by default where they were at extraction.
-    """
-    files = files or ClipFiles()
-    pictures: list[bytes | None] = []
+def middle_frames(clips: Sequence[tuple[FeatureCache, Clip]]) -> list[bytes | None]:
+    """The middle frame of each clip as ``frame_picture`` gives it; its video where it was."""
+    files = ClipFiles()
     with Decoder() as decoder:
-        for cache, clip in clips:
-            try:
-                pixels = decoder.decode(files.path(cache, clip), clip.start, clip.end, 1).frames[0]
-            except ClipError:
-                pictures.append(None)
-                continue
-            image, file = Image.fromarray(pixels), io.BytesIO()
-            image.thumbnail((2 * MAX_HEIGHT, MAX_HEIGHT))
-            image.save(file, "JPEG", quality=80)
-            pictures.append(file.getvalue())
-    return pictures
+        return [frame_picture(decoder, files, cache, clip) for cache, clip in clips]
+
+
+def frame_picture(
+    decoder: Decoder, files: ClipFiles, cache: FeatureCache, clip: Clip, frame: int | None = None
+) -> bytes | None:
+    """A frame of a clip as JPEG; None if its video is lost or does not decode.
+
+    ``frame``: a sampled one, from 1, at most ``FRAME_HEIGHT`` tall; None for the middle of the
+    clip, at most ``MAX_HEIGHT`` tall.
+    """
+    count, number, height = 1, 1, MAX_HEIGHT
+    if frame is not None:
+        count, number, height = cache.spec.frames, frame, FRAME_HEIGHT
+    try:
+        path = files.path(cache, clip)
+        decoded = decoder.decode(path, clip.start, clip.end, count, cache.spec.by_time)
+    except ClipError:
+        return None
+    image, file = Image.fromarray(decoded.frames[number - 1]), io.BytesIO()
+    image.thumbnail((2 * height, height))
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()

@@ -70,7 +70,8 @@ class Access:
             return _error(421, "this server answers only to its own address")
         if (refusal := _size_refusal(request)) is not None:
             return refusal
-        if request.method != "GET" and request.headers.get("sec-fetch-site") == "cross-site":
+        is_cross = request.headers.get("sec-fetch-site") == "cross-site"
+        if is_cross and request.method not in ("GET", "HEAD"):
             return _error(403, "requests from other sites are refused")
         if self.token is None or request.url.path in OPEN_PATHS:
             return None

@@ -85,8 +85,8 @@ class RunRegistry:
                 return cache, cache.catalog[name]
         raise NotServedError(f"no clip {name!r} in the caches that are served")
 
-    def video(self, name: str, fingerprint: str | None) -> Path:
-        """The file of a clip.
+    def video(self, name: str, fingerprint: str | None) -> tuple[Path, str]:
+        """The file of a clip, and its sha256.
 
         Raises NotServedError: no such clip, no folder of its videos is known here, its video is
         gone or another file by now, or it lies outside its root once links are followed.
@@ -96,6 +96,6 @@ class RunRegistry:
             root = self.files.root(cache).resolve()
             if not (root / clip.path).resolve().is_relative_to(root):
                 raise NotServedError(f"the video of {name!r} lies outside of its folder")
-            return self.files.path(cache, clip).resolve()
+            return self.files.path(cache, clip).resolve(), cache.sources[clip.path]
         except ClipError as error:
             raise NotServedError(f"no video of {name!r}: {error.message}") from error

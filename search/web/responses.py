@@ -1,11 +1,99 @@
-"""The models of the API's JSON."""
+"""What the API answers: the models of its JSON, and how it refuses."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..explanation import WordMatch
 from ..results import SearchResults
+
+REFUSALS = {
+    400: "The request cannot be parsed.",
+    401: "A token is needed.",
+    403: "Requests from other sites are refused.",
+    404: "No such clip, or no video of it that may be served.",
+    411: "A body needs a Content-Length.",
+    413: "The body is too large.",
+    416: "The file has no such range.",
+    421: "This server answers only to its own address.",
+    422: "A value is missing or wrong; the detail says which.",
+    503: "Too many requests at once; try again.",
+}
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+# Beside SkipJsonSchema, FastAPI's document leaves a bound out.
+FROM_1: dict[str, Any] = {"json_schema_extra": {"minimum": 1}}
+ANYWHERE = (400, 401, 411, 413, 421)
+
+
+class Problem(BaseModel):
+    """Why a request was refused, in one line."""
+
+    detail: str
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of a route that refuses with these statuses, besides ``ANYWHERE``."""
+    return {
+        status: {"model": Problem, "description": REFUSALS[status]}
+        for status in sorted({*ANYWHERE, *statuses})
+    }
+
+
+def readable(
+    routes: APIRouter | FastAPI, path: str, **options: Any
+) -> Callable[[Endpoint], Endpoint]:
+    """A route for GET, and for HEAD, which the OpenAPI document does not list."""
+
+    def register(function: Endpoint) -> Endpoint:
+        routes.head(path, **{**options, "include_in_schema": False})(function)
+        return routes.get(path, **options)(function)
+
+    return register
+
+
+class Health(BaseModel):
+    """The server answers; its version."""
+
+    status: str
+    version: str
+
+
+class CacheSummary(BaseModel):
+    """A cache that is searched."""
+
+    fingerprint: str
+    dataset: str
+
+
+class RunSummary(BaseModel):
+    """A run that can be searched, and the values of each filter; ``tasks``: their categories."""
+
+    name: str
+    method: str
+    clips: int
+    frames: int
+    tasks: list[list[str]]
+    categories: list[str]
+    caches: list[CacheSummary]
+
+
+class ClipEntry(BaseModel):
+    """A clip as the catalog has it, its times in seconds, and the addresses of its files."""
+
+    clip: str
+    cache: str
+    category: str
+    split: str
+    captions: list[str]
+    path: str
+    start: float | None
+    end: float | None
+    duration: float | None
+    video: str
+    thumbnail: str
 
 
 class Copy(BaseModel):

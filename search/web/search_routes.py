@@ -4,19 +4,22 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Depends, File, HTTPException, Query, Request, UploadFile
+from pydantic.json_schema import SkipJsonSchema
 
 from ...core.errors import StructAlignError
 from ..parts import ClipFilter
 from ..results import SearchResults
 from .concurrency import ConcurrencyLimit
 from .registry import RunRegistry
-from .responses import SearchResponse, make_response
+from .responses import FROM_1, RunSummary, SearchResponse, make_response, readable, refusals
 
 MAX_QUERY, MAX_TOP = 500, 100  # characters; results
+WORD = {"pattern": r"[^\s\x00-\x20\x7f-\xa0]"}  # a query of blanks is refused
+Text = str | SkipJsonSchema[None]
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class SearchParameters:
     """What every search takes: how many clips, the run (default the first), and a filter."""
 
     top: Annotated[int, Query(ge=1, le=MAX_TOP)] = 12
-    run: str | None = None
-    task: Annotated[int | None, Query(ge=1)] = None
-    category: str | None = None
-    cache: str | None = None
+    run: Text = None
+    task: Annotated[int | SkipJsonSchema[None], Query(ge=1, **FROM_1)] = None
+    category: Text = None
+    cache: Text = None
 
     @property
     def where(self) -> ClipFilter:
@@ -39,15 +42,15 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
     """The routes of runs and searches."""
     routes = APIRouter(prefix="/api")
 
-    @routes.get("/runs")
-    async def runs() -> list[dict[str, Any]]:
+    @readable(routes, "/runs", responses=refusals())
+    async def runs() -> list[RunSummary]:
         """The runs that can be searched, with their tasks, categories and caches."""
-        return [served.describe() for served in registry.runs.values()]
+        return [RunSummary(**served.describe()) for served in registry.runs.values()]
 
-    @routes.get("/search")
+    @readable(routes, "/search", responses=refusals(422, 503))
     async def search(
         request: Request,
-        q: Annotated[str, Query(min_length=1, max_length=MAX_QUERY)],
+        q: Annotated[str, Query(min_length=1, max_length=MAX_QUERY, json_schema_extra=WORD)],
         parameters: Annotated[SearchParameters, Depends()],
     ) -> SearchResponse:
         """The clips that fit some words best."""
@@ -58,7 +61,7 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
             )
         return make_response(results, served.name)
 
-    @routes.post("/search")
+    @routes.post("/search", responses=refusals(403, 422, 503))
     async def search_alike(
         request: Request,
         file: Annotated[UploadFile, File()],

@@ -1,5 +1,6 @@
 """The search server by HTTP: its responses, who gets them, and files that are never served."""
 
+import io
 import json
 import os
 import socket
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from helpers.cli import EXTRACT, QUICK, Cli
 from helpers.server import Server, serving
+from PIL import Image
+from structalign.extract.video.decoder import Decoder
 
 QUERY = "/api/search?q=a+red+circle&top=4"
 
@@ -114,18 +118,104 @@ def test_an_upload_that_is_too_large_is_refused_before_it_is_read(server: Server
 @pytest.mark.parametrize(
     ("path", "status", "message"),
     [
-        ("/api/search", 422, "missing"),
+        ("/api/search", 422, "q: Field required"),
         ("/api/search?q=" + "x" * 501, 422, "500 characters"),
         ("/api/search?q=%20", 422, "no word"),
-        ("/api/search?q=a&top=101", 422, "100"),
+        ("/api/search?q=a&top=101", 422, "top: Input should be less than or equal to 100"),
+        ("/api/search?q=a&top=-1", 422, "top: Input should be greater than or equal to 1"),
+        ("/api/search?q=a&top=x&task=0", 422, "valid integer, unable"),
+        ("/api/search?q=a&run=", 422, "unknown run ''"),
         ("/api/search?q=a&run=mine", 422, "unknown run 'mine'"),
         ("/api/clips/none", 404, "no clip 'none'"),
+        ("/api/clips/none/video", 404, "no clip 'none'"),
+        ("/api/clips/none/thumbnail?frame=1", 404, "no clip 'none'"),
+        ("/api/clips/none/thumbnail?frame=0", 422, "frame: Input should be greater"),
         ("/docs", 404, "Not Found"),
     ],
 )
 def test_bad_requests_get_a_line(server: Server, path: str, status: int, message: str) -> None:
     reply = server.ask(path)
-    assert reply.status == status and message in reply.body.decode()
+    assert reply.status == status and message in reply.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b"{}", "application/json", "file: Field required"),
+        (b"x=1", "application/x-www-form-urlencoded", "file: Field required"),
+        (b"no edge", "multipart/form-data", "boundary"),
+        (b"--a\r\nno header", "multipart/form-data; boundary=a", "Invalid multipart data"),
+    ],
+)
+def test_an_upload_that_is_none_gets_a_line(
+    server: Server, body: bytes, kind: str, message: str
+) -> None:
+    reply = server.ask("/api/search", body, Content_Type=kind)
+    assert reply.status in (400, 422) and message in reply.json["detail"]
+
+
+def test_a_frame_is_a_picture_and_must_be_one_of_the_clips(server: Server, videos: Path) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    picture = server.ask(f"{hit['thumbnail']}&frame={hit['frame']}")
+    assert picture.headers["Content-Type"] == "image/jpeg"
+    with Decoder(60) as decoder:
+        path = videos / hit["path"]
+        frames = decoder.decode(path, None, None, hit["frame_count"], by_time=True).frames
+    with Image.open(io.BytesIO(picture.body)) as image:
+        wanted = Image.fromarray(frames[hit["frame"] - 1]).resize(image.size)
+        assert np.abs(np.asarray(image, int) - np.asarray(wanted, int)).mean() < 8
+    beyond = server.ask(f"{hit['thumbnail']}&frame={hit['frame_count'] + 1}")
+    assert beyond.status == 422 and "is more than the 4 of a clip" in beyond.json["detail"]
+
+
+def test_a_client_does_not_get_what_it_has(server: Server) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    for path in (hit["video"], hit["thumbnail"], f"{hit['thumbnail']}&frame=2", "/", "/page.js"):
+        tag = server.ask(path).headers["ETag"]
+        for value in (tag, f'"other", W/{tag}', "*"):
+            same = server.ask(path, If_None_Match=value, Range="bytes=0-3")
+            assert same.status == 304 and same.body == b"" and same.headers["ETag"] == tag
+            assert same.headers["Cache-Control"]
+        assert server.ask(path, If_None_Match='"other"').status == 200
+
+
+def test_ranges_hold_for_the_file_that_a_client_began_with(server: Server, videos: Path) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    whole, url = (videos / f"{hit['clip']}.mp4").read_bytes(), hit["video"]
+    tag = server.ask(url).headers["ETag"]
+    assert server.ask(url, Range="bytes=5-9", If_Range=tag).body == whole[5:10]
+    assert server.ask(url, Range="bytes=5-9", If_Range='"another"').body == whole
+    assert server.ask(url, Range="bytes=-9").body == whole[-9:]
+    assert server.ask(url, Range="bytes=5-").body == whole[5:]
+    both = server.ask(url, Range="bytes=0-1,-2")
+    assert both.status == 206 and whole[:2] in both.body and whole[-2:] in both.body
+    for other in ("bytes=9-5", "items=0-5", "bytes=a-b", "bytes", "bytes=0-" + "9" * 5000):
+        reply = server.ask(url, Range=other)  # no Range that HTTP knows counts as none
+        assert (reply.status, reply.body) == (200, whole), other
+    end = server.ask(url, Range=f"bytes={len(whole)}-")
+    assert end.status == 416 and end.headers["Content-Range"] == f"bytes */{len(whole)}"
+
+
+def test_head_is_get_without_the_body(server: Server) -> None:
+    hit = server.ask(QUERY).json["results"][0]
+    paths = (
+        hit["video"], hit["thumbnail"], f"/api/clips/{hit['clip']}", QUERY, "/api/runs", "/",
+        "/api/health", "/page.css", "/favicon.ico", "/api/clips/none", "/api/search",
+    )  # fmt: skip
+    for path in paths:
+        head, full = server.ask(path, method="HEAD"), server.ask(path)
+        assert (head.status, head.body) == (full.status, b""), path
+        for name in ("Content-Type", "Content-Length", "ETag", "Accept-Ranges"):
+            assert head.headers[name] == full.headers[name], (path, name)
+    part = server.ask(hit["video"], method="HEAD", Range="bytes=2-5")
+    assert part.status == 206 and part.headers["Content-Length"] == "4"
+
+
+def test_a_wrong_method_is_told_the_right_ones(server: Server) -> None:
+    for path, allowed in (("/api/search", "GET, HEAD, POST"), ("/api/clips/none", "GET, HEAD")):
+        reply = server.ask(path, b"", method="PUT")
+        assert reply.status == 405 and reply.headers["Allow"] == allowed
+    assert server.ask("/api/login").headers["Allow"] == "POST"
 
 
 def test_the_api_is_documented_and_headers_are_strict(server: Server) -> None:

@@ -37,10 +37,12 @@ class Server:
     url: str
     process: Forked
 
-    def ask(self, path: str, body: bytes | None = None, **headers: str) -> Reply:
+    def ask(
+        self, path: str, body: bytes | None = None, method: str | None = None, **headers: str
+    ) -> Reply:
         """One request; header names with _ for -. An error status is an answer too."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        request = urllib.request.Request(self.url + path, body, named)
+        request = urllib.request.Request(self.url + path, body, named, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
                 return Reply(reply.status, reply.headers, reply.read())
