@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from helpers.cli import EXTRACT, QUICK, Cli
+from helpers.numbered import picture, write_timed
 from helpers.server import Server, serving
+from PIL import Image
 
 if TYPE_CHECKING:
     from playwright import sync_api
@@ -73,21 +75,121 @@ def search(page: "sync_api.Page", words: str) -> None:
     until(page, READY)
 
 
-def test_type_and_play_from_the_best_frame(page: "sync_api.Page") -> None:
+def test_type_and_play_from_the_best_frame(page: "sync_api.Page", server: Server) -> None:
     search(page, "a red circle")
     assert page.locator("article").count() == 12
     ready = "[...document.querySelectorAll('video')].every(v => v.readyState >= 2 && !v.seeking)"
     until(page, ready)
     first = page.locator("article").first
-    best = first.locator(".timeline .best")
-    number = int((best.get_attribute("title") or "").split()[1].rstrip(":"))
-    time, length = first.locator("video").evaluate("v => [v.currentTime, v.duration]")
-    frames = first.locator(".timeline button").count()
-    assert time == pytest.approx((number - 0.5) / frames * length, abs=0.1)
+    hit = server.ask("/api/search?q=a+red+circle").json["results"][0]
+    best = first.locator(".timeline .best").get_attribute("title") or ""
+    assert best.startswith(f"frame {hit['frame']}: ") and best.endswith(f"at 0:0{hit['time']:.1f}")
+    shown = first.locator("video").evaluate("v => v.currentTime")
+    assert shown == pytest.approx(hit["time"], abs=0.002)
     first.locator(".words button").first.click()
     until(page, "document.querySelector('video').currentTime > 0")
     facts = first.locator(".facts").inner_text()
-    assert "words and frames" in facts and "whole clip" in facts
+    assert "words and frames" in facts and "whole clip" in facts and "best at 0:0" in facts
+
+
+def test_bars_of_all_results_share_one_scale(page: "sync_api.Page", server: Server) -> None:
+    search(page, "a red circle")
+    hits = server.ask("/api/search?q=a+red+circle").json["results"]
+    heights = page.evaluate(
+        "[...document.querySelectorAll('.timeline i')].map(i => parseFloat(i.style.height))"
+    )
+    cosines = [match["cosine"] for hit in hits for match in hit["frame_words"]]
+    least, range_ = min(cosines), max(max(cosines) - min(cosines), 0.05)
+    expected = [20 + 80 * (cosine - least) / range_ for cosine in cosines]
+    assert heights == pytest.approx(expected, abs=0.1)
+
+
+# What the browser shows of each article, and the number that the shown frame carries.
+SHOWN = """() => [...document.querySelectorAll('article')].map(article => {
+  const [video, still] = [article.querySelector('video'), article.querySelector('.still')];
+  const shown = still.hidden ? video : still;
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [128, 96];
+  const brush = canvas.getContext('2d');
+  brush.drawImage(shown, 0, 0, 128, 96);
+  const isWhite = bit => brush.getImageData(bit * 16 + 8, 56, 1, 1).data[0] > 127;
+  return {
+    name: article.querySelector('.name').textContent,
+    kind: shown.tagName, hasSound: !still.hidden && !video.hidden,
+    message: article.querySelector('.gone').textContent,
+    number: [0, 1, 2, 3, 4, 5, 6, 7].reduce((sum, bit) => sum + (isWhite(bit) << bit), 0),
+  };
+})"""
+LOADED = """[...document.querySelectorAll('article')].every(article => {
+  const [video, still] = [article.querySelector('video'), article.querySelector('.still')];
+  return still.hidden ? video.readyState >= 2 && !video.seeking && video.videoWidth
+                      : still.complete && still.naturalWidth;
+})"""
+STEADY = [n / 25 for n in range(50)]
+UNEVEN = [0.04 * n if n < 25 else n - 24.0 for n in range(30)]
+LATE = [2 + time for time in STEADY]
+
+
+def write_files(folder: Path) -> dict[str, list[float]]:
+    """Files of all kinds, and when each of their numbered frames is shown."""
+    write_timed(folder / "late.mp4", LATE, sound=(0, 5))
+    write_timed(folder / "late.webm", LATE, "libvpx", (0, 5), "libopus")
+    write_timed(folder / "uneven.mp4", UNEVEN)
+    write_timed(folder / "live.webm", STEADY, "libvpx", live="1")
+    write_timed(folder / "long-sound.mp4", STEADY, sound=(0, 6))
+    write_timed(folder / "hevc.mp4", STEADY, "libx265")
+    write_timed(folder / "heard.mp4", STEADY, "libx265", sound=(0, 2))
+    write_timed(folder / "film.avi", STEADY, "mpeg4")
+    write_timed(folder / "film.ts", STEADY)
+    write_timed(folder / "old.3gp", STEADY, "mpeg4")
+    frames = [Image.fromarray(picture(number)) for number in range(50)]
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:], duration=40)
+    times = {"late.mp4": LATE, "late.webm": LATE, "uneven.mp4": UNEVEN}
+    return {file.name: times.get(file.name, STEADY) for file in folder.iterdir()}
+
+
+PLAYED = ("late.mp4", "late.webm", "uneven.mp4", "live.webm", "long-sound.mp4")
+
+
+def test_every_kind_of_file_shows_the_frame_that_was_found(
+    browser: "sync_api.Browser", cli: Cli
+) -> None:
+    folder = cli.home / "files"
+    folder.mkdir()
+    times = write_files(folder)
+    rows = [f"{name},{name},{'test' if n else 'train'},films,a grey film"
+            for n, name in enumerate(times)]  # fmt: skip
+    (folder / "manifest.csv").write_text("\n".join(["clip_id,path,split,category,caption", *rows]))
+    cli.json(*EXTRACT, "--root", folder, "--cut", "4")
+    cli.json("train", "--method", "zeroshot", "--tasks", "1", "--out", cli.home / "run")
+    printed = cli.json("search", cli.home / "run", "a film", "--top", "12")["results"]
+    with serving(cli, cli.home / "run") as server:
+        hits = server.ask("/api/search?q=a+film").json["results"]
+        assert {hit["clip"]: hit["time"] for hit in hits} == {
+            hit["clip"]: hit["time"] for hit in printed
+        }
+        types = {hit["clip"]: server.ask(hit["video"]).headers["Content-Type"] for hit in hits}
+        assert types["film.ts"] == "video/mp2t" and types["old.3gp"] == "video/3gpp"
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(server.url)
+        page.wait_for_selector("#query", state="visible")
+        search(page, "a film")
+        until(page, LOADED)
+        time.sleep(0.3)  # a frame is painted after its seek ends
+        shown = {article["name"]: article for article in page.evaluate(SHOWN)}
+        page.close()
+    assert shown.keys() == times.keys()
+    for hit in hits:
+        name = hit["clip"]
+        article = shown[name]
+        at = min(range(len(times[name])), key=lambda n: abs(times[name][n] - hit["time"]))
+        assert hit["time"] == pytest.approx(times[name][at], abs=0.0011), name
+        assert (article["number"], name) == (at, name)
+        assert article["kind"] == ("VIDEO" if name in PLAYED else "IMG"), name
+        assert article["hasSound"] == (name == "heard.mp4"), name
+    assert "only the sound" in shown["heard.mp4"]["message"]
+    assert "cannot play" in shown["hevc.mp4"]["message"] + shown["film.avi"]["message"]
+    assert "animation" in shown["film.gif"]["message"]
 
 
 def test_filter_compare_and_keyboard(page: "sync_api.Page") -> None:

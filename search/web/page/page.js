@@ -90,10 +90,19 @@ function show(responses) {
   report(`${first.results.length} of ${first.clips} clips, the best first, for “${first.query}”.${cut}`);
   if (!upload) history.replaceState(null, "", `#${new URLSearchParams({ q: first.query })}`);
   $("columns").classList.toggle("two", responses.length > 1);
-  $("columns").replaceChildren(...responses.map((response, n) => column(response, responses[1 - n])));
+  const scale = barScale(responses);
+  $("columns").replaceChildren(...responses.map((response, n) => column(response, responses[1 - n], scale)));
 }
 
-function column(response, other) {
+// One scale for all bars: lengths compare between clips, and rounding noise does not fill any.
+function barScale(responses) {
+  const cosines = responses.flatMap((response) => response.results.flatMap((result) => result.frame_words.map((match) => match.cosine)));
+  const low = Math.min(...cosines);
+  const range = Math.max(Math.max(...cosines) - low, 0.05);
+  return (cosine) => 20 + (80 * (cosine - low)) / range;
+}
+
+function column(response, other, scale) {
   const section = document.createElement("section");
   const title = document.createElement("h2");
   title.textContent = response.run;
@@ -101,12 +110,12 @@ function column(response, other) {
   list.className = "results";
   const key = (result) => `${result.cache}/${result.clip}`;
   const ranks = new Map((other ? other.results : []).map((result) => [key(result), result.rank]));
-  list.append(...response.results.map((result) => card(result, other && (ranks.get(key(result)) || null))));
+  list.append(...response.results.map((result) => card(result, scale, other && (ranks.get(key(result)) || null))));
   section.append(title, list);
   return section;
 }
 
-function card(result, otherRank) {
+function card(result, scale, otherRank) {
   const node = $("result").content.firstElementChild.cloneNode(true);
   const part = (name) => node.querySelector(name);
   part(".rank").textContent = result.rank;
@@ -117,6 +126,7 @@ function card(result, otherRank) {
   if (result.word_frame !== null) facts.push(`words and frames ${cosine(result.word_frame)}`);
   if (result.global !== null) facts.push(`whole clip ${cosine(result.global)}`);
   if (result.copies.length) facts.push(`the same video: ${result.copies.map((copy) => copy.clip).join(", ")}`);
+  if (result.time !== null) facts.push(`best at ${clock(result.time)}`);
   if (otherRank !== undefined) {
     facts.push(otherRank ? `rank ${otherRank} in the other run` : "not shown by the other run");
     node.classList.toggle("other", !otherRank);
@@ -130,15 +140,20 @@ function card(result, otherRank) {
     return [start, end];
   };
   const seconds = (frame) => {
-    const [start, end] = span();
+    if (result.times.length) return result.times[frame - 1];
+    const [start, end] = span(); // caches of version 0.3 hold no times: about there
     return start + ((frame - 0.5) / result.frame_count) * (end - start);
   };
   const go = (frame, play) => {
-    video.currentTime = seconds(frame);
+    if (!part(".still").hidden) still(node, result, frame);
+    video.currentTime = seconds(frame) + 0.001; // a browser rounds down to microseconds
     if (play) video.play().catch(() => {});
   };
   video.setAttribute("aria-label", `${result.clip}, from its best frame`);
-  video.addEventListener("loadedmetadata", () => go(result.frame, false));
+  video.addEventListener("loadedmetadata", () => {
+    if (!video.videoWidth) heard(node, result);
+    go(result.frame, false);
+  });
   video.addEventListener("timeupdate", () => {
     const [start, end] = span();
     if (result.end !== null && video.currentTime >= end) {
@@ -149,16 +164,15 @@ function card(result, otherRank) {
   video.addEventListener("error", () => gone(node, result));
   video.src = result.video;
   if (result.frame_words.length) {
-    const high = Math.max(...result.frame_words.map((match) => match.cosine));
-    const low = Math.min(...result.frame_words.map((match) => match.cosine));
     part(".timeline").append(...result.frame_words.map((match) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.title = `frame ${match.frame}: ${match.word} (${cosine(match.cosine)})`;
+      const at = result.times.length ? `, at ${clock(result.times[match.frame - 1])}` : "";
+      button.title = `frame ${match.frame}: ${match.word} (${cosine(match.cosine)})${at}`;
       button.setAttribute("aria-label", button.title);
       button.classList.toggle("best", match.frame === result.frame);
       const bar = document.createElement("i");
-      bar.style.height = `${20 + (80 * (match.cosine - low)) / (high - low || 1)}%`;
+      bar.style.height = `${scale(match.cosine)}%`;
       const word = document.createElement("b");
       word.textContent = match.word;
       button.append(bar, word);
@@ -177,16 +191,42 @@ function card(result, otherRank) {
   return node;
 }
 
-async function gone(node, result) {
+function clock(seconds) {
+  const tenths = Math.round(seconds * 10);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
+
+// A picture of a sampled frame, where the browser shows none of the video.
+function still(node, result, frame) {
+  const picture = node.querySelector(".still");
+  picture.hidden = false;
+  picture.alt = `${result.clip}, frame ${frame}`;
+  picture.onerror = () => { picture.hidden = true; };
+  picture.src = `${result.thumbnail}&frame=${frame}`;
+}
+
+function say(node, text) {
   const message = node.querySelector(".gone");
-  node.querySelector("video").hidden = true;
   message.hidden = false;
-  message.textContent = "This browser cannot play this video.";
+  message.textContent = text;
+}
+
+function heard(node, result) {
+  node.querySelector("video").classList.add("sound");
+  say(node, "This browser plays only the sound of this video; the picture is its found frame.");
+  still(node, result, result.frame);
+}
+
+async function gone(node, result) {
+  node.querySelector("video").hidden = true;
   try {
     const response = await fetch(result.video, { headers: { Range: "bytes=0-0" } });
-    if (!response.ok) message.textContent = (await response.json()).detail;
+    if (!response.ok) return say(node, (await response.json()).detail);
+    const isPicture = response.headers.get("Content-Type").startsWith("image/");
+    say(node, isPicture ? "A picture, or an animation." : "This browser cannot play this video; the picture is its found frame.");
+    still(node, result, result.frame);
   } catch (error) {
-    message.textContent = "The server does not answer.";
+    say(node, "The server does not answer.");
   }
 }
 
