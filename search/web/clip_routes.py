@@ -53,7 +53,10 @@ def clip_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
             return frame_picture(decoder, registry.files, *registry.clip(name, cache), frame)
 
     @readable(
-        routes, "/{name:path}/video", response_class=Response, responses={**refusals(404, 422), **VIDEO}
+        routes,
+        "/{name:path}/video",
+        response_class=Response,
+        responses={**refusals(404, 422), **VIDEO},
     )
     def video(request: Request, name: str, cache: Cache = None) -> Response:
         """A clip's whole video file; answers range requests."""
