@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,6 +163,17 @@ class FeatureCache:
         """What a clip shows; equal for clips of equal files and times, also of other caches."""
         known = content_of(clip, self.sources, clip.id in self.video_ends)
         return known or (self.fingerprint, clip.id)
+
+    def shown_in(self, others: "Iterable[tuple[FeatureCache, Iterable[str]]]") -> frozenset[str]:
+        """The clips that show what one of some clips of other caches shows; all have tokens."""
+        had = {
+            cache.content(cache.catalog[clip])
+            for cache, clips in others
+            for clip in clips
+            if clip not in cache.quarantine
+        }
+        mine = self.available(list(self.catalog))
+        return frozenset(clip.id for clip in mine if self.content(clip) in had)
 
     @property
     def video_root(self) -> Path | None:

@@ -1,6 +1,7 @@
 """The runs of a sweep: finished ones are read, the others trained through Ray, side by side."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from ..cache.reader import FeatureCache
 from ..core.console import Progress
 from ..core.defaults import CHECKPOINT_EVERY
 from ..core.errors import StructAlignError
+from ..core.files import write_text
 from ..core.ray_session import ray_session
 from ..evaluate.metrics import METRICS, SCORE_METRICS, ScoreMetric
 from ..evaluate.results import Results, StageResults, is_up_to_date, make_results
 from ..train.runs.create import create_run
+from ..train.runs.folder import TRACEBACK
 from ..train.runs.run import Run
 from ..train.task_plan import Tasks
 from .driver import train_and_measure
 
 SHOWN_FAILURES = 3
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal, in Ray's tracebacks
 
 
 def _of_metric(name: str) -> Callable[[StageResults], float | None]:
@@ -113,8 +117,8 @@ class SweepRuns(ExitStack):
             index = pending.pop(reference)
             try:
                 row = ray.get(reference)
-            except RayTaskError:
-                raise  # a defect, not a failed run
+            except RayTaskError as error:  # whatever a person's own method raises
+                row = _failed(plan[index], error)
             except RayError as error:
                 row = str(error).strip().splitlines()[0]
             yield index, row
@@ -140,6 +144,15 @@ def _kept(planned: PlannedRun) -> dict[str, Any] | str | None:
     return _row(planned, run, results) if run.finished >= len(run.parts[0].tasks) else None
 
 
+def _failed(planned: PlannedRun, error: Any) -> str:
+    """Write the traceback of a worker's exception into the run's folder; why there is no row."""
+    file = Path(planned.folder) / TRACEBACK
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, COLOURS.sub("", str(error)) + "\n")
+    what = f"{type(error.cause).__name__}: {error.cause}".splitlines()[0]
+    return f"{what} (traceback in {file})"
+
+
 def _train_and_measure(planned: PlannedRun, device: str) -> dict[str, Any] | str:
     """Train one run in a worker: its figures as one row, or the reason that there are none."""
     if device == "cpu":
@@ -147,6 +160,7 @@ def _train_and_measure(planned: PlannedRun, device: str) -> dict[str, Any] | str
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         run = _create(planned, device)
+        (run.path / TRACEBACK).unlink(missing_ok=True)
         results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
     except (StructAlignError, OSError) as error:
         return str(error)

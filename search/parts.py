@@ -1,6 +1,6 @@
 """The clips that a search goes over: blocks of the gallery, each with its cache and its task."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..cache.catalog import Clip
 from ..cache.reader import FeatureCache
+from ..core.console import log_to_stderr
 from ..core.errors import StructAlignError
 from ..train.gallery import Block
 from ..train.runs.run import Run
@@ -86,15 +87,26 @@ def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
     return parts
 
 
-def added_part(run: Run, cache: FeatureCache) -> Part:
-    """Every usable clip of another cache, encoded by the path of the run's newest task.
+def added_part(run: Run, cache: FeatureCache, parts: Sequence[Part] = ()) -> Part | None:
+    """The usable clips of another cache, encoded by the path of the run's newest task.
+
+    Clips that show what one of ``parts`` shows are left out, and this is said; None if all are.
 
     Raises StructAlignError: made with other weights or another cut, or without a usable clip.
     """
     run.cache.check_same_tokens(cache)
-    clips = tuple(clip.id for clip in cache.available(list(cache.catalog)))
-    if not clips:
+    usable = cache.available(list(cache.catalog))
+    if not usable:
         raise StructAlignError(f"cache {cache.fingerprint[:12]} has no usable clip to search")
+    shown = cache.shown_in((part.cache, part.block.clips) for part in parts)
+    if shown:
+        log_to_stderr(
+            f"{len(shown)} of {len(usable)} clips of cache {cache.fingerprint[:12]} are searched "
+            "once: the run has the same videos and times"
+        )
+    clips = tuple(clip.id for clip in usable if clip.id not in shown)
+    if not clips:
+        return None
     embeddings = run.method.encode_videos(torch.from_numpy(cache.tokens(clips))).cpu()
     return Part(Block(run.finished, clips, embeddings), cache, None)
 

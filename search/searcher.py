@@ -43,7 +43,9 @@ class Searcher:
         self.evaluated = finished_parts(run)
         others = [] if only else training_parts(run, self.evaluated)
         if added is not None:
-            others.append(added_part(run, added))
+            have = () if only else (*self.evaluated, *others)
+            if part := added_part(run, added, have):
+                others.append(part)
         is_large = sum(map(len, (*self.evaluated, *others))) > exact
         if not is_large:
             self.evaluated = [part.in_memory() for part in self.evaluated]

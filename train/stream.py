@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cache.catalog import Clip
+from ..cache.catalog import Clip, Split
 from ..cache.reader import FeatureCache
 from ..core.errors import StructAlignError
 from .method_config import EvalSplit, TrainSettings
@@ -106,10 +106,24 @@ def _captions(clips: list[Clip], tokenize: Tokenize) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class StreamPart:
-    """One cache of a stream, and the categories of each of its tasks."""
+    """One cache of a stream, and the categories of each of its tasks.
+
+    ``left_out``: clips that earlier parts have already.
+    """
 
     cache: FeatureCache
     tasks: tuple[tuple[str, ...], ...]
+    left_out: frozenset[str] = frozenset()
+
+    @property
+    def clips(self) -> Iterator[str]:
+        """The ids of its clips."""
+        return (clip.id for clip in self.cache.catalog if clip.id not in self.left_out)
+
+    def select(self, split: Split, categories: tuple[str, ...]) -> list[Clip]:
+        """The catalog's clips of a split and some categories, without those left out."""
+        clips = self.cache.catalog.select(split, categories)
+        return [clip for clip in clips if clip.id not in self.left_out]
 
 
 class TaskStream:
@@ -123,9 +137,15 @@ class TaskStream:
         self, parts: Sequence[StreamPart], settings: TrainSettings, seed: int, device: torch.device
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
-        self.caches = [part.cache for part in parts for _ in part.tasks]
+        self.parts = [part for part in parts for _ in part.tasks]
+        self.caches = [part.cache for part in self.parts]
         self.categories = [names for part in parts for names in part.tasks]
-        self._is_untested = [not cache.catalog.count("test") for cache in self.caches]
+        self._is_untested = [
+            not any(
+                clip.split == "test" and clip.id not in part.left_out for clip in part.cache.catalog
+            )
+            for part in self.parts
+        ]
         ordered = dict.fromkeys(name for names in self.categories for name in names)
         self.class_number = {name: number for number, name in enumerate(ordered)}
         for number, names in enumerate(self.categories, 1):
@@ -183,7 +203,7 @@ class TaskStream:
     def train_clips(self, number: int, with_heldout: bool = False) -> list[Clip]:
         """The training clips of a task; held-out ones too ``with_heldout``."""
         cache = self.caches[number - 1]
-        clips = cache.catalog.select("train", self.categories[number - 1])
+        clips = self.parts[number - 1].select("train", self.categories[number - 1])
         return cache.available(clips if with_heldout else self._divide(clips)[0])
 
     def eval_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
@@ -205,10 +225,10 @@ class TaskStream:
 
     def _catalog_clips(self, number: int, split: EvalSplit | None = None) -> list[Clip]:
         """The catalog's clips of a task in a split, including those without tokens."""
-        names, catalog = self.categories[number - 1], self.caches[number - 1].catalog
+        names, part = self.categories[number - 1], self.parts[number - 1]
         if (split or self.settings.eval_split) == "heldout":
-            return self._divide(catalog.select("train", names))[1]
-        return catalog.select("train" if self._is_untested[number - 1] else "test", names)
+            return self._divide(part.select("train", names))[1]
+        return part.select("train" if self._is_untested[number - 1] else "test", names)
 
     def _divide(self, clips: list[Clip]) -> tuple[list[Clip], list[Clip]]:
         """Training clips split, within each category, into those to train on and those held out."""

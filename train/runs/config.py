@@ -1,7 +1,7 @@
 """A run's configuration: its method with all settings, its caches, and how two differ."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,29 @@ def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
 
 
 def describe_part(
-    cache: FeatureCache, tasks: Tasks, order: str | None, is_joint: bool
+    cache: FeatureCache,
+    tasks: Tasks,
+    order: str | None,
+    is_joint: bool,
+    left_out: Collection[str] = (),
 ) -> dict[str, Any]:
-    """A cache and its tasks, as an entry of a configuration's ``parts``."""
-    plan = plan_tasks(cache.catalog.categories, 1 if is_joint else tasks, order)
+    """A cache and its tasks, as an entry of a configuration's ``parts``.
+
+    ``left_out``: clips that the run has already; a category without other training clips is, too.
+    """
+    categories = cache.catalog.categories
+    if left_out:
+        training = [clip for clip in cache.catalog if clip.split == "train"]
+        left = {clip.category for clip in training if clip.id not in left_out}
+        categories = tuple(name for name in categories if name in left)
+    plan = plan_tasks(categories, 1 if is_joint else tasks, order)
     return {
         "fingerprint": cache.fingerprint,
         "dataset": cache.catalog.dataset,
         "reference": cache.reference,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "tasks": [list(names) for names in plan],
+        **({"left_out": sorted(left_out)} if left_out else {}),
     }
 
 

@@ -98,8 +98,10 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
     with acquire_lease(run.path, "wait for it"):
         run = run.reread()
         *earlier, last = run.config["parts"]
-        part = describe_part(cache, tasks, order, run.settings.stream == "joint")
-        if earlier and all(last[key] == part[key] for key in ("fingerprint", "tasks")):
+        is_joint = run.settings.stream == "joint"
+        is_last = bool(earlier) and last["fingerprint"] == cache.fingerprint
+        had = last.get("left_out", ())
+        if is_last and last["tasks"] == describe_part(cache, tasks, order, is_joint, had)["tasks"]:
             if run.finished == len(run.stream):
                 log(f"cache {cache.fingerprint[:12]} is learnt already, as the run's last tasks")
             return run
@@ -119,6 +121,17 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
                 f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's "
                 f"cache, evenly by {own}; extract it with --sampling {own}"
             )
+        if left_out := cache.shown_in((part.cache, part.clips) for part in run.parts):
+            if len(left_out) == len(cache):
+                raise StructAlignError(
+                    f"run {run.path} has every clip of cache {cache.fingerprint[:12]} already (the "
+                    "same videos and times); append other clips"
+                )
+            log(
+                f"{len(left_out)} of {len(cache)} clips of cache {cache.fingerprint[:12]} are left "
+                "out: the run has the same videos and times already"
+            )
+        part = describe_part(cache, tasks, order, is_joint, left_out)
         config = {**run.config, "parts": [*run.config["parts"], part]}
         grown = _checked(Run(run.path, config, [*run.caches, cache], run.device))
         grown.save_config(config)

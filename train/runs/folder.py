@@ -23,6 +23,7 @@ LOGS = ("log.jsonl", "sessions.jsonl")
 RESULTS, EVALUATED, RESULTS_SHA256 = "results.json", "evaluated.json", "results_sha256"
 INDEX, INDEX_FILE = "index", "index.json"
 METHOD_COPY, UNFINISHED = "method.py", "unfinished"
+TRACEBACK = "traceback.txt"  # of the exception that ended a sweep's run
 SET_ASIDE = ".overwritten"  # a replaced run, until the new one is written
 
 
@@ -141,7 +142,7 @@ def check_usable(path: Path) -> None:
     """Raises StructAlignError for a folder that is no run, and not empty either."""
     if not path.exists() or (path / "config.json").is_file():
         return
-    leftovers = (".config.json.", ".lease.", "lease.", SET_ASIDE)
+    leftovers = (".config.json.", ".lease.", "lease.", SET_ASIDE, TRACEBACK)
     if not path.is_dir() or any(not e.name.startswith(leftovers) for e in path.iterdir()):
         raise StructAlignError(f"{path} is a folder with something else in it; give another --out")
 

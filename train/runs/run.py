@@ -111,7 +111,11 @@ class Run(RunFolder):
     def parts(self) -> list[StreamPart]:
         """Its caches with the tasks of each."""
         return [
-            StreamPart(cache, tuple(tuple(names) for names in part["tasks"]))
+            StreamPart(
+                cache,
+                tuple(tuple(names) for names in part["tasks"]),
+                frozenset(part.get("left_out", ())),
+            )
             for cache, part in zip(self.caches, self.config["parts"], strict=True)
         ]
 
