@@ -114,10 +114,12 @@ class Backbone:
         """Where captions' words are among their token ids."""
         text = self.config["text_cfg"]
         pool, is_causal = text.get("pool_type", "argmax"), not text.get("no_causal_mask")
+        if adds_class := bool(text.get("embed_cls")):
+            pool = "last"
         if pool == "argmax":
             return TextLayout(is_causal=is_causal)
         tokenizer = self.tokenizer()
-        return TextLayout(pool, is_causal, tokenizer.first, tokenizer.stops)
+        return TextLayout(pool, is_causal, tokenizer.first, tokenizer.stops, adds_class)
 
     def tokenizer(self) -> CaptionTokenizer:
         """Captions to token ids [n, context], laid out as ``layout`` says.
@@ -231,6 +233,7 @@ def build_model(
         undropped = {"timm_drop": 0.0, "timm_drop_path": None, "patch_dropout": 0.0}
         arguments["vision_cfg"] = {**config["vision_cfg"], **undropped}
     kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
+    kind = open_clip.CoCa if "multimodal_cfg" in config else kind
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if seed is not None else "meta"):
         torch.manual_seed(seed or 0)
         model = kind(**arguments)

@@ -114,6 +114,10 @@ class Family(ABC):
     def refusal(self, config: Config) -> str:
         """Why a tower of this kind cannot be cut; empty if it can."""
 
+    def whole_only(self, config: Config) -> str:
+        """Why such a tower can only be frozen whole; empty if it can be cut between blocks."""
+        return ""
+
     @abstractmethod
     def blocks(self, config: Config) -> int:
         """The number of vision blocks; a cut lies before it."""
@@ -155,9 +159,8 @@ def family_of(name: str, config: Config, whole: bool = False) -> Family:
     """
     family = next(family for family in families().values() if family.is_of(config))
     reason = text_refusal(config) or family.refusal(config)
-    if not reason and not whole and not family.blocks(config):
-        tower = config["vision_cfg"].get("timm_model_name", "a ResNet")
-        reason = f"its vision tower is {tower}, without blocks of tokens; freeze it with --cut all"
+    if not reason and not whole and (reason := family.whole_only(config)):
+        reason += "; freeze it with --cut all"
     if not reason:
         return family
     verb = "frozen" if whole else "cut"

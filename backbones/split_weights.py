@@ -83,5 +83,5 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
 def _kept(family: Family, cut: int, grid: int | None) -> Callable[[str], bool]:
     """Which weights a cache needs, by open_clip's names: those after the cut, or of texts alone."""
     if grid is not None:
-        return lambda name: not name.startswith("visual.")
+        return lambda name: not name.startswith(("visual.", "text_decoder."))
     return lambda name: not family.is_in_stem(name, cut)

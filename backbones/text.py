@@ -14,9 +14,9 @@ from torch import Tensor
 Pool = Literal["argmax", "eos", "last"]
 
 OPTIONS = {
-    "act_kwargs", "context_length", "eos_id", "heads", "hf_tokenizer_name", "layers", "mlp_ratio",
-    "no_causal_mask", "norm_kwargs", "pad_id", "pool_type", "proj_bias", "proj_type",
-    "tokenizer_kwargs", "vocab_size", "width",
+    "act_kwargs", "context_length", "embed_cls", "eos_id", "heads", "hf_tokenizer_name", "layers",
+    "mlp_ratio", "no_causal_mask", "norm_kwargs", "output_tokens", "pad_id", "pool_type",
+    "proj_bias", "proj_type", "tokenizer_kwargs", "vocab_size", "width",
 }  # fmt: skip
 
 
@@ -25,8 +25,6 @@ def text_refusal(config: Mapping[str, Any]) -> str:
     text = config.get("text_cfg", {})
     if name := text.get("hf_model_name"):
         return f"its text tower is Hugging Face's {name}, which has no place for adapters here"
-    if "multimodal_cfg" in config:
-        return "it is a CoCa, whose captions are read by a class token that it adds to them"
     if others := text.keys() - OPTIONS:
         return f"its text tower has '{min(others)}'"
     pool = text.get("pool_type", "argmax")
@@ -44,17 +42,20 @@ class TextLayout:
             token ids must never be cut to the longest caption.
         first: the position of the first word, after the tokens that start every caption.
         stops: the ids that end or pad a caption; not needed with ``argmax``.
+        adds_class: whether the tower adds a position after all others (CoCa), which is the last.
     """
 
     pool: Pool = "argmax"
     is_causal: bool = True
     first: int = 1
     stops: tuple[int, ...] = ()
+    adds_class: bool = False
 
     def pooled(self, token_ids: Tensor) -> Tensor:
         """The position that stands for each caption, int64 [B]."""
         if self.pool == "last":
-            return torch.full_like(token_ids[:, 0], token_ids.shape[1] - 1)
+            last = token_ids.shape[1] - 1 + self.adds_class
+            return torch.full_like(token_ids[:, 0], last)
         return self.first + self.lengths(token_ids)
 
     def lengths(self, token_ids: Tensor) -> Tensor:
@@ -75,5 +76,5 @@ class TextLayout:
         return token_ids[:, : int(self.columns(token_ids).max())]
 
     def words(self, states: Tensor) -> Tensor:
-        """The states [B, W, D] of the words, of those [B, L, D] of all positions but the last."""
-        return states[:, self.first : max(self.first + 1, states.shape[1] - 1)]
+        """The states [B, W, D] of all positions [B, L, D] that may be words: not the last id's."""
+        return states[:, self.first : max(self.first + 1, states.shape[1] - 1 - self.adds_class)]

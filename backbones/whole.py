@@ -6,7 +6,6 @@ there, so that such a cache gives the same tokens.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +51,13 @@ def embed_whole(tail: Tail, tokens: Tensor, grid: int) -> Tensor:
 
 
 def _cells(patches: Tensor, grid: int) -> Iterator[Tensor]:
-    """The patches [B, n, C] of every cell of a grid over a square of patches [B, P, C]."""
+    """The patches [B, n, C] of each cell of a grid over a square [B, P, C].
+
+    Cells share patches where the grid does not divide the side, as in adaptive pooling.
+    """
     side = round(patches.shape[1] ** 0.5)
-    edges = [round(i * side / grid) for i in range(grid + 1)] if grid else [0]
     rows = patches.unflatten(1, (side, side))
-    for top, bottom in pairwise(edges):
-        for left, right in pairwise(edges):
-            yield rows[:, top:bottom, left:right].flatten(1, 2)
+    spans = [slice(i * side // grid, -(-(i + 1) * side // grid)) for i in range(grid)]
+    for vertical in spans:
+        for horizontal in spans:
+            yield rows[:, vertical, horizontal].flatten(1, 2)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import open_clip
 
 KNOWN = re.compile(r"(convnext|fastvit)_.*")
-RESNET = "a ResNet"
 
 
 class Maps(Family):
@@ -35,6 +34,11 @@ class Maps(Family):
         """Of timm's, those whose head pools a map."""
         name = config["vision_cfg"].get("timm_model_name")
         return "" if not name or KNOWN.fullmatch(name) else f"its vision tower is {name}"
+
+    def whole_only(self, config: Config) -> str:
+        """Whichever it is."""
+        name = config["vision_cfg"].get("timm_model_name", "a ResNet")
+        return f"its vision tower is {name}, without blocks of tokens"
 
     def blocks(self, config: Config) -> int:
         """None that a cut could lie between."""

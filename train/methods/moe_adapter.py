@@ -184,14 +184,15 @@ class MoEAdapter(MeanFrame):
     def text_features(self, token_ids: Tensor, task: int | None) -> TextFeatures:
         """Captions [B, L] by the routers of ``task``."""
         tower, noise = self.towers.text, self.noise()
-        x, layout = tower.embed(token_ids), tower.layout
+        x, layout, mask = tower.embed(token_ids), tower.layout, tower.mask(token_ids)
         rows = torch.arange(len(x), device=x.device)
         routed_by = rows * 0 if layout.first else layout.pooled(token_ids)
         with autocast(tower.compute, x):
             for index, module in enumerate(tower.blocks):
                 block = cast(ResidualAttentionBlock, module)
                 q, k, v = query_key_value(block, block.ln_1(x), x.shape[1])
-                attention = attend(q, k, v, block.attn.num_heads, causal=layout.is_causal)
+                causal = layout.is_causal and mask is None
+                attention = attend(q, k, v, block.attn.num_heads, mask, causal)
                 y = x + block.ls_1(block.attn.out_proj(attention))
                 mixture = cast(AdapterMixture, self.text_mixtures[index])
                 gates = mixture.gates(y[rows, routed_by], task or max(1, self.task), noise)

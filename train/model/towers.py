@@ -46,7 +46,10 @@ class TextTower(nn.Module):
         self.learning_block = text_block
         self.token_embedding, self.ln_final = text.token_embedding, text.ln_final
         self.positional_embedding, self.projection = text.positional_embedding, text.text_projection
+        self.class_embedding = getattr(text, "cls_emb", None)
+        self.pad_id = backbone.config["text_cfg"].get("pad_id", 0)
         if trainable:
+            self.class_embedding = copy.deepcopy(self.class_embedding)
             self.token_embedding = copy.deepcopy(self.token_embedding)
             self.ln_final = copy.deepcopy(self.ln_final)
             self.positional_embedding = copy.deepcopy(self.positional_embedding)
@@ -67,7 +70,7 @@ class TextTower(nn.Module):
         """
         pooled = self.layout.pooled(token_ids)
         x, is_causal = self.embed(token_ids), self.layout.is_causal
-        mask = None if visible is None else _mask(visible, is_causal)
+        mask = self.mask(token_ids, visible)
         apply = self.learning_block if torch.is_grad_enabled() else text_block
         with autocast(self.compute, x):
             for index, block in enumerate(self.blocks):
@@ -79,8 +82,24 @@ class TextTower(nn.Module):
         return self.project(x), pooled
 
     def embed(self, token_ids: Tensor) -> Tensor:
-        """Token and position embeddings [B, L, H] of token ids [B, L]."""
-        return self.token_embedding(token_ids) + self.positional_embedding[: token_ids.shape[1]]
+        """Token and position embeddings [B, L, H] of token ids [B, L], with a class token added."""
+        x = self.token_embedding(token_ids)
+        if self.class_embedding is not None:
+            x = torch.cat([x, self.class_embedding.expand(len(x), 1, -1)], 1)
+        return x + self.positional_embedding[: x.shape[1]]
+
+    def mask(self, token_ids: Tensor, visible: Tensor | None = None) -> Tensor | None:
+        """Which positions each one attends to, bool [B, 1, L or 1, L]; None for the plain mask."""
+        if visible is None and self.class_embedding is not None:
+            # Moved by one, as CoCa was trained.
+            visible = F.pad(token_ids != self.pad_id, (1, 0), value=True)
+        if visible is None:
+            return None
+        if not self.layout.is_causal:
+            return visible[:, None, None]
+        length = visible.shape[1]
+        lower = torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
+        return (lower & visible[:, None, :])[:, None]
 
     def project(self, x: Tensor) -> Tensor:
         """The last block's states [B, L, H] in the joint space [B, L, D]."""
@@ -253,12 +272,3 @@ def encode_by_length(
     back = order.argsort().to(words.device)
     lengths, text = torch.cat([p.lengths for p in parts]), torch.cat([p.text for p in parts])
     return TextFeatures(words[back], lengths[back], text[back])
-
-
-def _mask(visible: Tensor, is_causal: bool) -> Tensor:
-    """Which positions each one attends to, bool [B, 1, L or 1, L]."""
-    if not is_causal:
-        return visible[:, None, None]
-    length = visible.shape[1]
-    lower = torch.ones(length, length, dtype=torch.bool, device=visible.device).tril()
-    return (lower & visible[:, None, :])[:, None]

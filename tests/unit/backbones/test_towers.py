@@ -100,7 +100,7 @@ def test_from_files_alone_with_adapters_at_their_start(
 
 def test_what_is_accepted() -> None:
     """Of open_clip 3.3.0's 144 names 102 are cut, of its 196 pairs with weights 149."""
-    assert set(families()) == {"maps", "plain_vit", "timm_vit"}
+    assert set(families()) == {"coca", "maps", "plain_vit", "timm_vit"}
     names = set(filter(is_accepted, open_clip.list_models()))
     pairs = [name for name, _ in open_clip.list_pretrained() if name in names]
     assert len(names) >= 102 and len(pairs) >= 149
@@ -112,7 +112,8 @@ REFUSED = {
     "its vision tower is a ResNet, without blocks of tokens; freeze it with --cut all": ("RN",),
     "its vision tower is convnext_": ("convnext",),
     "its vision tower is fastvit_mci": ("MobileCLIP",),
-    "it is a CoCa": ("coca_base", "coca_ViT"),
+    "it is a CoCa, whose vision tower has a head of its own; freeze it": ("coca_ViT",),
+    "it is a CoCa without attention pooling": ("coca_base",),
     "its text tower is Hugging Face's": ("xlm", "roberta", "nllb", "mt5", "coca_roberta"),
     "its vision tower is swin_": ("swin",),
     "its vision tower's attention has relative positions": ("vit_relpos",),
