@@ -127,10 +127,21 @@ class Backbone:
         Raises:
             StructAlignError: the tokenizer is not CLIP's.
         """
-        text = self.config["text_cfg"]
-        if name := text.get("hf_tokenizer_name"):
-            raise StructAlignError(f"backbone '{self.name}' has the tokenizer {name}, not CLIP's")
-        return CaptionTokenizer(self.bpe, text.get("context_length", 77))
+        check_tokenizer(self.name, self.config)
+        return CaptionTokenizer(self.bpe, self.config["text_cfg"].get("context_length", 77))
+
+
+def check_tokenizer(name: str, config: Mapping[str, Any] | None = None) -> None:
+    """Raise StructAlignError unless a backbone's captions go through CLIP's tokenizer.
+
+    ``config`` is taken from open_clip where it is not given.
+    """
+    text = (config or _configuration(name)[0])["text_cfg"]
+    if tokenizer := text.get("hf_tokenizer_name"):
+        raise StructAlignError(
+            f"backbone '{name}' reads captions with {tokenizer}'s tokenizer, and only CLIP's is "
+            "read so far; use another such as ViT-B-32-quickgelu or PE-Core-B-16"
+        )
 
 
 def is_accepted(name: str, cut: Literal["all"] | None = None) -> bool:

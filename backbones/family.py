@@ -166,5 +166,5 @@ def family_of(name: str, config: Config, whole: bool = False) -> Family:
     verb = "frozen" if whole else "cut"
     raise StructAlignError(
         f"backbone '{name}' cannot be {verb}: {reason}; or use another such as "
-        "ViT-B-32-quickgelu, ViT-B-16-SigLIP2 or PE-Core-B-16"
+        "ViT-B-32-quickgelu or PE-Core-B-16"
     )

@@ -112,8 +112,9 @@ def _identity(
     key = " ".join((settings.backbone, weights, version_of_rules, *versions))
     if identity := identities.find(key):
         return identity, None
-    from ..backbones.backbone import load_backbone  # slow: torch, open_clip, the weights
+    from ..backbones.backbone import check_tokenizer, load_backbone  # slow: torch, the weights
 
+    check_tokenizer(settings.backbone)
     backbone = load_backbone(settings.backbone, settings.pretrained, grid=settings.grid)
     identities.remember(key, backbone.identity, backbone.file)
     return backbone.identity, backbone
