@@ -4,7 +4,7 @@ from threading import Lock
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from ...extract.video.decoder import Decoder
@@ -77,7 +77,7 @@ def clip_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         holder, _ = registry.clip(name, cache)
         frames = holder.spec.frames
         if frame is not None and frame > frames:
-            raise HTTPException(422, f"frame: {frame} is more than the {frames} of a clip")
+            raise NotServedError(f"no frame {frame}; the clips of this cache have {frames}")
         tag = f"{holder.fingerprint[:32]}-{frame or 'middle'}"
         headers = {"Cache-Control": DAY, "ETag": f'"{tag}"'}
         await anyio.to_thread.run_sync(registry.video, name, cache)

@@ -14,7 +14,7 @@ REFUSALS = {
     400: "The request cannot be parsed.",
     401: "A token is needed.",
     403: "Requests from other sites are refused.",
-    404: "No such clip, or no video of it that may be served.",
+    404: "No such clip or frame, or no video of it that may be served.",
     411: "A body needs a Content-Length.",
     413: "The body is too large.",
     416: "The file has no such range.",
