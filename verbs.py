@@ -166,8 +166,8 @@ def report(
 
     Args:
         runs: folders of runs, or of sweeps, which stand for all of their runs.
-    out: the file; by default report.html in the folder, or in this folder for several.
-    cache_root: as for ``open_cache``.
+        out: the file; by default report.html in the folder, or in this folder for several.
+        cache_root: as for ``open_cache``.
 
     Raises StructAlignError: a folder that is not a run or has no results, or runs that cannot stand
     in one table.
