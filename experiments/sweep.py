@@ -15,7 +15,7 @@ from ..cache.reader import FeatureCache
 from ..core.console import Progress, ProgressLine, text_table
 from ..core.errors import StructAlignError
 from ..core.files import write_text
-from ..train.methods.registry import load_method
+from ..train.methods.registry import absolute_method, load_method
 from ..train.runs.create import run_name
 from ..train.task_plan import SHUFFLED, Tasks
 from .sweep_runs import FIGURES, PlannedRun, SweepRuns
@@ -65,7 +65,8 @@ def sweep(
             for spelled in (method, row)
         )
         path = str((folder / run_name(cache, name, tasks, seed, order)).resolve())
-        return PlannedRun(cache.reference, method, row_name, tasks, order, seed, path, values)
+        found = absolute_method(method)  # a worker of a Ray that was joined has its own folder
+        return PlannedRun(cache.reference, found, row_name, tasks, order, seed, path, values)
 
     rows = [(method + change, method + change) for method in methods for change in changes]
     choice: dict[str, Any] | None = None

@@ -24,6 +24,14 @@ def method_names() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "methods").glob("*.yaml"))
 
 
+def absolute_method(name: str) -> str:
+    """A method as ``load_method`` takes it, whatever the working folder."""
+    method, *changes = name.split(":")
+    if method.endswith(".py"):
+        method = str(Path(method).expanduser().resolve())
+    return ":".join([method, *changes])
+
+
 def load_method(
     name: str, dataset: str, backbone: str, overrides: Mapping[str, Any] | None = None
 ) -> MethodConfig:
@@ -34,12 +42,12 @@ def load_method(
     may carry changes, ``structalign:teacher=pretrained``, and keeps them in results. Raises
     StructAlignError for an unknown method or setting (giving the nearest), or as those below do.
     """
-    method, *changes = name.split(":")
+    method, *changes = absolute_method(name).split(":")
     if wrong := [change for change in changes if "=" not in change]:
         raise StructAlignError(f"method '{name}': '{wrong[0]}' is not KEY=VALUE")
     if method.endswith(".py"):
-        path = Path(method).expanduser().resolve()
-        source, file_hash = str(path), python_file_hash(path, "method")
+        path = Path(method)
+        source, file_hash = method, python_file_hash(path, "method")
         chain = _with_bases(path.stem, _own_yaml(path.with_suffix(".yaml")))
         name = ":".join([path.stem, *changes])
     else:
