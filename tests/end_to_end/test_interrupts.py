@@ -100,12 +100,11 @@ def left_after(seconds: float, mark: str, agents: bool) -> list[str]:
 def test_no_process_outlives_an_extraction(engine: str, cli: Cli, videos: Path) -> None:
     """SIGTERM ends it within 10 s, resumable; no child of ours is left, also after SIGKILL."""
     line = (*EXTRACT_LINE.split(), "--root", videos, "--engine")
-    decoding = lambda: any("decoder_process" in one for one in alive(mark))  # noqa: E731
     for sent in (signal.SIGKILL, signal.SIGTERM):
         mark = f"STRUCTALIGN_TEST_{engine}_{sent.name}_{os.getpid()}"
         cli.environment["MARK"] = mark
         process = cli.fork(*line, engine)
-        while not decoding():
+        while not any("decoder_process" in line for line in alive(mark)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         began = time.monotonic()
