@@ -18,9 +18,10 @@ from .checkpoint import read_weights
 from .family import Family, Stem, Tail, family_of
 from .identity import BackboneIdentity, Preprocessing, check_cut
 from .pretrained import DEMO_FOLDER, tag_of_weights, tags_differ, weights_file
-from .saved_names import BACKBONE_FILE, BPE_FILE
+from .saved_names import BACKBONE_FILE, BPE_FILE, TOKENIZER_FILE
 from .text import TextLayout
 from .tokenizer import CaptionTokenizer
+from .tokenizer_file import load_tokenizer
 from .weight_hashes import hash_digests, weight_digests
 from .weight_names import OPENAI_TAG, fitted, is_openai, looks_like, misfit, to_open_clip
 from .whole import WholeStem, WholeTail
@@ -35,8 +36,8 @@ class Backbone:
     Read back from a cache, the model has no weights before ``cut``: the tokens replace the stem.
     With ``grid`` they replace the whole vision tower (``backbones.whole``): cells a side, 0 for the
     frame's embedding alone.
-    ``bpe`` is the tokenizer's file of merges, None for open_clip's own; ``weights`` the hash of all
-    weights; ``file`` the file that they came from, None if there is none.
+    ``tokenizer_file`` holds the tokenizer or its merges, None for open_clip's own. ``weights`` is
+    the hash of all weights, ``file`` the file that they came from, None if there is none.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Backbone:
     config: dict[str, Any]
     preprocessing: Preprocessing
     model: open_clip.CLIP | open_clip.CustomTextCLIP
-    bpe: Path | None
+    tokenizer_file: Path | None
     weights: str
     cut: int = 0
     grid: int | None = None
@@ -125,23 +126,13 @@ class Backbone:
         """Captions to token ids [n, context], laid out as ``layout`` says.
 
         Raises:
-            StructAlignError: the tokenizer is not CLIP's.
+            StructAlignError: its file is missing, or not that of the text tower.
         """
-        check_tokenizer(self.name, self.config)
-        return CaptionTokenizer(self.bpe, self.config["text_cfg"].get("context_length", 77))
+        return self._tokenizer
 
-
-def check_tokenizer(name: str, config: Mapping[str, Any] | None = None) -> None:
-    """Raise StructAlignError unless a backbone's captions go through CLIP's tokenizer.
-
-    ``config`` is taken from open_clip where it is not given.
-    """
-    text = (config or _configuration(name)[0])["text_cfg"]
-    if tokenizer := text.get("hf_tokenizer_name"):
-        raise StructAlignError(
-            f"backbone '{name}' reads captions with {tokenizer}'s tokenizer, and only CLIP's is "
-            "read so far; use another such as ViT-B-32-quickgelu or PE-Core-B-16"
-        )
+    @cached_property
+    def _tokenizer(self) -> CaptionTokenizer:
+        return load_tokenizer(self.name, self.config["text_cfg"], self.tokenizer_file)
 
 
 def is_accepted(name: str, cut: Literal["all"] | None = None) -> bool:
@@ -154,7 +145,11 @@ def is_accepted(name: str, cut: Literal["all"] | None = None) -> bool:
 
 
 def load_backbone(
-    name: str, pretrained: str, saved: Path | None = None, grid: int | None = None
+    name: str,
+    pretrained: str,
+    saved: Path | None = None,
+    grid: int | None = None,
+    tokenizer: Path | None = None,
 ) -> Backbone:
     """A backbone by name, with weights from a tag, a file, or ``random:SEED``.
 
@@ -163,15 +158,16 @@ def load_backbone(
     Args:
         name: open_clip's, or ``demo``.
         pretrained: open_clip's tag, a file, ``TAG=FILE``, or ``random:SEED``.
-        saved: the folder of a backbone that ``save_frozen`` wrote, whose configuration and
-            preprocessing are taken instead of the tag's.
+        saved: the folder of a backbone that ``save_frozen`` wrote, whose configuration,
+            preprocessing and tokenizer are taken instead of the tag's.
         grid: to be frozen whole, with as many cells a side; None to be cut between blocks.
+        tokenizer: the tokenizer's file; by default CLIP's, and only captions need another.
 
     Raises:
         StructAlignError: an unknown name, weights that are missing or not safe to load, or an
             architecture that cannot be cut.
     """
-    config, tag, bpe = _configuration(name)
+    config, tag, merges = _configuration(name)
     family_of(name, config, grid is not None)  # refuses before anything is downloaded
     seed, file, state = RANDOM.fullmatch(pretrained), None, None
     if not seed:
@@ -188,7 +184,9 @@ def load_backbone(
                 "those of a tag give --pretrained TAG=FILE"
             )
     preprocessing = Preprocessing.of(config, tag)
+    tokenizer = tokenizer or merges
     if saved:
+        tokenizer = saved_tokenizer(saved)
         body = json.loads((saved / BACKBONE_FILE).read_text())
         config, preprocessing = body["config"], Preprocessing.from_json(body["preprocessing"])
     model = build_model(name, config, seed=int(seed[1]) if seed else None)
@@ -203,9 +201,9 @@ def load_backbone(
         model.load_state_dict(state, assign=True)
         model.requires_grad_(False)
         fill_buffers(model)
-    weights = hash_digests(weight_digests(model.state_dict(), config, bpe))
+    weights = hash_digests(weight_digests(model.state_dict(), config, tokenizer))
     return Backbone(
-        name, pretrained, config, preprocessing, model, bpe, weights, grid=grid, file=file
+        name, pretrained, config, preprocessing, model, tokenizer, weights, grid=grid, file=file
     )
 
 
@@ -228,6 +226,12 @@ def preprocessing_of(name: str, tag: str) -> dict[str, Any]:
         config = _with_activation(config, known)
     preprocessing = asdict(Preprocessing.of(config, known))
     return {**preprocessing, "quick_gelu": bool(config.get("quick_gelu"))}
+
+
+def saved_tokenizer(folder: Path) -> Path | None:
+    """The tokenizer's file in a folder that ``save_frozen`` wrote; None for open_clip's own."""
+    files = (folder / TOKENIZER_FILE, folder / BPE_FILE)
+    return next((file for file in files if file.is_file()), None)
 
 
 def build_model(

@@ -8,11 +8,11 @@ from pathlib import Path
 from ..core.errors import StructAlignError
 from ..core.files import read_json
 from ..core.tensors import halve_where_exact, load_tensors, save_tensors
-from .backbone import Backbone, build_model
+from .backbone import Backbone, build_model, saved_tokenizer
 from .buffers import fill_buffers
 from .family import Family, family_of
 from .identity import Preprocessing, check_cut
-from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE
+from .saved_names import BACKBONE_FILE, BPE_FILE, DIGESTS_FILE, FROZEN_FILE, TOKENIZER_FILE
 from .weight_hashes import hash_digests, weight_digests
 
 
@@ -37,10 +37,11 @@ def save_frozen(backbone: Backbone, cut: int, folder: Path) -> None:
         "config": backbone.config,
     }
     (folder / BACKBONE_FILE).write_text(json.dumps(body, indent=1) + "\n")
-    digests = weight_digests(state, backbone.config, backbone.bpe)
+    digests = weight_digests(state, backbone.config, backbone.tokenizer_file)
     (folder / DIGESTS_FILE).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
-    if backbone.bpe:
-        shutil.copyfile(backbone.bpe, folder / BPE_FILE)
+    if file := backbone.tokenizer_file:
+        kind = TOKENIZER_FILE if file.suffix == ".json" else BPE_FILE
+        shutil.copyfile(file, folder / kind)
 
 
 def load_frozen(folder: Path, weights: str) -> Backbone:
@@ -64,14 +65,13 @@ def load_frozen(folder: Path, weights: str) -> Backbone:
         tensors = (module.named_parameters(recurse=False), module.named_buffers(recurse=False))
         for name in [name for named in tensors for name, value in named if value.is_meta]:
             setattr(module, name, None)  # the stem's
-    bpe = folder / BPE_FILE
     backbone = Backbone(
         body["name"], body["pretrained"], body["config"],
-        Preprocessing.from_json(body["preprocessing"]), model, bpe if bpe.is_file() else None,
+        Preprocessing.from_json(body["preprocessing"]), model, saved_tokenizer(folder),
         body["weights"], cut, grid,
     )  # fmt: skip
     whole = dict(read_json(folder / DIGESTS_FILE))
-    part = weight_digests(state, backbone.config, backbone.bpe)
+    part = weight_digests(state, backbone.config, backbone.tokenizer_file)
     if hash_digests(whole) != weights or part.items() - whole.items():
         raise StructAlignError(
             f"{file} holds other weights than those its fingerprint was made "

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from ..core.hashing import sha256_of
 
-CONFIG_DIGEST, BPE_DIGEST = "configuration", "tokenizer"
+CONFIG_DIGEST, TOKENIZER_DIGEST = "configuration", "tokenizer"
 
 
 def weight_digests(
-    state: Mapping[str, Tensor], config: dict[str, Any], bpe: Path | None
+    state: Mapping[str, Tensor], config: dict[str, Any], tokenizer: Path | None
 ) -> dict[str, str]:
-    """sha256 of every tensor by name, and of the configuration and the tokenizer's merges."""
+    """sha256 of every tensor by name, and of the configuration and the tokenizer's file."""
     digests = {name: hash_weights({name: value}) for name, value in state.items()}
     text = json.dumps(config, sort_keys=True)
     return {
         **digests,
         CONFIG_DIGEST: hashlib.sha256(text.encode()).hexdigest(),
-        BPE_DIGEST: sha256_of(bpe) if bpe else "",
+        TOKENIZER_DIGEST: sha256_of(tokenizer) if tokenizer else "",
     }
 
 

@@ -20,7 +20,7 @@ from ..core.lease import Lease
 from .datasets.dataset import Dataset, Inputs
 from .datasets.subset import subset
 from .datasets.warnings import dataset_warnings, refuse_overlap
-from .plan import Plan, explain_miss, make_plan
+from .plan import Plan, chosen_backbone, explain_miss, make_plan
 from .settings import ExtractOptions, ExtractSettings, parse_options, resolve_settings
 
 if TYPE_CHECKING:
@@ -137,15 +137,12 @@ class Extraction:
                         raise  # else another process took over while this one was suspended
 
     def _make(self, lease: Lease) -> Path:
-        from ..backbones.backbone import load_backbone
         from ..backbones.split_weights import save_frozen
         from ..core.device import resolve_device
 
         spec, catalog = self.plan.spec, self.dataset.catalog
         device = resolve_device(self.options.device).type
-        backbone = self.plan.backbone or load_backbone(
-            self.settings.backbone, self.settings.pretrained, grid=spec.grid
-        )
+        backbone = self.plan.backbone or chosen_backbone(self.settings)
         if backbone.weights != spec.weights:
             raise StructAlignError(
                 f"the weights '{self.settings.pretrained}' changed while this cache was planned; "

@@ -10,6 +10,7 @@ from ..cache.reader import FeatureCache
 from ..cache.root import CacheRoot
 from ..cache.spec import SAMPLINGS, SCHEMA, CacheSpec, hash_sources
 from ..core.errors import StructAlignError
+from ..core.hashing import sha256_of
 from .datasets.dataset import Dataset
 from .settings import ExtractSettings
 from .video.decoder_version import decoder_version
@@ -53,6 +54,24 @@ def make_plan(dataset: Dataset, settings: ExtractSettings, root: CacheRoot) -> P
         sampling=SAMPLINGS[settings.sampling],
     )
     return Plan(spec, hashes, loaded)
+
+
+def chosen_backbone(settings: ExtractSettings) -> "Backbone":
+    """The backbone of an extraction, with its tokenizer's file.
+
+    Raises StructAlignError: its weights or its tokenizer cannot be had, or do not fit.
+    """
+    # slow: torch, open_clip, the weights
+    from ..backbones.backbone import is_accepted, load_backbone
+    from ..backbones.tokenizer_file import hub_tokenizer
+
+    tokenizer, grid = settings.tokenizer, settings.grid
+    # A name that is refused is refused before anything is downloaded.
+    if not tokenizer and is_accepted(settings.backbone, None if grid is None else "all"):
+        tokenizer = hub_tokenizer(settings.backbone)
+    backbone = load_backbone(settings.backbone, settings.pretrained, grid=grid, tokenizer=tokenizer)
+    backbone.tokenizer()  # refuses one that does not fit before any video is read
+    return backbone
 
 
 def explain_miss(plan: Plan, root: CacheRoot, dataset_root: Path) -> str | None:
@@ -109,13 +128,13 @@ def _identity(
     # The schema says how weights are hashed, IDENTITY_VERSION what an identity is taken from: what
     # an older version remembered is another identity.
     version_of_rules = f"schema {SCHEMA}.{IDENTITY_VERSION}"
-    key = " ".join((settings.backbone, weights, version_of_rules, *versions))
+    parts = [settings.backbone, weights, version_of_rules, *versions]
+    if settings.tokenizer:
+        parts.append(f"tokenizer {sha256_of(settings.tokenizer)}")
+    key = " ".join(parts)
     if identity := identities.find(key):
         return identity, None
-    from ..backbones.backbone import check_tokenizer, load_backbone  # slow: torch, the weights
-
-    check_tokenizer(settings.backbone)
-    backbone = load_backbone(settings.backbone, settings.pretrained, grid=settings.grid)
+    backbone = chosen_backbone(settings)
     identities.remember(key, backbone.identity, backbone.file)
     return backbone.identity, backbone
 

@@ -70,6 +70,10 @@ class ExtractOptions:
     pretrained: str | None = option(
         None, "An open_clip tag, a file of weights, TAG=FILE, or random:SEED."
     )
+    tokenizer: str | Path | None = option(  # noqa: RUF009
+        None,
+        "The backbone's tokenizer.json, or gzipped merges.  [default: CLIP's, or from the hub]",
+    )
     device: str = DEVICE
     workers: int | None = option(
         None, "Number of Ray workers.  [default: one per core]", at_least=1
@@ -107,6 +111,7 @@ class ExtractSettings:
 
     backbone: str
     pretrained: str
+    tokenizer: Path | None
     cut: int | None
     grid: int | None
     adapted_blocks: int | None
@@ -175,6 +180,7 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
     return ExtractSettings(
         backbone=defaults["backbone"],
         pretrained=options.pretrained or defaults["pretrained"],
+        tokenizer=_file(options.tokenizer),
         cut=defaults.get("cut"),
         grid=grid if options.cut == "all" else None,
         adapted_blocks=defaults.get("adapted_blocks"),
@@ -182,6 +188,12 @@ def resolve_settings(options: ExtractOptions) -> ExtractSettings:
         sampling=options.sampling or defaults["sampling"],
         augmentation=Augmentation(options.views or views, options.seed, scale, flip),
     )
+
+
+def _file(tokenizer: str | Path | None) -> Path | None:
+    if tokenizer is None or (path := Path(tokenizer).expanduser()).is_file():
+        return None if tokenizer is None else path.resolve()
+    raise StructAlignError(f"--tokenizer {tokenizer}: there is no such file")
 
 
 def _with_backbone(defaults: dict[str, Any], backbone: str | None) -> dict[str, Any]:

@@ -33,4 +33,5 @@ def test_no_other_file_spells_one(path: Path) -> None:
 def test_a_published_cache_has_these_files_and_shards(shared: Cli) -> None:
     names = Local(CacheRoot(shared.home / "cache").published()[0]).names()
     shards = {f"{layout.TOKENS}/{layout.shard_name(number)}" for number in range(2)}
-    assert set(names) == {*layout.CHECKED, layout.COMPLETE, *shards}
+    published = {*layout.CHECKED, layout.COMPLETE, *shards} - {saved_names.TOKENIZER_FILE}
+    assert set(names) == published  # the demo's tokenizer is merges
