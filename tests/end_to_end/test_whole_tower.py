@@ -88,7 +88,7 @@ def test_what_cannot_be_is_one_line(cli: Cli, videos: Path) -> None:
             "2",
         ): "freeze it with --cut all",
         ("--cut", "al"): "a whole number, or all",
-        ("--backbone", "ViT-B-16-SigLIP2", "--pretrained", "webli"): "and pass it with --tokenizer FILE",
+        ("--tokenizer", "lost.json"): "lost.json: there is no such file",
     }
     for given, message in refused.items():
         ended = cli(*EXTRACT, "--root", videos, *given)
