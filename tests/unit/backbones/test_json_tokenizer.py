@@ -1,4 +1,4 @@
-"""A ``tokenizer.json`` gives open_clip's token ids, markers are text, and what misfits is refused."""
+"""A ``tokenizer.json`` gives open_clip's token ids; markers are text; misfits are refused."""
 
 import json
 from pathlib import Path
@@ -137,9 +137,9 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path, files: dict[str, Path])
     text = text_of("bert", files)
     for name, content in {"a.json": b"{", "b.json": b"[1]", "c.txt.gz": b"merges"}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(StructAlignError, match="no tokenizer.json|neither"):
+        with pytest.raises(StructAlignError, match=r"no tokenizer.json|neither"):
             load_tokenizer("tower", text, tmp_path / name)
-    with pytest.raises(StructAlignError, match="bert-base-uncased; give its tokenizer.json"):
+    with pytest.raises(StructAlignError, match=r"bert-base-uncased; give its tokenizer.json"):
         load_tokenizer("tower", text, None)
     with pytest.raises(StructAlignError, match=r"fills captions up; take that of timm"):
         load_tokenizer("tower", text_of("unigram", files), files["bert"])
