@@ -326,7 +326,11 @@ def test_sweep_keeps_finished_runs(shared: Cli, joined: dict[str, str]) -> None:
     again = shared.json(*arguments, "--ray-address", "127.0.0.1:1")
     assert again["runs"] == body["runs"], "without Ray, which is not there"
     grown = next(run["run"] for run in body["runs"] if run["method"] == "zeroshot")
-    root = shared.json("cache", "info", "manifest")["provenance"]["root"]
+    root = shutil.copytree(
+        shared.json("cache", "info", "manifest")["provenance"]["root"], shared.home / "later"
+    )
+    for video in root.glob("*.mp4"):  # other files, or the run has them all
+        video.write_bytes(video.read_bytes() + b"\0\0\0\x08free")
     line = ("--root", root, "--cut", "4", "--limit", "8", "--name", "later")
     later = shared.json(*EXTRACT, *line)["path"]
     assert shared.json("append", grown, "--cache", later)["tasks"] == 3

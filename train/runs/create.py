@@ -116,11 +116,8 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
             )
         run.cache.check_same_tokens(cache)
         if cache.spec.sampling != run.cache.spec.sampling:
-            own = "time" if run.cache.spec.by_time else "number"
-            raise StructAlignError(
-                f"cache {cache.fingerprint[:12]} samples its frames otherwise than the run's "
-                f"cache, evenly by {own}; extract it with --sampling {own}"
-            )
+            own, new = ("time" if c.spec.by_time else "number" for c in (run.cache, cache))
+            log(f"cache {cache.fingerprint[:12]}: frames are sampled by {new}, the run's by {own}")
         if left_out := cache.shown_in((part.cache, part.clips) for part in run.parts):
             if len(left_out) == len(cache):
                 raise StructAlignError(

@@ -1,12 +1,13 @@
 """A cache whose frames are sampled by time: extracted, audited, queried, appended as such."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import corpus
-from structalign.cache import FeatureCache, StructAlignError
+from structalign.cache import FeatureCache
 from structalign.cache.inventory import describe, description
 from structalign.cache.root import CacheRoot
 from structalign.extract import extract
@@ -48,10 +49,16 @@ def test_its_tokens_are_those_of_frames_even_in_time(folder: Path) -> None:
         assert not np.array_equal(by_time.tokens([name]), by_number.tokens([name]))
 
 
-def test_a_run_learns_frames_of_one_sampling(folder: Path) -> None:
+def test_a_run_takes_a_cache_of_another_sampling_and_says_so(folder: Path, tmp_path: Path) -> None:
+    """As own videos are sampled after a benchmark's."""
     run = train(
-        extracted(folder, "number"), method="zeroshot", tasks=1, out=folder / "run", device="cpu"
+        extracted(folder, "number"), method="zeroshot", tasks=1, out=tmp_path / "run", device="cpu"
     )
-    said = "evenly by number; extract it with --sampling number"
-    with pytest.raises(StructAlignError, match=said):
-        append(run, extracted(folder, "time"))
+    later = tmp_path / "later"
+    shutil.copytree(folder, later, ignore=shutil.ignore_patterns("cache"))
+    film = later / "film.mp4"  # another file, or the run has it
+    film.write_bytes(film.read_bytes() + b"\0\0\0\x08free")
+    said: list[str] = []
+    grown = append(run, extracted(later, "time"), tasks=1, note=said.append)
+    assert [part.cache.spec.by_time for part in grown.parts] == [False, True]
+    assert any("are sampled by time, the run's by number" in line for line in said)
