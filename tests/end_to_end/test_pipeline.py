@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structalign
 from helpers.cli import EXTRACT, QUICK, TWO_EPOCHS, Cli, Forked, without_seconds
+from helpers.other_files import make_other_files
 from helpers.runs import sign
 from PIL import Image
 
@@ -329,8 +330,7 @@ def test_sweep_keeps_finished_runs(shared: Cli, joined: dict[str, str]) -> None:
     root = shutil.copytree(
         shared.json("cache", "info", "manifest")["provenance"]["root"], shared.home / "later"
     )
-    for video in root.glob("*.mp4"):  # other files, or the run has them all
-        video.write_bytes(video.read_bytes() + b"\0\0\0\x08free")
+    make_other_files(root)
     line = ("--root", root, "--cut", "4", "--limit", "8", "--name", "later")
     later = shared.json(*EXTRACT, *line)["path"]
     assert shared.json("append", grown, "--cache", later)["tasks"] == 3

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from helpers.cli import QUICK, ROOT, Cli
+from helpers.other_files import make_other_files
 from structalign.evaluate.metrics import METRICS
 
 PAGES = ("README.md", "docs/videos.md", "docs/cache.md", "docs/training.md")
@@ -107,8 +108,7 @@ def test_every_other_command(
     lines = [small(line) for line in commands(page) if not line.startswith("make ")]
     if page == "docs/videos.md":
         cli.json("train", *QUICK, "--out", "RUN")
-        for video in (tmp_path / "VIDEOS").glob("*.mp4"):  # other files, or the run has them all
-            video.write_bytes(video.read_bytes() + b"\0\0\0\x08free")
+        make_other_files(tmp_path / "VIDEOS")
     if page == "docs/cache.md":
         cli.json(*small("structalign extract --dataset manifest --root VIDEOS --name mine"))
     for line in lines:

@@ -25,6 +25,7 @@ from structalign.train.optimizer import ExpertAdamW
 from structalign.train.runs.run import Run
 
 from helpers.cli import ROOT
+from helpers.other_files import make_other_files
 
 SMALL: dict[str, Any] = {
     "epochs": 1, "batch": 2, "lr_first": None, "lr_text": 1e-3, "lr_vision": 1e-3,
@@ -81,6 +82,8 @@ def collection(videos: Path, folder: Path, suffix: str) -> Path:
                 for row in mine[:count]:
                     shutil.copy(videos / row["path"], folder)
                     table.writerow({**row, "category": category + suffix})
+    if suffix:
+        make_other_files(folder)
     return folder
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import corpus
+from helpers.other_files import make_other_files
 from structalign.cache import FeatureCache
 from structalign.cache.inventory import describe, description
 from structalign.cache.root import CacheRoot
@@ -56,8 +57,7 @@ def test_a_run_takes_a_cache_of_another_sampling_and_says_so(folder: Path, tmp_p
     )
     later = tmp_path / "later"
     shutil.copytree(folder, later, ignore=shutil.ignore_patterns("cache"))
-    film = later / "film.mp4"  # another file, or the run has it
-    film.write_bytes(film.read_bytes() + b"\0\0\0\x08free")
+    make_other_files(later)
     said: list[str] = []
     grown = append(run, extracted(later, "time"), tasks=1, note=said.append)
     assert [part.cache.spec.by_time for part in grown.parts] == [False, True]
