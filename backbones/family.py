@@ -49,16 +49,19 @@ class Tail(nn.Module, ABC):
     Its blocks are those of the library, computed in four parts: what attention reads, attention,
     and the two sums. Frame fusion changes what attention gives. Attributes:
 
-        blocks: the blocks after the cut.
+        blocks: the blocks after the cut; none where a tower is frozen whole.
         heads: attention heads of a block.
         prefix: how many tokens come before the patches (class token, registers).
         queries: how many of the last block's first tokens ``pool`` reads; None for all.
     """
 
-    blocks: nn.ModuleList
-    heads: int
-    prefix: int
-    queries: int | None
+    heads: int = 1
+    prefix: int = 0
+    queries: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
 
     def attention_input(self, block: Any, x: Tensor) -> Tensor:
         """What a block's attention reads of its input [B, P, C]: the same shape."""
@@ -142,6 +145,26 @@ class Family(ABC):
     @abstractmethod
     def is_in_stem(self, weight: str, cut: int) -> bool:
         """Whether a weight, by open_clip's name, belongs to the stem."""
+
+
+class WholeFamily(Family):
+    """A kind of tower that can only be frozen whole: there is no cut between its blocks."""
+
+    @abstractmethod
+    def whole_only(self, config: Config) -> str:
+        """Why."""
+
+    def blocks(self, config: Config) -> int:
+        """None that a cut could lie between."""
+        return 0
+
+    def token_shape(self, config: Config) -> tuple[int, int]:
+        """A frame's embedding."""
+        return 1, int(config["embed_dim"])
+
+    def is_in_stem(self, weight: str, cut: int) -> bool:
+        """Every weight of the vision tower."""
+        return weight.startswith("visual.")
 
 
 @cache

@@ -8,7 +8,7 @@ there, so that such a cache gives the same tokens.
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .family import Stem, Tail
 
@@ -30,10 +30,7 @@ class WholeStem(Stem):
 class WholeTail(Tail):
     """Nothing is left after such a cut: a frame's embedding is its first token."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList()
-        self.heads, self.prefix, self.queries = 1, 1, 1
+    prefix, queries = 1, 1
 
     def pool(self, x: Tensor) -> Tensor:
         """The first token."""

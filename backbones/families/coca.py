@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..family import Config, Family, Stem, Tail, Weights
+from ..family import Config, Stem, Tail, Weights, WholeFamily
 from ..identity import Preprocessing
 
 if TYPE_CHECKING:
     import open_clip
 
 
-class Coca(Family):
+class Coca(WholeFamily):
     """open_clip's CoCa with the tokenizer of CLIP."""
 
     def is_of(self, config: Config) -> bool:
@@ -28,14 +28,6 @@ class Coca(Family):
         """Whichever it is."""
         return "it is a CoCa, whose vision tower has a head of its own"
 
-    def blocks(self, config: Config) -> int:
-        """None that a cut lies between."""
-        return 0
-
-    def token_shape(self, config: Config) -> tuple[int, int]:
-        """A frame's embedding: there is no cut."""
-        return 1, int(config["embed_dim"])
-
     def stem(
         self, config: Config, preprocessing: Preprocessing, cut: int, weights: Weights
     ) -> "CocaStem":
@@ -45,10 +37,6 @@ class Coca(Family):
     def tail(self, model: "open_clip.CoCa", cut: int) -> "CocaTail":
         """Attention pooling, norm and projection."""
         return CocaTail(model.visual)
-
-    def is_in_stem(self, weight: str, cut: int) -> bool:
-        """Every weight of the vision tower."""
-        return weight.startswith("visual.")
 
 
 FAMILY = Coca()
@@ -78,9 +66,10 @@ class CocaStem(Stem):
 class CocaTail(Tail):
     """The head."""
 
+    prefix = 1
+
     def __init__(self, visual: "open_clip.transformer.VisionTransformer") -> None:
         super().__init__()
-        self.blocks, self.heads, self.prefix, self.queries = nn.ModuleList(), 1, 1, None
         self.attn_pool, self.ln_post = visual.attn_pool, visual.ln_post
         self.projection = visual.proj
 

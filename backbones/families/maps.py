@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..family import Config, Family, Stem, Tail, Weights
+from ..family import Config, Stem, Tail, Weights, WholeFamily
 from ..identity import Preprocessing
 from .timm_vit import NAMES
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KNOWN = re.compile(r"(convnext|fastvit)_.*")
 
 
-class Maps(Family):
+class Maps(WholeFamily):
     """Towers of convolutions."""
 
     def is_of(self, config: Config) -> bool:
@@ -40,14 +40,6 @@ class Maps(Family):
         name = config["vision_cfg"].get("timm_model_name", "a ResNet")
         return f"its vision tower is {name}, without blocks of tokens"
 
-    def blocks(self, config: Config) -> int:
-        """None that a cut could lie between."""
-        return 0
-
-    def token_shape(self, config: Config) -> tuple[int, int]:
-        """A frame's embedding: there is no cut."""
-        return 1, int(config["embed_dim"])
-
     def stem(
         self, config: Config, preprocessing: Preprocessing, cut: int, weights: Weights
     ) -> "MapStem":
@@ -58,10 +50,6 @@ class Maps(Family):
         """What makes a feature of the last map."""
         visual = model.visual
         return AttentionMapTail(visual) if hasattr(visual, "attnpool") else MapTail(visual)
-
-    def is_in_stem(self, weight: str, cut: int) -> bool:
-        """Every weight of the vision tower."""
-        return weight.startswith("visual.")
 
 
 FAMILY = Maps()
@@ -98,7 +86,6 @@ class MapTail(Tail):
 
     def __init__(self, visual: "open_clip.timm_model.TimmModel") -> None:
         super().__init__()
-        self.blocks, self.heads, self.prefix, self.queries = nn.ModuleList(), 1, 0, None
         self.head = nn.Sequential(cast(Any, visual.trunk).head, visual.head)
 
     def pool(self, x: Tensor) -> Tensor:
@@ -115,7 +102,6 @@ class AttentionMapTail(Tail):
 
     def __init__(self, visual: "open_clip.modified_resnet.ModifiedResNet") -> None:
         super().__init__()
-        self.blocks, self.heads, self.prefix, self.queries = nn.ModuleList(), 1, 0, None
         self.attnpool = visual.attnpool
 
     def pool(self, x: Tensor) -> Tensor:
