@@ -51,6 +51,18 @@ def check_folder(folder: Path, **of: Any) -> None:
             check_sha256(folder / name, sha256)
 
 
+def checksum_of(file: Path, checksums: Mapping[str, str] | None) -> str | None:
+    """A file's sha256 among those of its folder; None where version 0.3 wrote none.
+
+    Raises StructAlignError: no such file was written.
+    """
+    if checksums is None:
+        return None
+    if file.name not in checksums:
+        raise damaged(file, "it does not belong to the task")
+    return checksums[file.name]
+
+
 def read_signed(file: Path, indent: int | None, is_required: bool) -> dict[str, Any]:
     """The content of a JSON file with a hash of itself.
 

@@ -181,34 +181,21 @@ class RunFolder:
     def checksums_from(self) -> float:
         """The first task whose files must have checksums; infinite where none must."""
         try:
-            return int(_stored_config(self.path).get(CHECKSUMS_FROM, 0)) or math.inf
+            return _stored_config(self.path).get(CHECKSUMS_FROM, math.inf)
         except StructAlignError:
             return math.inf
 
-    def task_checksums(self, number: int) -> dict[str, Any] | None:
-        """What was written of a finished task's files, by name in ``files``; None by version 0.3.
+    def task_checksums(self, number: int) -> dict[str, str] | None:
+        """The sha256 of a finished task's files by name; None where version 0.3 wrote them.
 
         Raises:
-            StructAlignError: it is missing or damaged, or of another task or run.
+            StructAlignError: they are missing or damaged, or of another task or run.
         """
         folder, stored = self.task_folder(number), _stored_config(self.path)
         body = read_checksums(folder, task=number, run=identity(stored))
         if body is None and number >= stored.get(CHECKSUMS_FROM, math.inf):
             raise damaged(folder / CHECKSUMS, "it is missing")
-        return body
-
-    def checksum(self, file: Path) -> str | None:
-        """The sha256 that a file of a finished task must have; None where version 0.3 wrote it.
-
-        Raises:
-            StructAlignError: no such file was written.
-        """
-        body = self.task_checksums(int(file.parent.name))
-        if body is None:
-            return None
-        if file.name not in body["files"]:
-            raise damaged(file, "it does not belong to the task")
-        return str(body["files"][file.name])
+        return None if body is None else body["files"]
 
     def log_sizes(self) -> dict[str, tuple[int, str]]:
         """Size and sha256 of each log as it is now."""

@@ -26,7 +26,7 @@ from ..gallery import Block, Gallery
 from ..methods.base import Method
 from ..methods.registry import build_method
 from ..stream import StreamPart, TaskStream
-from .checksums import damaged, identity, write_checksums
+from .checksums import checksum_of, damaged, identity, write_checksums
 from .config import differences, find_caches, read_method_config
 from .folder import METHOD_COPY, RunFolder, acquire_lease, read_part, read_run_config
 
@@ -165,7 +165,7 @@ class Run(RunFolder):
     def load_task(self, number: int, method: Method) -> None:
         """Put a method into the state after task ``number``."""
         file = self.task_folder(number) / "state.safetensors"
-        method.load_state(read_tensors(file, self.checksum(file)))
+        method.load_state(read_tensors(file, checksum_of(file, self.task_checksums(number))))
         method.task = number
         method.eval()
 
@@ -199,13 +199,13 @@ class Run(RunFolder):
         """
         file = self.block_file(number, split)
         listing, written = file.with_suffix(".json"), self.task_checksums(number)
-        is_there = listing.exists() if written is None else listing.name in written["files"]
+        is_there = listing.exists() if written is None else listing.name in written
         if split is not None and not is_there:
             return None
-        if sha256 := self.checksum(listing):
+        if sha256 := checksum_of(listing, written):
             check_sha256(listing, sha256)
         clips = tuple(read_part(listing))
-        block = Block(number, clips, StoredTensor(file, EMBEDDINGS, self.checksum(file)))
+        block = Block(number, clips, StoredTensor(file, EMBEDDINGS, checksum_of(file, written)))
         if len(block.stored) != len(clips):
             raise damaged(file, f"it has {len(block.stored)} clips, {listing.name} {len(clips)}")
         return block.in_memory() if in_memory else block
