@@ -104,7 +104,7 @@ class Copy(BaseModel):
     path: str
 
 
-class Result(BaseModel):
+class Result(ClipEntry):
     """A clip, as ``structalign search --json`` prints it, with the addresses of its files.
 
     ``score`` ranks the clips: a sum of standardised similarities, ``score_parts``. ``word_frame``
@@ -119,15 +119,6 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rank: int
-    clip: str
-    cache: str
-    category: str
-    split: str
-    captions: list[str]
-    path: str
-    start: float | None
-    end: float | None
-    duration: float | None
     task: int | None
     score: float
     score_parts: dict[str, float]
@@ -140,8 +131,6 @@ class Result(BaseModel):
     copies: list[Copy]
     matches: list[WordMatch]
     frame_words: list[WordMatch]
-    video: str
-    thumbnail: str
 
 
 class SearchResponse(BaseModel):
