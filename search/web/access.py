@@ -38,7 +38,10 @@ def is_usable(token: str) -> bool:
 
 def is_right(given: str | None, token: str) -> bool:
     """Whether a token is right. Constant-time comparison."""
-    return given is not None and hmac.compare_digest(given.encode(), token.encode())
+    if given is None:
+        return False
+    # JSON may hold half of a surrogate pair.
+    return hmac.compare_digest(given.encode(errors="surrogatepass"), token.encode())
 
 
 class Access:

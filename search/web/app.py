@@ -73,8 +73,7 @@ def make_app(registry: RunRegistry, host: str = "127.0.0.1", token: str | None =
 
     @app.exception_handler(RequestValidationError)
     async def refuse_value(request: Request, error: RequestValidationError) -> JSONResponse:
-        lines = (f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
-        return JSONResponse({"detail": "; ".join(lines)}, 422)
+        return JSONResponse({"detail": "; ".join(_reasons(error))}, 422)
 
     @app.exception_handler(405)
     async def refuse_method(request: Request, error: HTTPException) -> JSONResponse:
@@ -115,3 +114,15 @@ def make_app(registry: RunRegistry, host: str = "127.0.0.1", token: str | None =
         response.set_cookie(COOKIE, token, httponly=True, samesite="strict")
 
     return app
+
+
+def _reasons(error: RequestValidationError) -> list[str]:
+    """A line for each parameter that is missing or wrong."""
+    reasons: dict[str, str] = {}
+    for problem in error.errors():
+        if problem["type"] == "json_invalid":
+            return [f"the body is not JSON ({problem['ctx']['error']})"]
+        # A type or None: both alternatives follow the name, the type first.
+        where, *name = problem["loc"]
+        reasons.setdefault(str(name[0] if name else where), problem["msg"])
+    return [f"{name}: {reason}" for name, reason in reasons.items()]

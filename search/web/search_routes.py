@@ -70,6 +70,7 @@ def search_routes(registry: RunRegistry, limit: ConcurrencyLimit) -> APIRouter:
         """The clips most like an uploaded video or picture."""
         served = registry.run(parameters.run)
         name = Path(file.filename or "upload").name
+        name = name.encode(errors="replace").decode()  # its charset may allow lone surrogates
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "upload"
 

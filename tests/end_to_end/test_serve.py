@@ -124,6 +124,10 @@ def test_an_upload_that_is_too_large_is_refused_before_it_is_read(server: Server
         ("/api/search?q=a&top=101", 422, "top: Input should be less than or equal to 100"),
         ("/api/search?q=a&top=-1", 422, "top: Input should be greater than or equal to 1"),
         ("/api/search?q=a&top=x&task=0", 422, "valid integer, unable"),
+        ("/api/search?q=a&task=x", 422, "task: Input should be a valid integer"),
+        ("/api/search?q=a&task=", 422, "task: Input should be a valid integer"),
+        ("/api/search?q=a&task=0", 422, "task: Input should be greater than or equal to 1"),
+        ("/api/clips/none/thumbnail?frame=", 422, "frame: Input should be a valid integer"),
         ("/api/search?q=a&run=", 422, "unknown run ''"),
         ("/api/search?q=a&run=mine", 422, "unknown run 'mine'"),
         ("/api/clips/none", 404, "no clip 'none'"),
@@ -136,6 +140,39 @@ def test_an_upload_that_is_too_large_is_refused_before_it_is_read(server: Server
 def test_bad_requests_get_a_line(server: Server, path: str, status: int, message: str) -> None:
     reply = server.ask(path)
     assert reply.status == status and message in reply.json["detail"]
+    assert reply.json["detail"].count("Input") <= 1 + path.count("top=x"), "one reason each"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"xx", 422, "the body is not JSON (Expecting value)"),
+        (b"{}", 422, "token: Field required"),
+        (b"[]", 422, "body: Input should be a valid dictionary"),
+        (b"\xff", 400, "There was an error parsing the body"),
+    ],
+)
+def test_a_login_that_is_none_gets_a_line(
+    server: Server, body: bytes, status: int, message: str
+) -> None:
+    reply = server.ask("/api/login", body, Content_Type="application/json")
+    assert reply.status == status and message in reply.json["detail"]
+
+
+def test_strange_text_in_every_place(server: Server, videos: Path) -> None:
+    """Half of a surrogate pair, or bytes that are no UTF-8, were an internal error in names."""
+    video = sorted(videos.glob("*.mp4"))[0].read_bytes()
+    body, kind = multipart("+2AA-.mp4", video)
+    reply = server.ask("/api/search?top=1", body, Content_Type=f"{kind}; charset=utf-7")
+    assert reply.status == 200 and reply.json["query"] == "?.mp4"
+    half = "%ED%A0%80"
+    assert server.ask(f"/api/search?q=a{half}").status == 200
+    for name in ("run", "task", "frame", "%FF", half):
+        assert server.ask(f"{QUERY}&{name}={half}").status in (200, 422)
+    assert server.ask(f"/api/clips/{half}?cache={half}").status == 404
+    for name in ("Authorization", "Cookie", "If_None_Match", "Range"):
+        strange: dict[str, Any] = {name: "Bearer structalign=\xff\\377"}
+        assert server.ask(QUERY, **strange).status == 200
 
 
 @pytest.mark.parametrize(
@@ -299,7 +336,8 @@ def test_a_token_is_required(shared: Cli, runs: list[Path]) -> None:
         assert server.ask(QUERY, Authorization="Bearer wrong").status == 401
         assert server.ask(QUERY, Authorization="Bearer hush").status == 200
         login = {"Content_Type": "application/json"}
-        assert server.ask("/api/login", b'{"token": "no"}', **login).status == 401
+        for wrong in (b'{"token": "no"}', rb'{"token": "\ud800"}'):
+            assert server.ask("/api/login", wrong, **login).status == 401
         cookie = server.ask("/api/login", b'{"token": "hush"}', **login).headers["Set-Cookie"]
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
         assert server.ask(QUERY, Cookie=cookie.split(";")[0]).status == 200

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from structalign.search.web.access import MAX_BODY, MAX_UPLOAD, Access, is_usable
+from structalign.search.web.access import MAX_BODY, MAX_UPLOAD, Access, is_right, is_usable
 
 
 def status_of(path: str, method: str = "POST", token: str | None = "hush", **headers: str) -> int:
@@ -60,3 +60,9 @@ def test_an_upload_may_be_large_and_nothing_else() -> None:
 def test_an_unusable_token_is_known() -> None:
     assert is_usable("hush") and is_usable("A-b_c=;")
     assert not any(map(is_usable, ("", " ", "a b", "müde", "a\nb")))
+
+
+def test_a_wrong_token_is_any_text() -> None:
+    """Half of a surrogate pair, which JSON may hold, was an internal error."""
+    assert is_right("hush", "hush")
+    assert not any(is_right(given, "hush") for given in (None, "", "hus", "müde", "\ud800"))
