@@ -90,7 +90,8 @@ def training_parts(run: Run, evaluated: list[Part]) -> list[Part]:
 def added_part(run: Run, cache: FeatureCache, parts: Sequence[Part] = ()) -> Part | None:
     """The usable clips of another cache, encoded by the path of the run's newest task.
 
-    Clips that show what one of ``parts`` shows are left out, and this is said; None if all are.
+    A clip of ``parts`` itself is left out; None if all are. How many others show what one of
+    ``parts`` shows is said.
 
     Raises StructAlignError: made with other weights or another cut, or without a usable clip.
     """
@@ -98,13 +99,15 @@ def added_part(run: Run, cache: FeatureCache, parts: Sequence[Part] = ()) -> Par
     usable = cache.available(list(cache.catalog))
     if not usable:
         raise StructAlignError(f"cache {cache.fingerprint[:12]} has no usable clip to search")
-    shown = cache.shown_in((part.cache, part.block.clips) for part in parts)
-    if shown:
+    others = [part for part in parts if part.cache.fingerprint != cache.fingerprint]
+    if shown := cache.shown_in((part.cache, part.block.clips) for part in others):
         log_to_stderr(
-            f"{len(shown)} of {len(usable)} clips of cache {cache.fingerprint[:12]} are searched "
-            "once: the run has the same videos and times"
+            f"{len(shown)} of {len(usable)} clips of cache {cache.fingerprint[:12]} are shown "
+            "once, with the run's: it has the same videos and times"
         )
-    clips = tuple(clip.id for clip in usable if clip.id not in shown)
+    own = [part for part in parts if part.cache.fingerprint == cache.fingerprint]
+    searched = {clip for part in own for clip in part.block.clips}
+    clips = tuple(clip.id for clip in usable if clip.id not in searched)
     if not clips:
         return None
     embeddings = run.method.encode_videos(torch.from_numpy(cache.tokens(clips))).cpu()

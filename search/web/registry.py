@@ -58,10 +58,7 @@ class RunRegistry:
         root: Path | None = None,
     ) -> None:  # fmt: skip
         self.files = ClipFiles(root)
-        self.runs = {}
-        for name, run in runs:
-            has_it = added is None or added.fingerprint in [c.fingerprint for c in run.caches]
-            self.runs[name] = ServedRun(name, Searcher(run, None if has_it else added))
+        self.runs = {name: ServedRun(name, Searcher(run, added)) for name, run in runs}
         self.caches = {
             part.cache.fingerprint: part.cache
             for served in self.runs.values()

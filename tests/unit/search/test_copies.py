@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.cli import EXTRACT, Cli
 from structalign.cache import FeatureCache
+from structalign.search.parts import ClipFilter
 from structalign.search.searcher import Searcher
 from structalign.search.web.responses import make_response
 from structalign.train.runs.run import Run
@@ -93,3 +94,27 @@ def test_as_many_videos_as_were_asked_for(lab: Cli, printed: str) -> None:
     assert len(alike) == 4 and [len(result.copies) for result in alike] == [2, 0, 0, 0]
     copies = make_response(alike, "run").model_dump()["results"][0]["copies"]
     assert {copy["cache"] for copy in copies} == {cache.fingerprint} and len(copies) == 2
+
+
+def test_an_added_cache_of_the_runs_videos_is_found_by_its_names(lab: Cli, printed: str) -> None:
+    """Its clips were left out: a filter by their category or cache found nothing."""
+    own = FeatureCache.open(next((lab.home / "cache" / "caches").iterdir()))
+    run = Run.open(lab.home / "run", own, device="cpu")
+    rows = ("new,toy.mp4,again,test,a toy", "newer,more.mp4,again,train,more")
+    table = "\n".join(["clip_id,path,category,split,caption", *rows])
+    (lab.home / "new.csv").write_text(table + "\n")
+    line = (*EXTRACT, "--splits", lab.home / "new.csv", "--root", lab.home, "--cut", "4")
+    line = (*line, "--name", "new", "--cache-root", lab.home / "new")
+    added = FeatureCache.open(lab.json(*line)["path"])
+    searcher = Searcher(run, added)
+    for where in (ClipFilter(category="again"), ClipFilter(cache=added.fingerprint)):
+        results = searcher.search("a toy", where=where)
+        assert {result.clip.id for result in results} == {"new", "newer"}
+        assert results.clips == 2 and not any(result.copies for result in results)
+    results = searcher.search("a toy", 100)
+    groups = [{result.clip.id, *(clip.id for clip, _ in result.copies)} for result in results]
+    assert results.clips == 9 and {"new", "toy"} in groups and {"newer", "more"} in groups
+    assert len(groups) == len(Searcher(run).search("a toy", 100)) == 5
+    assert searcher.search("a toy", 100, ClipFilter(task=1)).clips + (
+        searcher.search("a toy", 100, ClipFilter(task=2)).clips
+    ) == len(Searcher(run, own))  # its own cache adds nothing

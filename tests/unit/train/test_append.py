@@ -1,5 +1,6 @@
 """A newer version of a cache adds the clips that are new: each clip is learnt and found once."""
 
+import json
 from pathlib import Path
 
 from helpers.cli import EXTRACT, QUICK, Cli
@@ -21,12 +22,14 @@ def test_clips_that_the_run_has_are_taken_once(cli: Cli, videos: Path, tmp_path:
     zeroshot = (*QUICK[:2], "--method", "zeroshot", "--out", run)
     cli.json("train", "--cache", paths[0], *zeroshot)
     done = cli("search", run, "a red ball", "--cache", paths[1], "--top", "99", "--json")
-    assert '"clips": 32' in done.stdout
-    assert "16 of 32 clips of cache" in done.stderr and "are searched once" in done.stderr
+    added = json.loads(done.stdout)
+    assert added["clips"] == 48 and len(added["results"]) == 32
+    assert sum(len(hit["copies"]) for hit in added["results"]) == 16
+    assert "16 of 32 clips of cache" in done.stderr and "are shown once" in done.stderr
     only = cli.json("search", run, "a red ball", "--cache", paths[1], "--only")
     assert only["clips"] == 32
-    added = cli("append", run, "--cache", paths[1], "--tasks", "1", "--json")
-    assert added.returncode == 0, added.stderr
+    done = cli("append", run, "--cache", paths[1], "--tasks", "1", "--json")
+    assert done.returncode == 0, done.stderr
     results = cli.json("eval", run)
     assert results["categories"] == [[names[0]], [names[1]], names[2:]]
     found = cli.json("search", run, "a red ball", "--top", "99")
