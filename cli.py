@@ -26,6 +26,7 @@ from .core.defaults import CHECKPOINT_EVERY, METHOD, SEED, SEEDS, TASKS, TOP
 from .core.error_lines import ErrorLines, start_progress
 from .core.errors import StructAlignError
 from .core.options import PATH, POSITIVE, opt, options_of
+from .core.processes import INTERRUPTED
 from .extract.datasets.registry import dataset_class, dataset_names
 from .extract.settings import ExtractOptions
 
@@ -252,7 +253,8 @@ def demo(
      help="Secret that every request must carry.  [default: STRUCTALIGN_TOKEN]")  # fmt: skip
 @options.device
 @options.root
-def serve(given: tuple[Path, ...], **settings: Any) -> None:
+@click.pass_context
+def serve(context: click.Context, /, given: tuple[Path, ...], **settings: Any) -> None:
     """Search finished runs in a browser, and by HTTP."""
     try:
         from .search.web.server import run_server
@@ -261,7 +263,11 @@ def serve(given: tuple[Path, ...], **settings: Any) -> None:
             f"serve needs packages that are not installed ({error.name}); "
             "pip install 'structalign[serve]'"
         ) from error
-    run_server(given, **settings)
+    try:
+        run_server(given, **settings)
+    except KeyboardInterrupt:
+        log_to_stderr("the server has ended")
+        context.exit(INTERRUPTED)
 
 
 @main.command("verify")
