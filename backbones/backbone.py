@@ -67,6 +67,11 @@ class Backbone:
         return self.family.blocks(self.config)
 
     @property
+    def cut_name(self) -> int | str:
+        """The cut as ``--cut`` takes it."""
+        return self.cut if self.grid is None else "all"
+
+    @property
     def adaptable(self) -> int:
         """How many vision blocks are left after the cut."""
         return self.blocks - self.cut if self.grid is None else 0
@@ -99,7 +104,7 @@ class Backbone:
         if self.grid is not None:
             return WholeTail()
         check_cut(self.name, self.blocks, cut)
-        return self.family.tail(self.model, cut)
+        return self.middle(cut)
 
     def middle(self, cut: int) -> Tail:
         """What the whole tower has after a cut."""

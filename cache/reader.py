@@ -236,13 +236,14 @@ class FeatureCache:
 
     def check_same_tokens(self, other: "FeatureCache") -> None:
         """Raise StructAlignError unless tokens of ``other`` mean the same as this cache's."""
-        for name in ("backbone", "weights", "cut", "grid", "preprocessing"):
-            there, here = getattr(other.spec, name), getattr(self.spec, name)
-            if there != here:
+        spec, theirs = self.spec, other.spec.meaning_of_tokens()
+        for name, here in spec.meaning_of_tokens().items():
+            if theirs[name] != here:
+                grid = "" if spec.grid is None else f" --grid {spec.grid_name}"
                 raise StructAlignError(
                     f"cache {other.fingerprint[:12]} was made with another {name} than the run's "
-                    f"({there!r}, not {here!r}); extract with --backbone {self.spec.backbone} "
-                    f"--cut {self.spec.cut_name} and the run's weights"
+                    f"({theirs[name]!r}, not {here!r}); extract with --backbone {spec.backbone} "
+                    f"--cut {spec.cut_name}{grid} and the run's weights"
                 )
 
     def read(self, wanted: Sequence[View]) -> NDArray[np.float16]:

@@ -82,6 +82,19 @@ class CacheSpec:
         """The cut as the command line names it."""
         return self.cut if self.grid is None else "all"
 
+    @property
+    def grid_name(self) -> int | str:
+        """The grid as the command line names it."""
+        return self.grid or "none"
+
+    def meaning_of_tokens(self) -> dict[str, Any]:
+        """What must be equal in two caches of one run, by a name for people."""
+        return {
+            "backbone": self.backbone, "weights": self.weights, "cut": self.cut_name,
+            "grid": self.grid_name, "cut before float16": self.cut,
+            "preprocessing": self.preprocessing,
+        }  # fmt: skip
+
     def as_json(self) -> dict[str, Any]:
         """Every field; without ``grid`` where a tower is cut, as before there was one."""
         return {name: v for name, v in asdict(self).items() if (name, v) != ("grid", None)}

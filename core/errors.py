@@ -12,6 +12,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> StructAlignError:
     """The error for an unknown name, with the nearest known one, and all if they are few."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    listing = f" known: {', '.join(names)}" if len(names) <= 12 else ""
-    hint = f" did you mean '{near[0]}'?" if near else ""
-    return StructAlignError(f"unknown {kind} '{name}';{hint}{listing}")
+    hints = [f"did you mean '{near[0]}'?"] if near else []
+    if len(names) <= 12:
+        hints.append(f"known: {', '.join(names)}")
+    hint = f"; {' '.join(hints)}" if hints else ""
+    return StructAlignError(f"unknown {kind} '{name}'{hint}")

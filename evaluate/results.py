@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from ..cache.catalog import equal_clips, equal_clips_warning, shared_captions
 from ..core.errors import StructAlignError
 from ..core.files import parse_json, read_bytes, write_text
 from ..core.signed_json import parse_signed_text, signed_text
-from ..train.runs.folder import EVALUATED, RESULTS, RESULTS_SHA256
+from ..train.runs.folder import EVALUATED, RESULTS, RESULTS_SHA256, RUN_SHA256, RunFolder
 from .matrix import (
     Matrix,
     backward_forgetting,
@@ -167,7 +168,7 @@ def make_results(run: "Run") -> Results:
             "name": backbone.name,
             "pretrained": backbone.pretrained,
             "random_weights": backbone.random,
-            "cut": backbone.cut if backbone.grid is None else "all",
+            "cut": backbone.cut_name,
         },
         coverage=run.stream.coverage(len(recorded)),
         quarantined=[row for cache in run.caches for row in cache.quarantined()],
@@ -243,9 +244,10 @@ def save_results(run: "Run") -> Results:
     """
     results = make_results(run)
     text = json.dumps(results.to_json(), indent=1) + "\n"
-    (run.path / EVALUATED).unlink(missing_ok=True)  # killed in between, the results are unchecked
     write_text(run.path / RESULTS, text)
-    state = {**_state(run.path), RESULTS_SHA256: hashlib.sha256(text.encode()).hexdigest()}
+    _, run_sha256 = run.checksums
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    state = {**_state(run.path), RESULTS_SHA256: sha256, RUN_SHA256: run_sha256}
     write_text(run.path / EVALUATED, signed_text(state))
     return results
 
@@ -253,11 +255,13 @@ def save_results(run: "Run") -> Results:
 def read_results(run: Path) -> dict[str, Any]:
     """A run's ``results.json``. Raises StructAlignError: it is missing or damaged."""
     try:
-        body = read_bytes(run / RESULTS)
-        if not _is_as_written(run, body):
-            body = read_bytes(run / RESULTS)  # both files may have been written in between
-            if not _is_as_written(run, body):
+        for wait in (0.01, 0.1, 1.0, None):  # it is written, and then its checksum
+            body = read_bytes(run / RESULTS)
+            if _is_as_written(run, body):
+                break
+            if wait is None:
                 raise ValueError("it is not as it was written")
+            time.sleep(wait)
         results = dict(parse_json(body.decode()))
         if not {"method", "dataset", "tasks", "seed", "stages", "final", "matrix"} <= set(results):
             raise ValueError("keys are missing")
@@ -276,13 +280,16 @@ def read_results(run: Path) -> dict[str, Any]:
 def is_up_to_date(run: Path) -> bool:
     """Whether this version computed a run's results and none of its files has changed since."""
     state = _read_state(run)
-    state.pop(RESULTS_SHA256, None)
-    return state == _state(run)
+    return state.items() >= _state(run).items()
 
 
 def _is_as_written(run: Path, body: bytes) -> bool:
     """Whether these are the results that were written, as far as that is known."""
-    return _read_state(run).get(RESULTS_SHA256) in (None, hashlib.sha256(body).hexdigest())
+    (first, run_sha256), state = RunFolder(run).checksums, _read_state(run)
+    if first > 1 and RESULTS_SHA256 not in state:
+        return True  # of version 0.3
+    sha256 = hashlib.sha256(body).hexdigest()
+    return (state.get(RESULTS_SHA256), state.get(RUN_SHA256)) == (sha256, run_sha256)
 
 
 def _read_state(run: Path) -> dict[str, Any]:
@@ -299,7 +306,12 @@ def _state(run: Path) -> dict[str, Any]:
 
     from .. import __version__
 
-    files = [*sorted(run.glob("tasks/*/*")), run / "config.json", run / RESULTS]
+    files = [
+        *sorted(run.glob("tasks/*/*")),
+        *sorted(run.glob("stages/*")),
+        run / "config.json",
+        run / RESULTS,
+    ]
     there = [file for file in files if file.exists()]
     stats = {file.relative_to(run).as_posix(): file.stat() for file in there}
     return {

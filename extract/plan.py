@@ -140,9 +140,14 @@ def _identity(
 
 
 def _cut(backbone: BackboneIdentity, settings: ExtractSettings) -> int:
-    blocks, adapted = backbone.blocks, settings.adapted_blocks
-    adapted = min(adapted, blocks) if adapted else max(1, round(blocks * 10 / 12))
+    blocks = backbone.blocks
+    if not blocks and settings.grid is not None:
+        return 0  # frozen whole, and no block to cut before
+    adapted = settings.adapted_blocks or max(1, round(blocks * 10 / 12))
+    if blocks and adapted > blocks:
+        raise StructAlignError(
+            f"--adapted-blocks {adapted}: '{backbone.name}' has {blocks} vision blocks"
+        )
     cut = blocks - adapted if settings.cut is None else settings.cut
-    if blocks or settings.grid is None:
-        check_cut(backbone.name, blocks, cut)
+    check_cut(backbone.name, blocks, cut)
     return cut

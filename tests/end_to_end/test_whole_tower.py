@@ -93,3 +93,19 @@ def test_what_cannot_be_is_one_line(cli: Cli, videos: Path) -> None:
     for given, message in refused.items():
         ended = cli(*EXTRACT, "--root", videos, *given)
         assert ended.returncode and message in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_tower_without_blocks_needs_no_other_option(cli: Cli, videos: Path) -> None:
+    """The cut was -1 in the published specification, which nothing could open."""
+    tower = ("--backbone", "RN50", "--pretrained", "random:0", "--limit", "8")
+    body = cli.json(*WHOLE, "--root", videos, *tower)
+    cache = FeatureCache.open(body["path"])
+    assert cache.spec.cut == 0 and cache.tokens([cache.catalog.clips[0].id]).shape[2:] == (5, 1024)
+    assert cli.json("cache", "verify", body["path"])["ok"]
+
+
+def test_more_adapted_blocks_than_there_are(cli: Cli, videos: Path) -> None:
+    """All were adapted, in silence."""
+    told = cli.error(*EXTRACT, "--root", videos, "--adapted-blocks", "99")
+    assert "--adapted-blocks 99: 'demo' has 6 vision blocks" in told

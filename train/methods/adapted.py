@@ -68,10 +68,10 @@ class AdaptedMethod(Method):
         adapted = available if o.adapted_blocks is None else o.adapted_blocks
         self.lacks_fusion = o.frame_fusion and not available
         if adapted > available or (available and adapted < 1):
-            cut = backbone.cut if backbone.grid is None else "all"
             raise StructAlignError(
                 f"adapted_blocks {adapted} needs a cache cut at "
-                f"{max(0, backbone.blocks - adapted)} or before; this one is cut at {cut}"
+                f"{max(0, backbone.blocks - adapted)} or before; this one is cut at "
+                f"{backbone.cut_name}"
             )
         self.frame_fusion = nn.ModuleDict()
         if o.frame_fusion:

@@ -43,9 +43,10 @@ class CLIPViP(CLIP4Clip):
 
     def __init__(self, backbone: Backbone, config: MethodConfig, seed: int) -> None:
         super().__init__(backbone, config, seed)
-        if backbone.cut:
+        if backbone.cut_name != 0:
             raise StructAlignError(
-                f"clip_vip's proxies meet every block, and this cache is cut at {backbone.cut}; "
+                f"clip_vip's proxies meet every block, and this cache is cut at "
+                f"{backbone.cut_name}; "
                 "extract with --cut 0"
             )
         tail = self.student.video
