@@ -44,7 +44,7 @@ def as_version_0_3(run: Path) -> None:
     """Take all checksums out of a run: that version wrote none."""
     for file in (run / "config.json", *run.glob("stages/*.json")):
         body = json.loads(file.read_text())
-        for key in ("sha256", "checksums_from", "answers_sha256"):
+        for key in ("sha256", "checksums_from", "answers_sha256", "run_sha256"):
             body.pop(key, None)
         file.write_text(json.dumps(body))
     for file in (*run.glob("tasks/*/checksums.json"), run / "evaluated.json"):

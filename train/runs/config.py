@@ -26,6 +26,22 @@ def read_method_config(config: Mapping[str, Any]) -> MethodConfig:
         ) from error
 
 
+def categories_to_learn(cache: FeatureCache, left_out: Collection[str] = ()) -> tuple[str, ...]:
+    """A cache's categories, but for those all of whose training clips are ``left_out``.
+
+    Raises StructAlignError if none is left.
+    """
+    if not left_out:
+        return cache.catalog.categories
+    left = {c.category for c in cache.catalog if c.split == "train" and c.id not in left_out}
+    if not left:
+        raise StructAlignError(
+            f"the run has every training clip of cache {cache.fingerprint[:12]} already (the same "
+            "videos and times); append other clips"
+        )
+    return tuple(name for name in cache.catalog.categories if name in left)
+
+
 def describe_part(
     cache: FeatureCache,
     tasks: Tasks,
@@ -35,13 +51,9 @@ def describe_part(
 ) -> dict[str, Any]:
     """A cache and its tasks, as an entry of a configuration's ``parts``.
 
-    ``left_out``: clips that the run has already; a category without other training clips is, too.
+    ``left_out``: clips that the run has already.
     """
-    categories = cache.catalog.categories
-    if left_out:
-        training = [clip for clip in cache.catalog if clip.split == "train"]
-        left = {clip.category for clip in training if clip.id not in left_out}
-        categories = tuple(name for name in categories if name in left)
+    categories = categories_to_learn(cache, left_out)
     plan = plan_tasks(categories, 1 if is_joint else tasks, order)
     return {
         "fingerprint": cache.fingerprint,

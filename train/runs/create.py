@@ -13,7 +13,7 @@ from ...core.errors import StructAlignError
 from ...core.files import file_name
 from ..methods.registry import load_method
 from ..task_plan import SHUFFLED, Tasks, unequal
-from .config import describe_part
+from .config import categories_to_learn, describe_part
 from .folder import METHOD_COPY, acquire_lease, check_usable, runs_folder
 from .run import Run
 
@@ -119,15 +119,13 @@ def extend_run(run: Run, cache: FeatureCache, tasks: Tasks, order: str | None, l
             own, new = ("time" if c.spec.by_time else "number" for c in (run.cache, cache))
             log(f"cache {cache.fingerprint[:12]}: frames are sampled by {new}, the run's by {own}")
         if left_out := cache.shown_in((part.cache, part.clips) for part in run.parts):
-            if len(left_out) == len(cache):
-                raise StructAlignError(
-                    f"run {run.path} has every clip of cache {cache.fingerprint[:12]} already (the "
-                    "same videos and times); append other clips"
-                )
+            kept = categories_to_learn(cache, left_out)
             log(
                 f"{len(left_out)} of {len(cache)} clips of cache {cache.fingerprint[:12]} are left "
                 "out: the run has the same videos and times already"
             )
+            if without := [name for name in cache.catalog.categories if name not in kept]:
+                log(f"categories without other training clips are left out: {', '.join(without)}")
         part = describe_part(cache, tasks, order, is_joint, left_out)
         config = {**run.config, "parts": [*run.config["parts"], part]}
         grown = _checked(Run(run.path, config, [*run.caches, cache], run.device))

@@ -18,6 +18,7 @@ from .checksums import CHECKSUMS, damaged, identity, read_checksums, read_signed
 
 ENVIRONMENT, DEFAULT = "STRUCTALIGN_RUNS", "runs"
 ANSWERS_SHA256 = "answers_sha256"  # of a stage's query results
+RUN_SHA256 = "run_sha256"  # of a stage and of the results: the run's identity
 CHECKSUMS_FROM = "checksums_from"  # the first task with checksums: version 0.3 wrote none
 LOGS = ("log.jsonl", "sessions.jsonl")
 RESULTS, EVALUATED, RESULTS_SHA256 = "results.json", "evaluated.json", "results_sha256"
@@ -178,12 +179,14 @@ class RunFolder:
         write_text(self.path / "config.json", text)
 
     @property
-    def checksums_from(self) -> float:
-        """The first task whose files must have checksums; infinite where none must."""
+    def checksums(self) -> tuple[float, str]:
+        """The first task whose files must have checksums, infinite where none must; the run's
+        identity, which its files carry."""
         try:
-            return _stored_config(self.path).get(CHECKSUMS_FROM, math.inf)
+            stored = _stored_config(self.path)
         except StructAlignError:
-            return math.inf
+            return math.inf, ""
+        return stored.get(CHECKSUMS_FROM, math.inf), identity(stored)
 
     def task_checksums(self, number: int) -> dict[str, str] | None:
         """The sha256 of a finished task's files by name; None where version 0.3 wrote them.
@@ -232,6 +235,7 @@ class RunFolder:
             file = query_results_file(self.path, stage["stage"])
             write_text(file, "".join(json.dumps(answer) + "\n" for answer in stage["answers"]))
             figures[ANSWERS_SHA256] = sha256_of(file)
+        _, figures[RUN_SHA256] = self.checksums
         write_text(self.stage_file(stage["stage"]), signed_text(figures, indent=None))
 
     def stage_file(self, number: int) -> Path:
@@ -242,9 +246,12 @@ class RunFolder:
         """What was measured after a task. Raises StructAlignError if it is damaged or missing."""
         file = self.stage_file(number)
         try:
-            stage = read_signed(file, None, number >= self.checksums_from)
+            first, run = self.checksums
+            stage = read_signed(file, None, number >= first)
             if stage["stage"] != number:
                 raise ValueError(f"it is of stage {stage['stage']}")
+            if stage.pop(RUN_SHA256, None) != run and number >= first:
+                raise ValueError("it is of another run")
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise damaged(file, error) from error
         return stage

@@ -20,6 +20,7 @@ from .folder import (
     METHOD_COPY,
     RESULTS,
     RESULTS_SHA256,
+    RUN_SHA256,
     UNFINISHED,
     RunFolder,
     query_results_file,
@@ -58,26 +59,28 @@ def verify_run(run: Path) -> RunReport:
     config = files.signed("config.json", is_required=False)
     if not config and "config.json" not in files.report.damaged:
         config = read_run_config(run)
-    first = config.get(CHECKSUMS_FROM, math.inf)
+    first, run_sha256 = config.get(CHECKSUMS_FROM, math.inf), identity(config) if config else None
     measured = _measured_tasks(run)
     logs: Mapping[str, Any] = {}
     for number in range(1, max(_last_task(run), measured) + 1):
         folder = RunFolder(run).task_folder(number)
         body = files.folder(folder, CHECKSUMS, number >= first)
-        is_of_another = body.get("task") != number or (config and body["run"] != identity(config))
+        is_of_another = body.get("task") != number or run_sha256 not in (None, body["run"])
         if body and is_of_another:
             files.report.damaged.append(files.name(folder / CHECKSUMS))
         logs = body.get("logs") or logs
         # The last task of an interrupted training may lack its stage.
         is_last = number > measured and number == _last_task(run)
         if not is_last or RunFolder(run).stage_file(number).exists():
-            _check_stage(files, number, number >= first)
+            _check_stage(files, number, run_sha256 if number >= first else None)
     for name in LOGS:
         files.beginning(name, *logs.get(name, (0, None)))
     if (run / METHOD_COPY).exists():
         files.check(METHOD_COPY, config.get("file_hash"))
-    if (run / EVALUATED).exists():
-        state = files.signed(EVALUATED, is_required=False)
+    if (run / EVALUATED).exists() or ((run / RESULTS).exists() and first == 1):
+        state = files.signed(EVALUATED, is_required=first == 1)
+        if state and first == 1 and run_sha256 not in (None, state.get(RUN_SHA256)):
+            files.report.damaged.append(EVALUATED)
         files.check(RESULTS, state.get(RESULTS_SHA256))
     if (run / INDEX).exists():
         files.folder(run / INDEX, INDEX_FILE, is_required=False)
@@ -101,11 +104,12 @@ def _measured_tasks(run: Path) -> int:
         return 0
 
 
-def _check_stage(files: "_Files", number: int, is_required: bool) -> None:
-    """A stage and its query results."""
+def _check_stage(files: "_Files", number: int, run_sha256: str | None) -> None:
+    """A stage, of the run with this identity (None: it may be of version 0.3), and its answers."""
     file = RunFolder(files.run).stage_file(number)
-    stage = files.signed(files.name(file), None, is_required)
-    if stage.get("stage", number) != number:
+    stage = files.signed(files.name(file), None, run_sha256 is not None)
+    is_of_another = run_sha256 not in (None, stage.get(RUN_SHA256))
+    if stage and (stage.get("stage") != number or is_of_another):
         files.report.damaged.append(files.name(file))
     answers = query_results_file(files.run, number)
     if ANSWERS_SHA256 in stage or answers.exists():

@@ -1,5 +1,6 @@
 """A changed file of a run is named, or refused where it is read: no other hits in silence."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -131,6 +132,10 @@ def truncated(run: Path) -> None:
         (lambda run: shutil.copytree(run / "tasks/02", run / "tasks/03"), 1),
         (lambda run: shutil.copy(run / "stages/02.json", run / "stages/03.json"), 2),
         (lambda run: (run / "tasks/01/notes.txt").write_text("x"), 1),
+        (lambda run: (run / "evaluated.json").unlink(), 1),
+        (lambda run: (run / "evaluated.json").write_text("{}"), 1),
+        (lambda run: os.truncate(run / "evaluated.json", 100), 1),
+        (swap("evaluated.json", "results.json"), 1),
     ],
 )  # fmt: skip
 def test_a_missing_additional_or_swapped_file_is_named(
@@ -139,6 +144,31 @@ def test_a_missing_additional_or_swapped_file_is_named(
     change(run)
     assert len(problems(run)) >= named
     assert shared.json("verify", run, code=4)["ok"] is False
+
+
+@pytest.mark.parametrize("change", ["unlink", "truncate"])
+def test_results_without_their_checksum_are_refused(change: str, run: Path) -> None:
+    """Figures could be written by hand where ``evaluated.json`` was cut short."""
+    results, state = run / "results.json", run / "evaluated.json"
+    results.write_text(results.read_text().replace("R@1", "R@9", 1))
+    state.unlink() if change == "unlink" else os.truncate(state, 100)
+    with pytest.raises(StructAlignError, match="it is not as it was written"):
+        read_results(run)
+
+
+@pytest.mark.parametrize(
+    "names", [("evaluated.json", "results.json"), ("stages/01.json", "stages/01-answers.jsonl")]
+)
+def test_files_of_another_run_are_named_and_refused(
+    names: tuple[str, ...], run: Path, tmp_path: Path, shared: Cli
+) -> None:
+    other = quick_run(shared_cache(shared), tmp_path / "other", lr_text=1e-3)
+    for name in names:
+        shutil.copy(other.path / name, run / name)
+    assert names[0] in problems(run)
+    with pytest.raises(StructAlignError, match="is damaged"):
+        read_results(run)
+        Run.open(run, shared_cache(shared), device="cpu").stages()
 
 
 @pytest.mark.parametrize(
