@@ -164,6 +164,8 @@ def _train_and_measure(planned: PlannedRun, device: str) -> dict[str, Any] | str
         results = train_and_measure(run, None, CHECKPOINT_EVERY, _quiet, _quiet)
     except (StructAlignError, OSError) as error:
         return str(error)
+    except SystemExit as error:  # of a person's own method: Ray would keep nothing of it
+        raise RuntimeError(f"the method's file called exit: {error}") from error
     return _row(planned, run, results)
 
 
