@@ -228,7 +228,10 @@ def _ambiguous(reference: str | None, folders: list[Path]) -> StructAlignError:
     for folder in folders[:SHOWN]:
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime((folder / COMPLETE).stat().st_mtime))
         try:
-            clips = f"{len(FeatureCache.describe(folder).catalog)} clips"
+            cache = FeatureCache.describe(folder)
+            spec = cache.spec
+            cut = f"cut {spec.cut_name}" + ("" if spec.grid is None else f" grid {spec.grid_name}")
+            clips = f"{len(cache.catalog)} clips, {cut}, {spec.frames} frames"
         except StructAlignError:
             clips = "damaged"
         listed.append(f"{_dataset(folder)}@{folder.name[:12]} ({made}, {clips})")

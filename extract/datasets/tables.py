@@ -29,7 +29,9 @@ def csv_rows(file: Path, needed: Sequence[str], source: str) -> Rows:
             twice, a row of another length than the header, or with a quote left open.
     """
     text = read_user_text(file)
-    _check_separator(file, text.lstrip().partition("\n")[0], needed)
+    begin = len(text) - len(text.lstrip())
+    where = f"{file}, line {text.count(chr(10), 0, begin) + 1}"
+    _check_separator(where, text[begin:].partition("\n")[0], needed)
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     header: list[str] = []
     begins = 1
@@ -56,11 +58,13 @@ def csv_rows(file: Path, needed: Sequence[str], source: str) -> Rows:
         raise StructAlignError(f"{file} is empty; {source}")
 
 
-def _check_separator(file: Path, first: str, needed: Sequence[str]) -> None:
+def _check_separator(where: str, first: str, needed: Sequence[str]) -> None:
+    if first.lower().startswith("sep="):
+        raise StructAlignError(f"{where}: '{first.strip()}' is a spreadsheet's; save with commas")
     found = {s: {part.strip(' "') for part in first.split(s)} & set(needed) for s in (",", *OTHERS)}
     for separator, name in OTHERS.items():
         if len(found[separator]) > max(1, len(found[","])):
-            raise StructAlignError(f"{file}: {name} stand between the columns; save with commas")
+            raise StructAlignError(f"{where}: {name} stand between the columns; save with commas")
 
 
 def _check_header(where: str, header: list[str], needed: Sequence[str], source: str) -> None:

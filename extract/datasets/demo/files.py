@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import av
 import numpy as np
 
 from ....cache.catalog import Catalog, Clip
+from ....core.errors import StructAlignError
 from .scene import SIDE, render
 from .world import WorldClip, build_world
 
@@ -35,7 +37,14 @@ def generate(
         with ProcessPoolExecutor(
             processes or os.cpu_count(), mp_context=get_context("spawn")
         ) as pool:
-            list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
+            try:
+                list(pool.map(write_clip, clips, [building] * len(clips), chunksize=32))
+            except BrokenProcessPool as error:
+                shutil.rmtree(building)
+                raise StructAlignError(
+                    "the processes that write the demo's videos ended: they import the script that "
+                    "calls this, whose calls must stand below 'if __name__ == \"__main__\":'"
+                ) from error
         description = {"version": VERSION, "seed": seed, "clips": len(clips)}
         (building / "world.json").write_text(json.dumps(description) + "\n")
         try:

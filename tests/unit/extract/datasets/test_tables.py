@@ -30,7 +30,8 @@ def test_what_spreadsheets_save(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"id;text\n1;one, two\n", "semicolons stand between the columns"),
+        (b"\nid;text\n1;one, two\n", "line 2: semicolons stand between the columns"),
+        (b"sep=;\nid;text\n1;one\n", "line 1: 'sep=;' is a spreadsheet's; save with commas"),
         (b'"id"\t"text"\n1\tone\n', "tabs stand between the columns"),
         (b"id|text\n1|one\n", "vertical bars stand between the columns"),
         (b"id,words\n1,one\n", "line 1: no column 'text' among id, words; take another"),
