@@ -59,8 +59,8 @@ class ExtractOptions:
     )  # fmt: skip
     cut: int | Literal["all"] | None = option(
         None,
-        "Number of frozen vision blocks, which run once per clip; overrides --adapted-blocks. With "
-        "all, a frame is its embedding.",
+        "Number of frozen vision blocks, which run once per clip; a number overrides "
+        "--adapted-blocks. With all, a frame is its embedding.",
     )
     grid: Literal["none", "2", "3"] | None = option(
         None, "With --cut all: embed the cells of a grid over each frame, too.  [default: 2]"
