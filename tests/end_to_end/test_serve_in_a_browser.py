@@ -233,6 +233,32 @@ def test_it_fits_a_phone_and_the_dark(page: "sync_api.Page", width: int, dark: b
     assert unnamed == 0, "a screen reader could not say what this is"
 
 
+def test_a_word_that_does_not_fit_its_frame_ends_in_dots(page: "sync_api.Page") -> None:
+    """It was cut off in the middle of a letter, or looked like another word."""
+    search(page, "kaleidoscopically")
+    texts = page.locator(".timeline b")
+    assert texts.first.inner_text() == "kaleidoscopically"
+    fit = """b => getComputedStyle(b).textOverflow === 'ellipsis'
+        && b.scrollWidth > b.clientWidth && b.clientWidth <= b.parentNode.clientWidth"""
+    assert texts.first.evaluate(fit)
+
+
+def test_long_names_leave_the_filters_in_one_row(page: "sync_api.Page") -> None:
+    """The last filter stood alone in a second row."""
+    page.evaluate("""document.querySelectorAll('.filters option').forEach(
+        option => { option.textContent = 'a-long-name-of-a-run-or-a-category-or-a-cache'; })""")
+    bounds = "e => e.map(label => label.getBoundingClientRect().toJSON())"
+    boxes = page.locator(".filters label").evaluate_all(bounds)
+    assert len({box["top"] for box in boxes}) == 1 and boxes[-1]["right"] <= 1264
+
+
+def test_a_slash_typed_first_is_the_key_and_no_part_of_the_query(page: "sync_api.Page") -> None:
+    """The field has the focus when the page is loaded."""
+    assert page.evaluate("document.activeElement.id") == "query"
+    page.keyboard.type("/a/b")
+    assert page.input_value("#query") == "a/b"
+
+
 def test_an_uploaded_video_finds_itself(page: "sync_api.Page", videos: Path) -> None:
     clip = sorted(videos.glob("*.mp4"))[0]
     page.set_input_files("#file", str(clip))
@@ -274,6 +300,8 @@ def test_a_part_of_a_video_is_shown_from_its_start_to_its_end(
         page.goto(server.url)
         page.wait_for_selector("#query", state="visible")
         search(page, "a red circle")
+        facts = page.locator(".facts").all_inner_texts()
+        assert all("0:00.4 to 0:01.2" in text for text in facts)
         until(page, "[...document.querySelectorAll('video')].every(v => v.currentTime > 0)")
         times = page.evaluate("[...document.querySelectorAll('video')].map(v => v.currentTime)")
         assert all(0.4 < time < 1.2 for time in times)

@@ -126,6 +126,9 @@ function card(result, scale, otherRank) {
   if (result.word_frame !== null) facts.push(`words and frames ${cosine(result.word_frame)}`);
   if (result.global !== null) facts.push(`whole clip ${cosine(result.global)}`);
   if (result.copies.length) facts.push(`the same video: ${result.copies.map((copy) => copy.clip).join(", ")}`);
+  if (result.start !== null || result.end !== null) {
+    facts.push(`${clock(result.start || 0)} to ${result.end === null ? "the end" : clock(result.end)}`);
+  }
   if (result.time !== null) facts.push(`best at ${clock(result.time)}`);
   if (otherRank !== undefined) {
     facts.push(otherRank ? `rank ${otherRank} in the other run` : "not shown by the other run");
@@ -266,7 +269,8 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input, select, textarea");
-  if (event.key === "/" && !isTyping) {
+  const isEmptyQuery = event.target === $("query") && !$("query").value; // it has the focus at first
+  if (event.key === "/" && (!isTyping || isEmptyQuery)) {
     event.preventDefault();
     $("query").focus();
   }
